@@ -1,0 +1,39 @@
+"""Skyloom: galaxy surveys from raw archives to foundation models and science."""
+
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# The library beside the rules: on the path of this file and, by the environment, of every job it starts.
+os.environ["PYTHONPATH"] = os.path.join(workflow.basedir, "workflow")
+sys.path.insert(0, os.environ["PYTHONPATH"])
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/download.smk"
+include: "workflow/rules/mock.smk"
+include: "workflow/rules/crossmatch.smk"
+include: "workflow/rules/tokenize.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/analyse.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        report=f"results/{config['report']}/report.html",
+        archive=f"results/{config['report']}/report.zip",
+
+
+rule astroclip:
+    input:
+        embeddings=astroclip_embeddings(),

@@ -1,0 +1,51 @@
+"""A survey of made-up galaxies whose embeddings know a stated part of the truth."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from skyloom.analysis import tables
+from skyloom.analysis.embeddings import write_embedding
+
+PROPERTIES = ["z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"]
+# Noise of each embedding's latent, in units of the latent's scatter: the smaller, the better the model.
+NOISE = {
+    "specformer-spectrum": 0.1,
+    "specformer_untrained-spectrum": 1.0,
+    "pca-spectrum": 0.3,
+    "astrodino-image": 0.6,
+    "astrodino_untrained-image": 2.0,
+    "pca-image": 1.0,
+    "astroclip-image": 0.3,
+    "astroclip-spectrum": 0.1,
+}
+
+
+def survey(folder: Path, n=(600, 100, 150), width=32, seed=0, models=tuple(NOISE)) -> dict:
+    """Write galaxies, splits and embeddings under `folder`; returns their paths and the galaxy table."""
+    rng = np.random.default_rng(seed)
+    total = sum(n)
+    latent = rng.normal(size=(total, 6)).astype(np.float32)
+    galaxies = pandas.DataFrame({"targetid": 39600000000 + rng.permutation(total).astype(np.int64)})
+    galaxies["z"] = 0.2 + 0.08 * np.tanh(latent[:, 0]) + 0.02 * latent[:, 1] ** 2
+    galaxies["log_mstar"] = 10.2 + 0.6 * latent[:, 1] + 0.2 * latent[:, 0]
+    galaxies["log_z_mw"] = -2 + 0.3 * latent[:, 2]
+    galaxies["t_age"] = 6 + 2 * latent[:, 3]
+    galaxies["log_ssfr"] = -10.5 + 0.8 * latent[:, 4] - 0.2 * latent[:, 3]
+    galaxies.loc[::50, "log_ssfr"] = np.nan
+    for i, band in enumerate("grz"):
+        galaxies[f"mag_{band}"] = 18 - 0.4 * i * (1 + latent[:, 0] / 4) - 0.5 * latent[:, 1] + rng.normal(0, 0.1, total)
+        galaxies[f"flux_{band}"] = 10 ** (0.4 * (22.5 - galaxies[f"mag_{band}"]))
+    galaxies["ra"], galaxies["dec"] = 150 + rng.random(total), 2 + rng.random(total)
+    split = np.repeat(["train", "validation", "test"], n)
+    paths = {"galaxies": folder / "galaxies.parquet", "splits": folder / "splits.parquet", "embeddings": []}
+    tables.write_parquet(paths["galaxies"], galaxies)
+    tables.write_parquet(paths["splits"], pandas.DataFrame({"targetid": galaxies["targetid"], "split": split}))
+    mix = rng.normal(size=(6, width)).astype(np.float32)
+    for name in models:
+        values = (latent + NOISE[name] * rng.normal(size=latent.shape)) @ mix + 0.1 * rng.normal(size=(total, width))
+        path = folder / f"{name}.parquet"
+        write_embedding(path, galaxies["targetid"], split, values)
+        paths["embeddings"].append(path)
+    return {**paths, "table": galaxies.assign(split=split)}

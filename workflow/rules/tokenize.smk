@@ -1,0 +1,76 @@
+"""Model inputs: shards of spectra and images, and the statistics of their training split."""
+
+
+rule tokenize_spectra:
+    """Combine the arms of the coadds and store one shard of spectra."""
+    input:
+        galaxies=rules.crossmatch.output.galaxies,
+        coadd=raw_files("coadd"),
+    output:
+        shard="results/{survey}/tokens/spectrum/shard-{shard}.h5",
+        quarantine="results/{survey}/tokens/spectrum/quarantine-{shard}.csv",
+    log:
+        "results/{survey}/logs/tokenize_spectra-{shard}.log",
+    benchmark:
+        "results/{survey}/benchmarks/tokenize_spectra-{shard}.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("tokenize_spectra"),
+        survey=survey_config,
+    script:
+        "../scripts/tokenize_spectra.py"
+
+
+rule tokenize_images:
+    """Cut the centre out of the images and store one shard of them, raw and as arcsinh RGB."""
+    input:
+        galaxies=rules.crossmatch.output.galaxies,
+        images=raw_files("images"),
+    output:
+        shard="results/{survey}/tokens/image/shard-{shard}.h5",
+        quarantine="results/{survey}/tokens/image/quarantine-{shard}.csv",
+    log:
+        "results/{survey}/logs/tokenize_images-{shard}.log",
+    benchmark:
+        "results/{survey}/benchmarks/tokenize_images-{shard}.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("tokenize_images"),
+        survey=survey_config,
+    script:
+        "../scripts/tokenize_images.py"
+
+
+rule gather_statistics:
+    """Statistics of the training split, and what was quarantined."""
+    input:
+        splits=rules.split_galaxies.output.splits,
+        shards=shards(),
+        quarantine=quarantines,
+    output:
+        statistics="results/{survey}/tokens/{modality}/statistics.json",
+        quarantine="results/{survey}/tokens/{modality}/quarantine.csv",
+    log:
+        "results/{survey}/logs/gather_statistics-{modality}.log",
+    benchmark:
+        "results/{survey}/benchmarks/gather_statistics-{modality}.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("gather_statistics"),
+    script:
+        "../scripts/gather_statistics.py"

@@ -1,0 +1,16 @@
+"""Embed one modality of a survey with one model. In: model, shards, splits. Out: embeddings."""
+
+from pathlib import Path
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.training.embed import embed
+
+    embed(
+        Path(snakemake.input.model).parent,
+        snakemake.wildcards.modality,
+        snakemake.input.shards,
+        snakemake.input.splits,
+        snakemake.output.embeddings,
+    )

@@ -1,0 +1,8 @@
+"""Leak-safe train, validation and test sets. In: galaxies. Out: splits."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.catalog.galaxies import write_splits
+
+    write_splits(snakemake.input.galaxies, snakemake.params, snakemake.output.splits)

@@ -1,0 +1,16 @@
+"""Crop the images of one shard of galaxies, raw and as arcsinh RGB. In: catalogue, cutouts. Out: shard, quarantine list."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.tokens.images import tokenize_images
+
+    tokenize_images(
+        snakemake.input.galaxies,
+        snakemake.input.images,
+        int(snakemake.wildcards.shard),
+        snakemake.output.shard,
+        snakemake.output.quarantine,
+        crop=snakemake.params.survey["crop"],
+        compression=snakemake.params.survey["compression"],
+    )

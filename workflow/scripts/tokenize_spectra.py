@@ -1,0 +1,15 @@
+"""Combine the arms of the coadds of one shard of galaxies. In: catalogue, coadds. Out: shard, quarantine list."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.tokens.spectra import tokenize_spectra
+
+    tokenize_spectra(
+        snakemake.input.galaxies,
+        snakemake.input.coadd,
+        int(snakemake.wildcards.shard),
+        snakemake.output.shard,
+        snakemake.output.quarantine,
+        compression=snakemake.params.survey["compression"],
+    )

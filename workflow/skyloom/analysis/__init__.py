@@ -1,0 +1,1 @@
+"""From embeddings and labels to tidy tables, figures and a report."""

@@ -1,0 +1,1 @@
+"""From survey catalogues to one table of galaxies: cross-match, quality cuts, labels, leak-safe splits."""

