@@ -7,16 +7,18 @@ import pandas
 
 from skyloom.analysis import tables
 from skyloom.analysis.embeddings import write_embedding
+from skyloom.surveys.desi import WAVELENGTH
+from skyloom.tokens.store import write_shard
 
 PROPERTIES = ["z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"]
 # Noise of each embedding's latent, in units of the latent's scatter: the smaller, the better the model.
 NOISE = {
     "specformer-spectrum": 0.1,
     "specformer_untrained-spectrum": 1.0,
-    "pca-spectrum": 0.3,
+    "pca_spectrum-spectrum": 0.3,
     "astrodino-image": 0.6,
     "astrodino_untrained-image": 2.0,
-    "pca-image": 1.0,
+    "pca_image-image": 1.0,
     "astroclip-image": 0.3,
     "astroclip-spectrum": 0.1,
 }
@@ -49,3 +51,19 @@ def survey(folder: Path, n=(600, 100, 150), width=32, seed=0, models=tuple(NOISE
         write_embedding(path, galaxies["targetid"], split, values)
         paths["embeddings"].append(path)
     return {**paths, "table": galaxies.assign(split=split)}
+
+
+def shards(folder: Path, galaxies: pandas.DataFrame, seed=0, size=48) -> dict[str, list[Path]]:
+    """Token shards of these galaxies: a blob on noise as image, H-alpha on a slope as spectrum."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(size) - size / 2
+    radius = np.hypot(x[:, None], x[None])
+    width = 2 + 3 * rng.random((len(galaxies), 1, 1, 1))
+    rgb = np.exp(-radius / width) * rng.uniform(0.4, 1, (len(galaxies), 3, 1, 1)) + rng.normal(0.03, 0.02, (size, size))
+    line = np.exp(-0.5 * ((WAVELENGTH - 6564.6 * (1 + galaxies["z"].to_numpy()[:, None])) / 4) ** 2)
+    flux = 5 + WAVELENGTH / 2000 + 10 * line + rng.normal(0, 1, line.shape)
+    paths = {"image": [folder / "image.h5"], "spectrum": [folder / "spectrum.h5"]}
+    targetid = galaxies["targetid"].to_numpy()
+    write_shard(paths["image"][0], targetid, {"rgb": rgb.clip(0, 1)})
+    write_shard(paths["spectrum"][0], targetid, {"flux": flux, "ivar": np.ones_like(flux)})
+    return paths

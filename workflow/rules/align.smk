@@ -5,7 +5,8 @@ rule align:
     """Align frozen encoders by contrastive learning with cross-attention pooling."""
     input:
         splits=rules.split_galaxies.output.splits,
-        backbones=backbones,
+        backbones=backbones("model.safetensors"),
+        cards=backbones("model.json"),
         spectrum=shards("spectrum"),
         image=shards("image"),
     output:
@@ -31,5 +32,6 @@ rule align:
         model=model_config,
         seed=config["seed"],
         threads=config["threads"],
+        checkpoints="results/{survey}/checkpoints/{model}",
     script:
         "../scripts/align.py"

@@ -9,6 +9,8 @@ from skyloom.code import code_hash
 from skyloom.config import validate
 from skyloom.errors import SkyloomError
 from skyloom.job import only_run
+from skyloom.surveys import desi_samples
+from skyloom.surveys.mock import layout as mock_layout
 
 try:
     validate(config)
@@ -47,6 +49,16 @@ def one_of(names: list[str]) -> str:
 def of_kind(kind: str) -> str:
     """A wildcard constraint: the surveys of one kind."""
     return one_of([name for name, survey in config["surveys"].items() if survey["kind"] == kind])
+
+
+def stage(name: str) -> str:
+    """A wildcard constraint: the models that the rule of this name trains."""
+    return one_of(layout.models_of_stage(name, config))
+
+
+def wheel_path(name: str) -> str:
+    """Where a pinned wheel is put."""
+    return f"results/downloads/{name}.whl"
 
 
 def survey_config(wildcards) -> dict:

@@ -4,8 +4,8 @@
 rule embed:
     """Embed one modality of a survey with one model."""
     input:
-        model=model_weights,
-        card=model_card,
+        model=model_file("model.safetensors"),
+        card=model_file("model.json"),
         splits=rules.split_galaxies.output.splits,
         shards=shards(),
     output:

@@ -29,5 +29,6 @@ rule pretrain:
         model=model_config,
         seed=config["seed"],
         threads=config["threads"],
+        checkpoints="results/{survey}/checkpoints/{model}",
     script:
         "../scripts/pretrain.py"

@@ -26,6 +26,12 @@ def shards(survey: str, modality: str, config: dict) -> list[str]:
     return [f"{survey_folder(survey)}/tokens/{modality}/shard-{number:04d}.h5" for number in range(count)]
 
 
+def quarantines(survey: str, modality: str, config: dict) -> list[str]:
+    """The lists of what tokenization put aside, one a shard."""
+    count = config["surveys"][survey]["shards"]
+    return [f"{survey_folder(survey)}/tokens/{modality}/quarantine-{number:04d}.csv" for number in range(count)]
+
+
 def trained_on(survey: str, config: dict) -> str:
     """The survey whose models embed this one: itself, unless it names another with ``models_from``."""
     return config["surveys"][survey].get("models_from", survey)

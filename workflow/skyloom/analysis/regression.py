@@ -35,8 +35,8 @@ DEFAULTS = {
     "differences": [
         ["specformer", "specformer_untrained"],
         ["astrodino", "astrodino_untrained"],
-        ["specformer", "pca"],
-        ["astrodino", "pca"],
+        ["specformer", "pca_spectrum"],
+        ["astrodino", "pca_image"],
         ["astroclip", "specformer"],
         ["astroclip", "astrodino"],
         ["astroclip", "photometry"],
@@ -120,7 +120,7 @@ def sources(samples: dict[str, pandas.DataFrame], embeddings: list[Embedding], c
     features = {e.name: {split: e.of(sample.index.to_numpy()) for split, sample in samples.items()} for e in embeddings}
     for e in embeddings:
         width = e.values.shape[1]
-        widths = sorted({min(width, c) for c in config["components"]}) if e.model == "pca" else [width]
+        widths = sorted({min(width, c) for c in config["components"]}) if is_pca(e.model) else [width]
         found.append(Source(e.model, e.modality, features[e.name], tuple(widths)))
     for query, reference in itertools.permutations(embeddings, 2):
         if query.model == reference.model == "astroclip":
@@ -129,6 +129,11 @@ def sources(samples: dict[str, pandas.DataFrame], embeddings: list[Embedding], c
             width = query.values.shape[1]
             found.append(Source(query.model, name, crossed, (width,), standardise=False, few_shot=False))
     return found
+
+
+def is_pca(model: str) -> bool:
+    """PCA models are named `pca` or `pca_...`; their columns are ordered, so the first few make a model of their own."""
+    return model.split("_")[0] == "pca"
 
 
 def methods(source: Source) -> list[str]:
@@ -235,7 +240,7 @@ def _score(truth: np.ndarray, prediction: np.ndarray) -> float:
 
 def _choices(key: tuple, got: Prediction, p: int, n: int, config: dict) -> Iterator[dict]:
     # Only what had an alternative is worth a row.
-    if got.model == "pca":
+    if is_pca(got.model):
         yield tables.row(*key, "validation", "chosen_components", got.chosen[p]["components"], n=n)
     for name in ("k", "epochs"):
         if name in got.chosen[p] and len(config[name]) > 1:

@@ -1,8 +1,8 @@
 """Which galaxy of one catalogue is which of another: an equi-join on HEALPix pixels in DuckDB, then exact separations.
 
-Both sides get a nested HEALPix pixel at least 8 radii wide. The smaller side is entered once more in the neighbouring
-pixels wherever a pixel's edge is near, so that any two positions within the radius meet in one pixel at least. Cost is
-linear in the number of galaxies, and grows with the number of pairs that share a pixel.
+Both sides get a nested HEALPix pixel at least 8 radii wide. The smaller side is also entered in the neighbours across
+every edge or corner that its circle may cross, so that any two positions within the radius meet in exactly one pixel.
+Cost is linear in the number of galaxies, and grows with the number of pairs that share a pixel.
 """
 
 import logging
@@ -26,6 +26,8 @@ FINEST = 24  # order; pixels of 0.01", far below any astrometric error
 # A circle that crosses a pixel's edge has its centre within SKEW radii of it, in units of the pixel's nominal width: 1 for
 # square pixels, at most 1.5 for the most skewed ones of the HEALPix grid. The rest is margin.
 SKEW = 2.0
+# The eight neighbours in astropy-healpix's order as steps along the two axes of a pixel: SW, W, NW, N, NE, E, SE, S.
+STEPS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 PAIRS = """
     SELECT l.row AS "left", r.row AS "right",
@@ -127,7 +129,7 @@ def _join(query: str, left_ra, left_dec, right_ra, right_dec, radius_arcsec: flo
 
 
 def _pixels(side: str, ra, dec, nside: int, margin: float) -> pa.Table:
-    """Table (pixel, row, x, y, z) with unit vectors; rows within `margin` pixel widths of an edge enter the neighbours too."""
+    """Table (pixel, row, x, y, z) with unit vectors; rows within `margin` pixel widths of an edge are entered across it too."""
     ra, dec = _degrees(ra), _degrees(dec)
     row = _usable(side, ra, dec)
     ra, dec = ra[row] % 360, dec[row]
@@ -137,12 +139,24 @@ def _pixels(side: str, ra, dec, nside: int, margin: float) -> pa.Table:
     vector = [axis_distance * np.cos(longitude), axis_distance * np.sin(longitude), np.sin(latitude)]
     columns = [pixel, row, *vector]
     if margin:
-        near = np.flatnonzero(np.minimum(np.minimum(dx, 1 - dx), np.minimum(dy, 1 - dy)) <= margin)
-        around = _neighbours(pixel[near], nside)
-        exists = around >= 0  # pixels at the corners of the base pixels have seven neighbours
-        again = np.broadcast_to(near, around.shape)[exists]
-        columns = [np.concatenate([pixel, around[exists]])] + [np.concatenate([c, c[again]]) for c in columns[1:]]
+        again, across = _across_edges(pixel, dx, dy, nside, margin)
+        columns = [np.concatenate([pixel, across]), *(np.concatenate([c, c[again]]) for c in columns[1:])]
     return pa.table(dict(zip(("pixel", "row", "x", "y", "z"), columns, strict=True)))
+
+
+def _across_edges(pixel, dx, dy, nside: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions within `margin` pixel widths of an edge: their index, once a pixel across, and that nested pixel."""
+    step_x = (dx >= 1 - margin).astype(np.int8) - (dx <= margin)
+    step_y = (dy >= 1 - margin).astype(np.int8) - (dy <= margin)
+    near = np.flatnonzero(step_x | step_y)
+    around = _neighbours(pixel[near], nside)
+    index, across = [near[:0]], [pixel[:0]]
+    for (x, y), neighbour in zip(STEPS, around, strict=True):
+        # A step along both axes crosses a corner: the pixels along one axis are taken by their own steps.
+        touched = ((step_x[near] == x) | (x == 0)) & ((step_y[near] == y) | (y == 0)) & (neighbour >= 0)
+        index.append(near[touched])
+        across.append(neighbour[touched])
+    return np.concatenate(index), np.concatenate(across)
 
 
 def _neighbours(pixel: np.ndarray, nside: int) -> np.ndarray:

@@ -3,17 +3,24 @@
 import numpy as np
 import pandas
 
-from skyloom.analysis.lines import LINES
 from skyloom.errors import BadInput
 from skyloom.figures import style
+from skyloom.surveys.desi import WAVELENGTH
 from skyloom.tokens.store import Shards
 
+FLUX_LABEL = "flux [1e-17 erg/s/cm2/Angstrom]"
 SMOOTH = 5  # pixels (4 Angstrom) of the running mean drawn over the raw spectrum
-
-
-def wavelength(pixels: int) -> np.ndarray:
-    """Observed wavelength in Angstrom of each pixel of a DESI spectrum."""
-    return 3600.0 + 0.8 * np.arange(pixels)
+# Main galaxy lines, rest frame, vacuum, Angstrom
+LINES = [
+    ("[OII]", 3728.5),
+    ("CaHK", 3952.2),
+    ("Hβ", 4862.7),
+    ("[OIII]", 5008.2),
+    ("Mg", 5176.6),
+    ("Na", 5895.6),
+    ("Hα", 6564.6),
+    ("[SII]", 6725.5),
+]
 
 
 @style.look()
@@ -41,8 +48,9 @@ def draw_examples(galaxies: pandas.DataFrame, image_shards, spectrum_shards, pat
         draw_image(left, picture)
         draw_spectrum(right, flux, ivar, z)
         right.set_title(f"TARGETID {targetid}, z = {z:.4f}", loc="left", fontsize=8.5)
+        right.tick_params(labelbottom=right is axes[-1][1])
     axes[-1][1].set_xlabel("observed wavelength [Angstrom]")
-    fig.supylabel("flux [1e-17 erg/s/cm2/Angstrom]", x=0.155, fontsize=9)
+    axes[len(axes) // 2][1].set_ylabel(FLUX_LABEL)
     style.save(fig, path)
 
 
@@ -53,17 +61,16 @@ def draw_image(axis, rgb: np.ndarray) -> None:
 
 
 def draw_spectrum(axis, flux: np.ndarray, ivar: np.ndarray | None = None, z: float | None = None, compact=False) -> None:
-    """A spectrum (W,): raw in grey, smoothed in ink; lines marked at redshift `z`; masked pixels left out."""
+    """A DESI spectrum (7781,): raw in grey, smoothed in ink; lines marked at redshift `z`; masked pixels left out."""
     flux = np.asarray(flux, dtype=float)
     good = np.isfinite(flux) if ivar is None else np.asarray(ivar) > 0
-    x = wavelength(len(flux))
     smooth = _smooth(flux, good, 15 if compact else SMOOTH)
     if not compact:
-        axis.plot(x, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
-    axis.plot(x, smooth, color=style.INK, lw=0.6 if compact else 0.7)
+        axis.plot(WAVELENGTH, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
+    axis.plot(WAVELENGTH, smooth, color=style.INK, lw=0.6 if compact else 0.7)
     bounds = np.nanpercentile(smooth, [0.3, 99.8])
     margin = 0.15 * (bounds[1] - bounds[0]) + 1e-6
-    axis.set(xlim=(x[0], x[-1]), ylim=(bounds[0] - margin, bounds[1] + 2 * margin))
+    axis.set(xlim=(WAVELENGTH[0], WAVELENGTH[-1]), ylim=(bounds[0] - margin, bounds[1] + 2 * margin))
     if compact:
         axis.set(xticks=[], yticks=[])
     elif z is not None:
@@ -74,12 +81,13 @@ def mark_lines(axis, z: float, colour: str, ls: str = ":", names: bool = True) -
     """Vertical marks at (1 + z) times the main rest-frame lines that fall inside the axis."""
     low, high = axis.get_xlim()
     transform = axis.get_xaxis_transform()
-    for name, rest in LINES:
+    for level, (name, rest) in enumerate(LINES):
         place = rest * (1 + z)
         if low < place < high:
             axis.axvline(place, color=colour, lw=0.8, ls=ls, zorder=0)
             if names:
-                axis.text(place, 0.99, name, transform=transform, ha="center", va="top", fontsize=7, color=colour)
+                height = 0.99 - 0.09 * (level % 2)  # neighbours at two heights, so that names do not overlap
+                axis.text(place, height, name, transform=transform, ha="center", va="top", fontsize=7, color=colour)
 
 
 def _smooth(flux: np.ndarray, good: np.ndarray, width: int) -> np.ndarray:

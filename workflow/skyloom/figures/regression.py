@@ -95,12 +95,12 @@ def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
 def _ordered(scores: pandas.DataFrame) -> list[tuple[str, str]]:
     """Models by modality: photometry, images, image queries among spectra, spectra; baselines before trained models."""
     modality = ["photometry", "image", "image->spectrum", "spectrum", "spectrum->image"]
-    order = {"photometry": 0, "pca": 1}
+    order = {"photometry": 0, "pca": 1, "astroclip": 4}
     names = set(zip(scores["model"], scores["modality"], strict=True))
 
     def rank(name):
         place = modality.index(name[1]) if name[1] in modality else len(modality)
-        first = order.get(name[0], 2 if name[0].endswith("_untrained") else 4 if name[0] == "astroclip" else 3)
+        first = order.get(name[0].split("_")[0], 2 if name[0].endswith("_untrained") else 3)
         return place, first, name
 
     return sorted(names, key=rank)

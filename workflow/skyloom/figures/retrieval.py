@@ -51,5 +51,5 @@ def draw_ranks(ranks: dict[str, np.ndarray], count: int, path) -> None:
     axis.plot(k, k / count, color=style.FAMILIES["chance"], ls="--", lw=1, label="chance")
     axis.set(xscale="log", xlabel=f"k (of {count} galaxies)", ylabel="recall@k", ylim=(0, 1.02))
     axis.grid(color=style.GRID, lw=0.5)
-    axis.legend(loc="upper left")
+    axis.legend(loc="best")
     style.save(fig, path)

@@ -70,8 +70,8 @@ def save(fig: Figure, path: str | os.PathLike) -> None:
 
 
 def colour(model: str) -> str:
-    """The colour of a model's family; `X_untrained` shares the colour of X and is drawn open or pale."""
-    return FAMILIES.get(model.removesuffix("_untrained"), "#CC79A7")
+    """The colour of a model's family, the part of its name before "_": `X_untrained` shares the colour of X."""
+    return FAMILIES.get(model.split("_")[0], "#CC79A7")
 
 
 def label(name: str) -> str:
@@ -80,7 +80,9 @@ def label(name: str) -> str:
 
 
 def pretty(model: str) -> str:
-    """A model's name for people: `specformer_untrained` -> `specformer (untrained)`."""
+    """A model's name for people: `specformer_untrained` -> `specformer (untrained)`, `pca_image` -> `PCA`."""
+    if model.split("_")[0] == "pca":
+        return "PCA"
     return f"{model.removesuffix('_untrained')} (untrained)" if model.endswith("_untrained") else model
 
 

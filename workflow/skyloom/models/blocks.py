@@ -111,7 +111,6 @@ class AttentionPool(nn.Module):
     def __init__(self, context_dim: int, dim: int, heads: int, out_dim: int, mlp_ratio: float = 4.0):
         super().__init__()
         self.query = nn.Parameter(torch.randn(1, 1, dim) * dim**-0.5)
-        self.norm_context = nn.LayerNorm(context_dim)
         self.attention = CrossAttention(dim, context_dim, heads)
         self.norm = nn.LayerNorm(dim)
         self.mlp = MLP(dim, mlp_ratio)
@@ -119,7 +118,7 @@ class AttentionPool(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         query = self.query.expand(len(tokens), -1, -1)
-        x = self.norm(self.attention(query, self.norm_context(tokens)))[:, 0]  # (B, dim)
+        x = self.norm(self.attention(query, tokens))[:, 0]  # (B, dim)
         return self.project(x + self.mlp(x))
 
 

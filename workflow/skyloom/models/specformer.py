@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.models.blocks import Block, init_by_depth, normal
-from skyloom.models.draws import Draws
+from skyloom.training.draws import Draws
 from skyloom.tokens.spectra import STATISTICS_CHANNELS, slice_count, specformer_tokens, token_weights
 
 

@@ -21,6 +21,7 @@ from skyloom.surveys.fits_files import (
     image_hdu,
     open_fits,
     primary_hdu,
+    read_image_rows,
     read_table,
     table_hdu,
     write_fits,
@@ -38,19 +39,19 @@ FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
 IVAR_UNIT = "10**+34 (s2 cm4 Angstrom2) / erg2"
 
 FIBERMAP_COLUMNS = {
-    "TARGETID": "integer",
-    "COADD_FIBERSTATUS": "integer",
-    "TARGET_RA": "number",
-    "TARGET_DEC": "number",
+    "TARGETID": "integers",
+    "COADD_FIBERSTATUS": "integers",
+    "TARGET_RA": "numbers",
+    "TARGET_DEC": "numbers",
     "OBJTYPE": "text",
 }
 REDSHIFT_COLUMNS = {
-    "TARGETID": "integer",
-    "Z": "number",
-    "ZERR": "number",
-    "ZWARN": "integer",
+    "TARGETID": "integers",
+    "Z": "numbers",
+    "ZERR": "numbers",
+    "ZWARN": "integers",
     "SPECTYPE": "text",
-    "DELTACHI2": "number",
+    "DELTACHI2": "numbers",
 }
 ZCATALOG_COLUMNS = {**REDSHIFT_COLUMNS, **FIBERMAP_COLUMNS}
 _FLUX_BANDS = ("G", "R", "Z", "W1", "W2")
@@ -188,8 +189,7 @@ def _read_image(
     stored = np.dtype(fits.BITPIX2DTYPE[hdu.header["BITPIX"]])
     if stored.kind not in kinds:
         raise BadInput(f"{path}: HDU {name} holds {stored.name}, expected {'floats' if kinds == 'f' else 'integers'}")
-    # The data are a memory map: indexing reads the rows asked for and no others.
-    return np.array(hdu.data if rows is None else hdu.data[rows], dtype=dtype)
+    return np.array(hdu.data, dtype) if rows is None else read_image_rows(hdu, rows, dtype)
 
 
 def write_coadd(path: str | os.PathLike, coadd: Coadd, exposures: Table | None = None) -> None:

@@ -16,7 +16,7 @@ from skyloom.errors import BadInput
 from skyloom.files import atomic
 
 Hdu = fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU
-KINDS = {"integer": "iu", "number": "fiu", "text": "U"}
+KINDS = {"integers": "iu", "numbers": "fiu", "text": "U"}
 _COMPRESSED = (".gz", ".bz2", ".fz")
 _FORMATS = {"i2": "I", "i4": "J", "i8": "K", "u1": "B", "f4": "E", "f8": "D", "b1": "L"}
 _DATES = ("CHECKSUM", "DATASUM")
@@ -32,7 +32,7 @@ def open_fits(path: str | os.PathLike) -> Iterator[fits.HDUList]:
         warnings.filterwarnings("ignore", "File may have been truncated")
         warnings.filterwarnings("ignore", "Error validating header")
         try:
-            hdus = fits.open(path, mode="readonly", memmap=True, lazy_load_hdus=False)
+            hdus = fits.open(path, mode="readonly", lazy_load_hdus=False)
         except FileNotFoundError as error:
             raise BadInput(f"{path}: no such file, expected a FITS file") from error
         except (OSError, VerifyError, ValueError, TypeError, IndexError, KeyError) as error:
@@ -79,7 +79,7 @@ def read_table(
     name
         EXTNAME of the HDU.
     required
-        Column name -> kind ("integer", "number" or "text") that must be there; BadInput otherwise.
+        Column name -> kind ("integers", "numbers" or "text") that must be there; BadInput otherwise.
     rows
         (n,) row indices, all rows when None; in range (see `check_rows`).
     columns
@@ -110,13 +110,29 @@ def _column_values(data: fits.FITS_rec, column: str, rows: np.ndarray | None) ->
 
 def _check_kind(path: str | os.PathLike, name: str, column: str, values: np.ndarray, kind: str | None) -> None:
     if kind is not None and values.dtype.kind not in KINDS[kind]:
-        article = "an" if kind == "integer" else "a"
-        raise BadInput(f"{path}: HDU {name} column {column} is {values.dtype.name}, expected {article} {kind}")
+        raise BadInput(f"{path}: HDU {name} column {column} is {values.dtype.name}, expected {kind}")
 
 
 @functools.cache
 def _parsed_unit(text: str | None) -> units.UnitBase | None:
     return units.Unit(text, parse_strict="silent") if text else None
+
+
+def read_image_rows(hdu: Hdu, rows: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows of an image HDU as `dtype`, in the order of `rows`; only these are read, each stretch of them at once."""
+    wanted, place = np.unique(rows, return_inverse=True)
+    found = np.empty((len(wanted), *hdu.shape[1:]), dtype)
+    for first, last in stretches(wanted):
+        found[first:last] = hdu.section[int(wanted[first]) : int(wanted[last - 1]) + 1]
+    return found if np.array_equal(rows, wanted) else found[place]
+
+
+def stretches(rows: np.ndarray) -> list[tuple[int, int]]:
+    """Where consecutive values of increasing `rows` begin and end, as (first, last + 1) positions: one read each."""
+    if not rows.size:
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1), rows.size]
+    return [(int(first), int(last)) for first, last in zip(edges[:-1], edges[1:], strict=True)]
 
 
 def check_rows(path: str | os.PathLike, rows: Sequence[int] | None, total: int) -> np.ndarray | None:

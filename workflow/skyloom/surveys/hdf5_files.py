@@ -8,6 +8,8 @@ import h5py
 
 from skyloom.errors import BadInput
 
+KINDS = {"integers": "iu", "numbers": "fiu"}
+
 
 @contextlib.contextmanager
 def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:

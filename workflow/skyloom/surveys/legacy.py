@@ -15,7 +15,7 @@ from astropy.table import Table
 
 from skyloom.errors import BadInput
 from skyloom.files import atomic
-from skyloom.surveys.fits_files import check_rows
+from skyloom.surveys.fits_files import check_rows, stretches
 from skyloom.surveys.hdf5_files import dataset_named, open_hdf5
 
 BANDS = ("g", "r", "z")
@@ -94,19 +94,11 @@ def read_cutouts(path: str | os.PathLike, rows: Sequence[int]) -> np.ndarray:
         wanted, place = np.unique(rows, return_inverse=True)  # HDF5 takes increasing indices only
         found = np.empty((len(wanted), *images.shape[1:]), "f4")
         try:
-            for first, last in _runs(wanted):
+            for first, last in stretches(wanted):
                 images.read_direct(found, np.s_[wanted[first] : wanted[last - 1] + 1], np.s_[first:last])
         except OSError as error:
             raise BadInput(f"{path}: dataset images cannot be read: {' '.join(str(error).split())}") from error
-        return found if np.array_equal(place, np.arange(len(rows))) else found[place]
-
-
-def _runs(rows: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of consecutive values of sorted `rows` as (first, last + 1) positions: one read each."""
-    if not rows.size:
-        return []
-    edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1), rows.size]
-    return [(int(first), int(last)) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+        return found if np.array_equal(rows, wanted) else found[place]
 
 
 def _images(path: str | os.PathLike, file: h5py.File) -> h5py.Dataset:

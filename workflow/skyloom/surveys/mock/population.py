@@ -12,7 +12,7 @@ import numpy as np
 
 from skyloom.errors import BadConfig
 from skyloom.surveys.mock import cosmology, histories, relations
-from skyloom.surveys.mock.light import FastPhotometry
+from skyloom.surveys.mock.photometry import FastPhotometry
 from skyloom.surveys.mock.ssp import Z_SUN, SSPGrid
 
 R_LIMIT = 20.175  # BGS Faint; extinction-corrected AB magnitude
@@ -171,11 +171,11 @@ def _histories(log_mstar, z, quenched, rng, grid):
     n = len(z)
     universe = cosmology.age(z) * 1e9
     age = np.clip(universe - 10 ** rng.normal(9.1, 0.25, n), 0.3 * universe, 0.97 * universe)
-    sfr = relations.main_sequence(log_mstar, universe / 1e9) + rng.normal(0, 0.25, n)
+    sfr = relations.main_sequence(log_mstar, universe / 1e9) + rng.normal(0, 0.3, n)
     specific = 10 ** (sfr - log_mstar) * 0.58 * age  # .58 of the mass formed survives
     x = histories.rate_for(np.clip(specific, 0.02, 6.0))
     # quenched between 0.2 Gyr ago and soon after the first stars; the massive ones earlier
-    early = rng.beta(1.3 + 1.2 * np.clip(log_mstar - 10, 0, 1.5), 1.6, n)
+    early = rng.beta(1.6 + 1.2 * np.clip(log_mstar - 10, 0, 1.5), 1.5, n)
     quench = np.where(quenched, 0.2e9 + early * (0.9 * age - 0.2e9), 0.0)
     decay = 10 ** rng.normal(8.55, 0.25, n)
     mass = histories.smooth(grid.age_edges, age, x, quench, decay)
@@ -184,8 +184,8 @@ def _histories(log_mstar, z, quenched, rng, grid):
     burst = np.where(bursting, 10 ** rng.uniform(-2.3, -0.8, n), 0.0)
     start, length = 10 ** rng.uniform(7.3, 9.2, n), 10 ** rng.uniform(7.3, 8.3, n)
     mass = histories.add_burst(mass, grid.age_edges, burst, np.minimum(start, 0.9 * age), length)
-    # a trickle that some quenched galaxies keep, and the bursty last 100 and 10 Myr of all
-    rest = np.where(quenched & (rng.random(n) < 0.35), 10 ** rng.uniform(-4.0, -2.3, n), 0.0)
+    # the trickle that quenched galaxies keep, and the bursty last 100 and 10 Myr of all
+    rest = np.where(quenched, 10 ** rng.normal(-2.35, 0.45, n), 0.0)
     mass = histories.add_burst(mass, grid.age_edges, rest, np.full(n, 1e9), np.full(n, 1e9))
     mass = histories.flicker(mass, grid.ages, rng.normal(0, 0.2, n), 1e8)
     return histories.flicker(mass, grid.ages, rng.normal(0, 0.2, n), 1e7)
@@ -195,11 +195,11 @@ def _dust(log_mstar, quenched, q_disk, rng):
     """Attenuation: more in massive and in inclined discs, little in quenched galaxies, all with scatter."""
     n = len(q_disk)
     # amount with mass as in Garn & Best 2010 (MNRAS 409, 421), turned from H-alpha into stars; doubled edge-on
-    typical = np.where(quenched, 0.12, np.clip(0.35 + 0.35 * (log_mstar - 9.8), 0.08, 1.1))
+    typical = np.where(quenched, 0.12, np.clip(0.25 + 0.25 * (log_mstar - 9.8), 0.05, 0.8))
     inclination = np.where(quenched, 1.0, 1.35 - 0.7 * q_disk)
-    av = np.clip(typical * inclination * 10 ** rng.normal(0, 0.22, n), 0, 3.5)
+    av = np.clip(typical * inclination * 10 ** rng.normal(0, 0.15, n), 0, 3.5)
     # opaque galaxies have greyer curves (Salim et al. 2018, ApJ 859, 11)
-    slope = np.clip(-0.55 + 0.45 * np.minimum(av, 1.2) + rng.normal(0, 0.2, n), -1.3, 0.4)
+    slope = np.clip(-0.55 + 0.45 * np.minimum(av, 1.2) + rng.normal(0, 0.15, n), -1.3, 0.4)
     return {"av": av, "dust_slope": slope, "av_birth": (av + 0.1) * 10 ** rng.normal(-0.05, 0.2, n)}
 
 

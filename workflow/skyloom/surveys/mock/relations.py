@@ -20,11 +20,11 @@ def mass_function(log_mstar: np.ndarray, z: np.ndarray) -> np.ndarray:
 def quenched_fraction(log_mstar: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Share of galaxies that form few stars.
 
-    Mass quenching 1 - exp(-(M / 10^10.6)^0.8) of Peng et al. 2010 (ApJ 721, 193), its mass scale growing by 0.4 dex per
-    unit redshift (assumed), plus 8 % quenched by their environment at any mass.
+    Mass quenching 1 - exp(-(M / 10^10.5)^0.8) of Peng et al. 2010 (ApJ 721, 193), its mass scale growing by 0.4 dex per
+    unit redshift (assumed), plus 10 % quenched by their environment at any mass.
     """
-    by_mass = 1 - np.exp(-(10 ** (0.8 * (log_mstar - 10.6 - 0.4 * np.asarray(z)))))
-    return 1 - (1 - by_mass) * (1 - 0.08)
+    by_mass = 1 - np.exp(-(10 ** (0.8 * (log_mstar - 10.5 - 0.4 * np.asarray(z)))))
+    return 1 - (1 - by_mass) * (1 - 0.1)
 
 
 def main_sequence(log_mstar: np.ndarray, age_gyr: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def metallicity(log_mstar: np.ndarray) -> np.ndarray:
     """Median log10 Z/Z_sun of the stars at a stellar mass: Gallazzi et al. 2005 (MNRAS 362, 41), table 2."""
     mass = [8.9, 9.1, 9.3, 9.5, 9.7, 9.9, 10.1, 10.3, 10.5, 10.7, 10.9, 11.1, 11.3, 11.5, 11.7, 11.9]
     log_z = [-0.60, -0.61, -0.65, -0.61, -0.52, -0.41, -0.23, -0.11, -0.01, 0.04, 0.07, 0.10, 0.12, 0.13, 0.14, 0.15]
-    below = np.minimum(log_mstar - mass[0], 0) * 0.3
+    below = np.minimum(log_mstar - mass[0], 0) * 0.2
     return np.interp(log_mstar, mass, np.minimum.accumulate(log_z[::-1])[::-1]) + below
 
 

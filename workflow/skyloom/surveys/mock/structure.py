@@ -1,4 +1,4 @@
-"""What makes a disc look alive: spiral arms and star-forming clumps, as Gaussians that carry part of the disc's light."""
+"""What makes a disc look alive: spiral arms and star-forming clumps, Gaussians that carry part of its light."""
 
 import math
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Knots:
 def draw_knots(galaxies: dict, wavelength: tuple[float, ...], rng: np.random.Generator) -> Knots:
     """Two logarithmic spiral arms and 20 clumps a galaxy; how much light they carry follows `clumpiness`.
 
-    Young stars are blue: the share falls as the wavelength to the power -1.3, from at most 60 % at 4770 Angstrom.
+    Young stars are blue: the share falls as the wavelength to the power -1.3, from at most 55 % at 4770 Angstrom.
     """
     count = len(galaxies["r_disk"])
     scale = DISC_SCALE * np.asarray(galaxies["r_disk"], float)[:, None]
@@ -46,7 +46,7 @@ def draw_knots(galaxies: dict, wavelength: tuple[float, ...], rng: np.random.Gen
     phi = np.concatenate([arm_phi, clump_phi], axis=1)
     weight = np.concatenate([arm_share * arm_weight, (1 - arm_share) * clump_weight], axis=1)
     # an arm's knots overlap into a ribbon, clumps stay compact
-    sigma = np.concatenate([0.12 * scale * (0.7 + arm_r), scale * rng.uniform(0.05, 0.2, clump_r.shape)], axis=1)
+    sigma = np.concatenate([0.12 * scale * (0.7 + arm_r), scale * rng.uniform(0.07, 0.25, clump_r.shape)], axis=1)
 
     ratio = np.asarray(galaxies["q_disk"], float)[:, None]
     along, across = radius * np.cos(phi), radius * np.sin(phi) * ratio
@@ -54,7 +54,7 @@ def draw_knots(galaxies: dict, wavelength: tuple[float, ...], rng: np.random.Gen
     x = -along * np.sin(angle) + across * np.cos(angle)
     y = along * np.cos(angle) + across * np.sin(angle)
     colour = (np.asarray(wavelength) / 4770.0) ** -1.3
-    fraction = 0.6 * np.clip(galaxies["clumpiness"], 0, 1)[:, None] * np.minimum(colour, 1.0)
+    fraction = 0.55 * np.clip(galaxies["clumpiness"], 0, 1)[:, None] * np.minimum(colour, 1.0)
     return Knots(x, y, sigma * np.sqrt(ratio), weight, fraction)
 
 

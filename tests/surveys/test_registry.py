@@ -1,0 +1,54 @@
+"""Raw file names of a survey kind, found by the kind's name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from skyloom.errors import BadConfig
+from skyloom.surveys import registry
+
+LIBRARY = Path(__file__).parents[2] / "workflow"
+
+
+def test_names_of_the_mock_survey():
+    files = registry.raw_files("mock", {"kind": "mock", "tiles": 3})
+    assert tuple(files) == registry.ROLES
+    assert [len(files[role]) for role in registry.ROLES] == [3, 3, 1, 3, 1, 3]
+    hpix = int(Path(files["coadd"][0]).parent.name)
+    assert files["coadd"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/coadd-sv3-bright-{hpix}.fits"
+    assert files["redrock"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/redrock-sv3-bright-{hpix}.fits"
+    assert files["images"][0] == f"images/images_npix152_{hpix}.h5"
+    assert files["truth"][0] == f"truth/truth-{hpix}.parquet"
+    assert files["zcatalog"] == ["zcatalog/zall-pix-mock.fits"]
+    assert files["properties"] == ["properties/BGS_ANY_full.provabgs.mock.hdf5"]
+
+
+def test_more_tiles_keep_the_first_ones():
+    few, many = (registry.raw_files("mock", {"kind": "mock", "tiles": n})["coadd"] for n in (2, 5))
+    assert many[:2] == few and len(set(many)) == 5
+
+
+def test_names_of_the_samples():
+    files = registry.raw_files("desi_samples", {"kind": "desi_samples"})
+    assert len(files["coadd"]) == 4 and len(files["redrock"]) == 2
+    assert files["images"] == files["zcatalog"] == files["properties"] == files["truth"] == []
+
+
+@pytest.mark.parametrize("kind", [None, "no_such_survey", "../mock", 3, ""])
+def test_a_kind_nobody_knows(kind):
+    with pytest.raises(BadConfig, match=r"^surveys\.mine\.kind is .*expected the name of a module"):
+        registry.raw_files("mine", {"kind": kind})
+
+
+def test_names_cost_no_heavy_import():
+    program = (
+        "import sys; from skyloom.surveys import registry;"
+        "registry.raw_files('s', {'kind': 'desi_samples'}); registry.raw_files('m', {'kind': 'mock', 'tiles': 4});"
+        "print(*{'numpy', 'astropy', 'h5py', 'pandas', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(LIBRARY)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

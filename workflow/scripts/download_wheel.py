@@ -1,0 +1,8 @@
+"""Fetch a pinned wheel that carries survey data. In: nothing. Out: the wheel, its sha256 checked."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.surveys import wheels
+
+    wheels.fetch(snakemake.wildcards.wheel, snakemake.output.wheel)

@@ -1,0 +1,8 @@
+"""The dark-sky spectrum. In: the wheel desispec. Out: its file spec-sky.dat."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.surveys import wheels
+
+    wheels.extract(snakemake.input.wheel, "desispec/data/spec-sky.dat", snakemake.output.sky)

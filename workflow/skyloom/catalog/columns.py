@@ -1,0 +1,75 @@
+"""The columns of galaxies.parquet, with units, UCDs and words, and Parquet that carries them to every reader."""
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.table import Table
+from astropy.table.meta import get_yaml_from_table
+
+from skyloom.files import atomic
+
+BANDS = {"g": "em.opt.B", "r": "em.opt.R", "z": "em.opt.I"}
+
+GALAXIES: dict[str, tuple[str, str, str, str]] = {
+    "targetid": ("i8", "", "meta.id;meta.main", "DESI target identifier"),
+    "ra": ("f8", "deg", "pos.eq.ra;meta.main", "Right ascension, ICRS"),
+    "dec": ("f8", "deg", "pos.eq.dec;meta.main", "Declination, ICRS"),
+    "z": ("f8", "", "src.redshift", "Heliocentric redshift; NaN where none was measured"),
+    "zerr": ("f8", "", "stat.error;src.redshift", "Standard error of z"),
+    "spectrum_file": ("U", "", "meta.dataset", "Name of the coadd file with the spectrum"),
+    "spectrum_row": ("i4", "", "meta.record", "Row of the spectrum in that file, from 0"),
+    "image_file": ("U", "", "meta.dataset", "Name of the file with the image; empty where there is none"),
+    "image_row": ("i4", "", "meta.record", "Row of the image in that file, from 0; -1 where there is none"),
+    "separation_arcsec": ("f8", "arcsec", "pos.angDistance", "Distance on the sky between spectrum and image"),
+    **{f"flux_{b}": ("f8", "nmgy", f"phot.flux;{ucd}", f"Total flux, {b} band") for b, ucd in BANDS.items()},
+    **{
+        f"mag_{b}": ("f8", "mag", f"phot.mag;{ucd}", f"22.5 - 2.5 log10(flux_{b}), AB, as observed (not dereddened)")
+        for b, ucd in BANDS.items()
+    },
+    "ebv": ("f8", "mag", "phot.color.excess", "Galactic reddening E(B-V)"),
+    "healpix": ("i8", "", "pos.healpix", "Nested HEALPix pixel, nside 64; -1 without a position"),
+    "log_mstar": ("f8", "dex(solMass)", "phys.mass", "log10 of the stellar mass"),
+    "z_mw": ("f8", "", "phys.abund.Z", "Mass-weighted stellar metallicity, mass fraction"),
+    "log_z_mw": ("f8", "", "phys.abund.Z", "log10 of z_mw"),
+    "t_age": ("f8", "Gyr", "time.age", "Mass-weighted stellar age"),
+    "avg_sfr": ("f8", "solMass / yr", "phys.SFR", "Star formation rate"),
+    "log_ssfr": ("f8", "dex(1 / yr)", "phys.SFR;arith.ratio", "log10(avg_sfr) - log_mstar, specific star formation rate"),
+    "ssfr_legacy": ("f8", "", "phys.SFR;arith.ratio", "ln(avg_sfr) - ln(z_mw): AstroCLIP's published 'sSFR', a known error"),
+    "shard": ("i4", "", "meta.number", "Number of the token shard the galaxy goes to"),
+}
+"""Name -> (type, unit, UCD, description)."""
+
+SPLITS: dict[str, tuple[str, str, str, str]] = {
+    "targetid": GALAXIES["targetid"],
+    "split": ("U", "", "meta.code.class", "train, validation or test"),
+}
+
+ARROW = {"i8": pa.int64(), "i4": pa.int32(), "f8": pa.float64(), "U": pa.string()}
+
+
+def write_table(path: str | os.PathLike, values: dict, columns: dict[str, tuple[str, str, str, str]]) -> None:
+    """Write columns as Parquet; the same values give the same bytes.
+
+    Each field carries unit, ucd and description in its metadata; astropy finds them in its own form beside, so that
+    ``Table.read`` gives columns with units.
+    """
+    fields, arrays = [], []
+    for name, (kind, unit, ucd, description) in columns.items():
+        words = {"unit": unit, "ucd": ucd, "description": description}
+        fields.append(pa.field(name, ARROW[kind], metadata={key: word for key, word in words.items() if word}))
+        arrays.append(pa.array(values[name], ARROW[kind]))
+    schema = pa.schema(fields, metadata=_astropy_metadata(values, columns))
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")
+
+
+def _astropy_metadata(values: dict, columns: dict[str, tuple[str, str, str, str]]) -> dict[str, str]:
+    table, lengths = Table(), {}
+    for name, (kind, unit, ucd, description) in columns.items():
+        if kind == "U":
+            lengths[f"table::len::{name}"] = str(max((len(text) for text in values[name]), default=1))
+        table[name] = [""] if kind == "U" else [0]
+        table[name] = table[name].astype("U1" if kind == "U" else kind)
+        table[name].unit, table[name].description, table[name].meta = unit or None, description, {"ucd": ucd}
+    return {"table_meta_yaml": "\n".join(get_yaml_from_table(table)), **lengths}

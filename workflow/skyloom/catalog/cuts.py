@@ -1,0 +1,132 @@
+"""Quality cuts, applied one after the other, and how many galaxies each of them lost.
+
+A cut is an entry of the configuration: a name, a column and one operator, such as
+``{name: redshift_ok, column: ZWARN, equals: 0}``. A value that is missing (NaN or masked) passes no cut.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from skyloom.errors import BadConfig, BadInput
+
+log = logging.getLogger(__name__)
+
+OPERATORS: dict[str, Callable[[np.ndarray, object], np.ndarray]] = {
+    "equals": lambda values, wanted: values == wanted,
+    "at_least": lambda values, limit: values >= limit,
+    "at_most": lambda values, limit: values <= limit,
+    "above": lambda values, limit: values > limit,
+    "below": lambda values, limit: values < limit,
+    "in": lambda values, allowed: np.isin(values, allowed),
+    "finite": lambda values, wanted: np.isfinite(values.astype(np.float64)) == wanted,
+}
+
+DESI_GALAXIES = (
+    {"name": "redshift_ok", "column": "ZWARN", "equals": 0},
+    {"name": "fibre_ok", "column": "COADD_FIBERSTATUS", "equals": 0},
+    {"name": "is_target", "column": "OBJTYPE", "equals": "TGT"},
+    {"name": "is_galaxy", "column": "SPECTYPE", "equals": "GALAXY"},
+    {"name": "best_spectrum", "column": "ZCAT_PRIMARY", "equals": True},
+)
+"""Good galaxies of a DESI redshift catalogue: one spectrum each, on a working fibre, with a trusted redshift."""
+
+DESI_TARGETS = DESI_GALAXIES[1:3]
+"""What can be asked of spectra without a redshift catalogue: a working fibre that was on a target."""
+
+PROPERTIES = (
+    {"name": "mass_measured", "column": "LOG_MSTAR", "above": 0},
+    {"name": "mag_g_measured", "column": "MAG_G", "above": 0},
+    {"name": "mag_r_measured", "column": "MAG_R", "above": 0},
+    {"name": "mag_z_measured", "column": "MAG_Z", "above": 0},
+)
+"""Physical properties that are measurements: zero stands for none. The cuts of AstroCLIP (arXiv 2310.03024)."""
+
+
+class Flow:
+    """The flow table: what each step kept and lost, in order.
+
+    Columns: survey, step (catalogue, quality, spectrum, image, properties, labels), cut, kept, lost.
+    """
+
+    def __init__(self, survey: str):
+        self.survey = survey
+        self.rows: list[dict] = []
+
+    def record(self, step: str, cut: str, kept: int, lost: int, what: str = "") -> None:
+        """Add a line; raises BadInput when nothing is left, saying which cut lost the last galaxy."""
+        self.rows.append({"survey": self.survey, "step": step, "cut": cut, "kept": int(kept), "lost": int(lost)})
+        log.info("%s: %s, %s: %d kept, %d lost", self.survey, step, cut, kept, lost)
+        if kept == 0 and step != "labels":
+            total = max(row["kept"] + row["lost"] for row in self.rows)
+            raise BadInput(f"{self.survey}: no galaxy left: '{cut}'{what} lost the last {lost} of {total}")
+
+    def frame(self) -> pd.DataFrame:
+        """The table so far."""
+        return pd.DataFrame(self.rows, columns=["survey", "step", "cut", "kept", "lost"])
+
+
+def apply_cuts(
+    table, cuts: Sequence[dict], survey: str = "", source: str = "catalogue", flow: Flow | None = None, step: str = "quality"
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Apply `cuts` in order.
+
+    Parameters
+    ----------
+    table : astropy Table or DataFrame
+        N rows.
+    cuts : list of dict
+        ``name``, ``column`` and one of equals, at_least, at_most, above, below, in, finite.
+    survey, source : str
+        The survey for the flow table; the file of `table` for messages.
+    flow, step
+        A flow table to continue, and the step of it that these cuts are.
+
+    Returns
+    -------
+    mask : (N,) bool
+        True for rows that pass all cuts.
+    flow : DataFrame
+        survey, step, cut, kept, lost: a line a cut.
+
+    Raises
+    ------
+    BadInput
+        A column that is missing or of the wrong type, or a cut that leaves nothing.
+    BadConfig
+        A cut without a name, a column or exactly one known operator.
+    """
+    flow = Flow(survey) if flow is None else flow
+    mask = np.ones(len(table), bool)
+    for cut in cuts:
+        operator = check_cut(cut)
+        before = mask.sum()
+        mask &= _passes(table, cut, operator, source)
+        flow.record(step, cut["name"], mask.sum(), before - mask.sum(), f" ({cut['column']} {operator} {cut[operator]})")
+    return mask, flow.frame()
+
+
+def check_cut(cut: dict) -> str:
+    """The operator of a cut; raises BadConfig unless it has a name, a column and exactly one operator, and nothing else."""
+    operators = [key for key in cut if key not in ("name", "column")]
+    if "name" not in cut or "column" not in cut or len(operators) != 1 or operators[0] not in OPERATORS:
+        raise BadConfig(f"cut {dict(cut)}: expected a name, a column and one of {', '.join(OPERATORS)}")
+    return operators[0]
+
+
+def _passes(table, cut: dict, operator: str, source: str) -> np.ndarray:
+    name, wanted = cut["column"], cut[operator]
+    if name not in (columns := getattr(table, "colnames", table.keys())):
+        raise BadInput(f"{source}: no column {name} for the cut '{cut['name']}'; it has {', '.join(map(str, columns))}")
+    values = table[name]
+    missing = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else np.zeros(len(values), bool)
+    values = np.ma.getdata(np.asarray(values))
+    if values.dtype.kind in "SO":
+        values = values.astype(str)
+    is_text = values.dtype.kind == "U"
+    if is_text != isinstance(np.ravel(wanted).tolist()[0], str):
+        found = "text" if is_text else f"numbers ({values.dtype})"
+        raise BadInput(f"{source}: column {name} holds {found}; the cut '{cut['name']}' asks for {operator} {wanted!r}")
+    return OPERATORS[operator](np.char.strip(values) if is_text else values, wanted) & ~missing

@@ -1,0 +1,82 @@
+"""Principal components of normalised spectra or RGB images: the baseline that needs no network.
+
+Components are ordered by explained variance, so the first k columns of an embedding are the PCA with k components: a k can be
+chosen later, on the validation split.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from skyloom.errors import BadInput
+from skyloom.tokens.images import centre_crop
+from skyloom.tokens.spectra import normalise
+
+
+@dataclass(frozen=True)
+class Config:
+    """Shape of a PCA.
+
+    Attributes
+    ----------
+    modality : "spectrum" (z-scored flux) or "image" (rgb)
+    pixels : pixels of a spectrum, or side of the central part of an image that is used
+    components : how many are kept
+    samples : at most this many training galaxies are used for the fit (they are held in memory)
+    std_floor : see `skyloom.tokens.spectra.normalise`
+    """
+
+    modality: Literal["spectrum", "image"] = "spectrum"
+    pixels: int = 7781
+    components: int = 64
+    samples: int = 4096
+    std_floor: float = 0.2
+
+
+TRAINING = {"steps": 0}
+
+
+class PCA(nn.Module):
+    """Samples to components. A batch holds flux and ivar (B, pixels), or rgb (B, 3, S, S)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.inputs = {"spectrum": ("flux", "ivar")} if config.modality == "spectrum" else {"image": ("rgb",)}
+        width = config.pixels if config.modality == "spectrum" else 3 * config.pixels**2
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("directions", torch.zeros(config.components, width))
+        self.register_buffer("explained_variance_ratio", torch.zeros(config.components))
+
+    def vectors(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the components describe, (B, width)."""
+        if self.config.modality == "spectrum":
+            return normalise(batch["flux"], batch["ivar"], self.config.std_floor)[0]
+        return centre_crop(batch["rgb"], self.config.pixels).flatten(1)
+
+    def embed(self, batch: dict[str, Tensor], modality: str = "") -> Tensor:
+        """Components, (B, components), the one with the largest variance first."""
+        return (self.vectors(batch) - self.mean) @ self.directions.T
+
+    def tokens(self, batch: dict[str, Tensor]) -> Tensor:
+        """The embedding as a single token, (B, 1, components)."""
+        return self.embed(batch)[:, None]
+
+    def fit(self, vectors: Tensor) -> None:
+        """Take mean and components from (N, width) vectors, which are overwritten (they can be large).
+
+        Randomised subspace iteration (Halko et al. 2011), so that cost is linear in N and width; the sign of a component is
+        such that its largest loading is positive. The caller seeds torch.
+        """
+        count = self.config.components
+        if len(vectors) <= count:
+            raise BadInput(f"pca: {len(vectors)} training samples, but components: {count} needs at least {count + 1}")
+        self.mean.copy_(vectors.mean(0))
+        vectors -= self.mean
+        _, values, directions = torch.svd_lowrank(vectors, q=min(count + 16, *vectors.shape), niter=6)
+        directions = directions[:, :count].T
+        largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+        self.directions.copy_(directions * largest.sign())
+        self.explained_variance_ratio.copy_(values[:count].square() / vectors.square().sum())

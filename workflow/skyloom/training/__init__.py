@@ -1,0 +1,1 @@
+"""Training and embedding: deterministic, resumable, with or without torchrun; `python -m skyloom.training --help`."""

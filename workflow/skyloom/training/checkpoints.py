@@ -1,0 +1,84 @@
+"""Checkpoints: one safetensors file each, whole or not there, checked when read; nothing is ever unpickled.
+
+A checkpoint holds named tensors and, in the file's metadata, a JSON state and a SHA-256 over the tensors. It belongs to a run
+(`key`: a hash of config, data and code) and is ignored by any other.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from skyloom.files import atomic
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+
+
+class Checkpoints:
+    """The checkpoints of one run in one folder.
+
+    Parameters
+    ----------
+    folder : made when first needed
+    key : identity of the run
+    """
+
+    def __init__(self, folder: str | os.PathLike, key: str):
+        self.folder, self.key = Path(folder), key
+
+    def save(self, step: int, tensors: dict[str, Tensor], state: dict) -> None:
+        """Write a checkpoint and remove all but the newest ones."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        metadata = {"key": self.key, "state": json.dumps({**state, "step": step}), "sha256": digest(tensors)}
+        with atomic(self.folder / f"step-{step:08d}.safetensors") as temporary:
+            save_file(tensors, temporary, metadata)
+        for old in self._newest_first()[KEPT:]:
+            old.unlink()
+
+    def load(self) -> tuple[dict[str, Tensor], dict] | None:
+        """Tensors and state of the newest good checkpoint of this run, or None.
+
+        Damaged ones are skipped, those of another run are left alone; both are said in the log.
+        """
+        for path in self._newest_first():
+            try:
+                tensors, metadata = _read(path)
+                if metadata["key"] != self.key:
+                    log.warning("%s: made with another config, data or code: starting fresh", path)
+                    return None
+                if digest(tensors) != metadata["sha256"]:
+                    raise ValueError("its tensors do not match their checksum")
+                return tensors, json.loads(metadata["state"])
+            except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s: the checkpoint is damaged (%s): trying the one before", path, error)
+        return None
+
+    def remove(self) -> None:
+        """Remove the folder: the run is over."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (not a dict)
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names and bytes of CPU tensors."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(name.encode())
+        total.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
