@@ -8,8 +8,9 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 # The library beside the rules: on the path of this file and, by the environment, of every job it starts.
-os.environ["PYTHONPATH"] = os.path.join(workflow.basedir, "workflow")
-sys.path.insert(0, os.environ["PYTHONPATH"])
+library = os.path.join(workflow.basedir, "workflow")
+sys.path.insert(0, library)
+os.environ.update(PYTHONPATH=library)
 
 
 configfile: "config.yaml"

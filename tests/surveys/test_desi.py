@@ -1,5 +1,6 @@
 """DESI files: what is written, desispec reads; what is wrong with a file is said in one line."""
 
+import subprocess
 import tracemalloc
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from skyloom.errors import BadInput
+from skyloom.errors import BadInput, SkyloomError
 from skyloom.surveys import desi
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -132,6 +133,18 @@ def test_layout_units_and_types_are_those_of_the_archive(written):
 def test_same_coadd_same_bytes(coadd, written, tmp_path):
     desi.write_coadd(tmp_path / "again.fits", coadd)
     assert (tmp_path / "again.fits").read_bytes() == written.read_bytes()
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(coadd, tmp_path):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        with pytest.raises(SkyloomError, match="coadd.fits: the disk is full") as caught:
+            desi.write_coadd(tmp_path / "coadd.fits", coadd)
+        assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_refuses_arrays_that_do_not_fit(coadd, tmp_path):
@@ -280,6 +293,23 @@ def test_truncation_names_the_hdu(small):
         inside = hdus.fileinfo("R_IVAR")["datLoc"] + 1000
     small.write_bytes(small.read_bytes()[:inside])
     assert "truncated: HDU R_IVAR needs" in bad_line(desi.read_coadd, small)
+
+
+def test_damaged_headers_are_refused_or_harmless(small):
+    whole, rng = small.read_bytes(), np.random.default_rng(7)
+    with fits.open(small) as hdus:
+        headers = [hdus.fileinfo(index) for index in range(len(hdus))]
+    refused = 0
+    for _ in range(60):
+        damaged, header = bytearray(whole), headers[rng.integers(len(headers))]
+        damaged[rng.integers(header["hdrLoc"], header["datLoc"])] = rng.integers(32, 127)
+        small.write_bytes(damaged)
+        try:
+            desi.read_coadd(small)
+        except BadInput as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 0
 
 
 def test_what_is_not_fits_is_refused(tmp_path):

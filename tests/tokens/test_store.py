@@ -43,7 +43,7 @@ def test_one_sample_is_one_chunk_and_units_are_kept(tmp_path):
     make(tmp_path / "a.h5", width=50)
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["flux"].chunks == (1, 50)
-        assert file["flux"].attrs["unit"] == "nanomaggy"
+        assert file["flux"].attrs["unit"] == b"nanomaggy"
         assert file.attrs["skyloom_format"] == 1
 
 
@@ -124,12 +124,25 @@ def test_a_truncated_shard_is_named_with_what_to_do(tmp_path, keep):
     assert one_line(error).startswith(f"{path}: the shard is damaged") and "delete it and rerun" in one_line(error)
 
 
-def test_a_flipped_byte_of_data_fails_verification(tmp_path):
+def test_a_flipped_byte_of_data_is_found_when_read_and_when_verified(tmp_path):
     path = tmp_path / "a.h5"
     make(path)
     with h5py.File(path) as file:
         offset = file["ivar"].id.get_chunk_info(13).byte_offset
     flip(path, offset + 17)
+    with pytest.raises(BadInput, match="dataset ivar cannot be read"):
+        verify(path)
+    shards = Shards([path])
+    assert np.isfinite(shards.read(np.array([12]))["ivar"]).all()
+    with pytest.raises(BadInput, match="dataset ivar cannot be read"):
+        shards.read(np.array([12, 13]))
+
+
+def test_other_samples_under_the_same_checksum_fail_verification(tmp_path):
+    path = tmp_path / "a.h5"
+    make(path)
+    with h5py.File(path, "a") as file:
+        file["ivar"][13] = file["ivar"][12]
     with pytest.raises(BadInput, match="bytes of dataset ivar do not match"):
         verify(path)
 
@@ -219,8 +232,6 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-# HDF5 cannot flush what it still holds when the file is closed; h5py says so while the file object dies
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_gives_one_line_and_leaves_nothing(small_disk):
     with pytest.raises(SkyloomError) as error:
         make(small_disk / "a.h5", n=400, width=2000)
@@ -228,3 +239,20 @@ def test_a_full_disk_gives_one_line_and_leaves_nothing(small_disk):
     assert list(small_disk.iterdir()) == []
     make(small_disk / "a.h5", n=10, width=2000)  # and the process is still of use
     verify(small_disk / "a.h5")
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_disk_that_fills_up_at_the_last_byte_never_yields_a_broken_shard(small_disk, compression):
+    outcomes = set()
+    path = small_disk / "a.h5"
+    for n in range(160, 260, 3):  # 16 kB a sample on 3 MB
+        try:
+            make(path, n=n, width=2000, compression=compression)
+            verify(path)
+            path.unlink()
+            outcomes.add("whole")
+        except SkyloomError as error:
+            assert "the disk is full" in str(error)
+            outcomes.add("none")
+        assert list(small_disk.iterdir()) == []
+    assert outcomes == {"whole", "none"}

@@ -14,12 +14,12 @@ rule align:
         card="results/{survey}/models/{model}/model.json",
         metrics="results/{survey}/models/{model}/metrics.jsonl",
         figure="results/{survey}/models/{model}/loss.png",
-    wildcard_constraints:
-        model=stage("align"),
     log:
         "results/{survey}/logs/align-{model}.log",
     benchmark:
         "results/{survey}/benchmarks/align-{model}.tsv"
+    wildcard_constraints:
+        model=stage("align"),
     conda:
         "../../envs/train.yaml"
     threads: config["threads"]
@@ -33,5 +33,7 @@ rule align:
         seed=config["seed"],
         threads=config["threads"],
         checkpoints="results/{survey}/checkpoints/{model}",
+    message:
+        "Align {wildcards.model} on {wildcards.survey}"
     script:
         "../scripts/align.py"

@@ -41,6 +41,8 @@ rule regress:
         code=code("regress"),
         analysis=config["analyses"]["regression"],
         seed=config["seed"],
+    message:
+        "Analyse {wildcards.survey}: regression of physical properties"
     script:
         "../scripts/regress.py"
 
@@ -80,6 +82,8 @@ rule retrieve:
         code=code("retrieve"),
         analysis=config["analyses"]["retrieval"],
         seed=config["seed"],
+    message:
+        "Analyse {wildcards.survey}: cross-modal retrieval"
     script:
         "../scripts/retrieve.py"
 
@@ -111,6 +115,8 @@ rule project:
         code=code("project"),
         analysis=config["analyses"]["umap"],
         seed=config["seed"],
+    message:
+        "Analyse {wildcards.survey}: UMAP projections"
     script:
         "../scripts/project.py"
 
@@ -149,6 +155,8 @@ rule cluster:
         code=code("cluster"),
         analysis=config["analyses"]["clusters"],
         seed=config["seed"],
+    message:
+        "Analyse {wildcards.survey}: k-means and HDBSCAN clusters"
     script:
         "../scripts/cluster.py"
 
@@ -158,9 +166,9 @@ rule estimate_redshift:
     input:
         galaxies=rules.crossmatch.output.galaxies,
         spectrum=shards("spectrum"),
-        embedding=redshift_embedding,
-        reference=reference_embedding,
-        reference_galaxies=reference_galaxies,
+        embedding=redshift_file("own"),
+        reference=redshift_file("reference"),
+        reference_galaxies=redshift_file("galaxies"),
     output:
         table="results/{survey}/analysis/redshift.csv",
         figure=report(
@@ -183,6 +191,8 @@ rule estimate_redshift:
         code=code("estimate_redshift"),
         analysis=config["analyses"]["redshift"],
         seed=config["seed"],
+    message:
+        "Analyse {wildcards.survey}: redshifts of real spectra"
     script:
         "../scripts/estimate_redshift.py"
 
@@ -211,6 +221,8 @@ rule draw_catalog:
         runtime=60,
     params:
         code=code("draw_catalog"),
+    message:
+        "Draw the catalogue of {wildcards.survey}"
     script:
         "../scripts/draw_catalog.py"
 
@@ -240,5 +252,7 @@ rule draw_examples:
         runtime=60,
     params:
         code=code("draw_examples"),
+    message:
+        "Draw example galaxies of {wildcards.survey}"
     script:
         "../scripts/draw_examples.py"

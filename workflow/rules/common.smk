@@ -23,6 +23,7 @@ wildcard_constraints:
     model="|".join(config["models"]),
     modality="spectrum|image",
     shard=r"\d{4}",
+    group=r"\d+",
     hpix=r"\d+",
 
 
@@ -107,3 +108,33 @@ def backbones(name: str):
         f"{layout.model_folder(wildcards.survey, backbone, config)}/{name}"
         for _, backbone in sorted(model_config(wildcards)["backbones"].items())
     ]
+
+
+def embeddings(wildcards) -> list[str]:
+    """All embedding tables of the survey."""
+    return list(layout.embeddings(wildcards.survey, config).values())
+
+
+def redshift_file(kind: str):
+    """An input function of the redshift estimate: its own embedding, or the embedding or catalogue it is compared with."""
+    name = f"{config['analyses']['redshift']['model']}-spectrum"
+    return lambda wildcards: {
+        "own": f"results/{wildcards.survey}/embeddings/{name}.parquet",
+        "reference": f"results/{layout.trained_on(wildcards.survey, config)}/embeddings/{name}.parquet",
+        "galaxies": f"results/{layout.trained_on(wildcards.survey, config)}/catalog/galaxies.parquet",
+    }[kind]
+
+
+def astroclip_embeddings() -> list[str]:
+    """Embeddings of every survey by models that align two modalities."""
+    return [
+        path
+        for survey in config["surveys"]
+        for name, path in layout.embeddings(survey, config).items()
+        if name.rsplit("-", 1)[0] in layout.models_of_stage("align", config)
+    ]
+
+
+def report_inputs(wildcards) -> dict[str, list[str]]:
+    """All that the report of a survey shows: its own results, and those of surveys embedded with its models."""
+    return layout.report_files(wildcards.survey, config)

@@ -25,6 +25,8 @@ rule crossmatch:
     params:
         code=code("crossmatch"),
         survey=survey_config,
+    message:
+        "Cross-match and cut {wildcards.survey}"
     script:
         "../scripts/crossmatch.py"
 
@@ -49,5 +51,7 @@ rule split_galaxies:
         code=code("split_galaxies"),
         split=lambda wildcards: survey_config(wildcards)["split"],
         seed=config["seed"],
+    message:
+        "Split {wildcards.survey} into train, validation and test"
     script:
         "../scripts/split_galaxies.py"

@@ -17,6 +17,8 @@ rule download_wheel:
         runtime=30,
     params:
         code=code("download_wheel"),
+    message:
+        "Download the wheel {wildcards.wheel}"
     script:
         "../scripts/download_wheel.py"
 
@@ -27,12 +29,12 @@ rule extract_samples:
         wheels=[wheel_path(name) for name in desi_samples.WHEELS],
     output:
         files=[f"results/{{survey}}/raw/{name}" for name in desi_samples.file_names()],
-    wildcard_constraints:
-        survey=of_kind("desi_samples"),
     log:
         "results/{survey}/logs/extract_samples.log",
     benchmark:
         "results/{survey}/benchmarks/extract_samples.tsv"
+    wildcard_constraints:
+        survey=of_kind("desi_samples"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -41,6 +43,8 @@ rule extract_samples:
         runtime=10,
     params:
         code=code("extract_samples"),
+    message:
+        "Extract the real DESI samples of {wildcards.survey}"
     script:
         "../scripts/extract_samples.py"
 
@@ -63,5 +67,7 @@ rule checksum_raw:
         runtime=60,
     params:
         code=code("checksum_raw"),
+    message:
+        "Checksum the raw files of {wildcards.survey}"
     script:
         "../scripts/checksum_raw.py"

@@ -23,5 +23,7 @@ rule embed:
         runtime=240,
     params:
         code=code("embed"),
+    message:
+        "Embed {wildcards.modality}s of {wildcards.survey} with {wildcards.model}"
     script:
         "../scripts/embed.py"

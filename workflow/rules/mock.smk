@@ -19,6 +19,8 @@ rule build_ssp_grid:
         runtime=30,
     params:
         code=code("build_ssp_grid"),
+    message:
+        "Build the stellar population grid"
     script:
         "../scripts/build_ssp_grid.py"
 
@@ -41,6 +43,8 @@ rule extract_sky:
         runtime=10,
     params:
         code=code("extract_sky"),
+    message:
+        "Extract the sky spectrum"
     script:
         "../scripts/extract_sky.py"
 
@@ -53,14 +57,14 @@ rule generate_tile:
     output:
         coadd="results/{survey}/raw/spectra/healpix/sv3/bright/{group}/{hpix}/coadd-sv3-bright-{hpix}.fits",
         redrock="results/{survey}/raw/spectra/healpix/sv3/bright/{group}/{hpix}/redrock-sv3-bright-{hpix}.fits",
-        images="results/{survey}/raw/images/images_npix152_{hpix}.h5",
-        truth="results/{survey}/raw/truth/truth-{hpix}.parquet",
+        images="results/{survey}/raw/images/{group}/images_npix152_{hpix}.h5",
+        truth="results/{survey}/raw/truth/{group}/truth-{hpix}.parquet",
+    log:
+        "results/{survey}/logs/generate_tile-{group}-{hpix}.log",
+    benchmark:
+        "results/{survey}/benchmarks/generate_tile-{group}-{hpix}.tsv"
     wildcard_constraints:
         survey=of_kind("mock"),
-    log:
-        "results/{survey}/logs/generate_tile-{hpix}.log",
-    benchmark:
-        "results/{survey}/benchmarks/generate_tile-{hpix}.tsv"
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -71,6 +75,8 @@ rule generate_tile:
         code=code("generate_tile"),
         survey=survey_config,
         seed=config["seed"],
+    message:
+        "Generate tile {wildcards.hpix} of {wildcards.survey}"
     script:
         "../scripts/generate_tile.py"
 
@@ -78,16 +84,17 @@ rule generate_tile:
 rule merge_mock_catalogs:
     """The survey-wide redshift catalogue and property table of the mock survey."""
     input:
-        tiles=tile_catalogs,
+        coadd=raw_files("coadd"),
+        truth=raw_files("truth"),
     output:
         zcatalog="results/{survey}/raw/zcatalog/zall-pix-mock.fits",
         properties="results/{survey}/raw/properties/BGS_ANY_full.provabgs.mock.hdf5",
-    wildcard_constraints:
-        survey=of_kind("mock"),
     log:
         "results/{survey}/logs/merge_mock_catalogs.log",
     benchmark:
         "results/{survey}/benchmarks/merge_mock_catalogs.tsv"
+    wildcard_constraints:
+        survey=of_kind("mock"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -96,5 +103,7 @@ rule merge_mock_catalogs:
         runtime=30,
     params:
         code=code("merge_mock_catalogs"),
+    message:
+        "Merge the catalogues of {wildcards.survey}"
     script:
         "../scripts/merge_mock_catalogs.py"

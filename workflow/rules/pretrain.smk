@@ -11,12 +11,12 @@ rule pretrain:
         card="results/{survey}/models/{model}/model.json",
         metrics="results/{survey}/models/{model}/metrics.jsonl",
         figure="results/{survey}/models/{model}/loss.png",
-    wildcard_constraints:
-        model=stage("pretrain"),
     log:
         "results/{survey}/logs/pretrain-{model}.log",
     benchmark:
         "results/{survey}/benchmarks/pretrain-{model}.tsv"
+    wildcard_constraints:
+        model=stage("pretrain"),
     conda:
         "../../envs/train.yaml"
     threads: config["threads"]
@@ -30,5 +30,7 @@ rule pretrain:
         seed=config["seed"],
         threads=config["threads"],
         checkpoints="results/{survey}/checkpoints/{model}",
+    message:
+        "Pretrain {wildcards.model} on {wildcards.survey}"
     script:
         "../scripts/pretrain.py"

@@ -22,6 +22,8 @@ rule tokenize_spectra:
     params:
         code=code("tokenize_spectra"),
         survey=survey_config,
+    message:
+        "Tokenize spectra of {wildcards.survey}, shard {wildcards.shard}"
     script:
         "../scripts/tokenize_spectra.py"
 
@@ -47,6 +49,8 @@ rule tokenize_images:
     params:
         code=code("tokenize_images"),
         survey=survey_config,
+    message:
+        "Tokenize images of {wildcards.survey}, shard {wildcards.shard}"
     script:
         "../scripts/tokenize_images.py"
 
@@ -72,5 +76,7 @@ rule gather_statistics:
         runtime=30,
     params:
         code=code("gather_statistics"),
+    message:
+        "Gather statistics of the {wildcards.modality} tokens of {wildcards.survey}"
     script:
         "../scripts/gather_statistics.py"

@@ -28,7 +28,7 @@ def validate(config: dict, folder: Path = SCHEMAS) -> None:
                 raise BadConfig(
                     f"config: {where}.kind: {entry.get('kind')!r} is not allowed; allowed are {', '.join(kinds)}"
                 )
-            _check(entry, _merge(schema["$defs"][common], _load(folder / section / f"{entry['kind']}.yaml")), where)
+            _check(entry, _merge(schema["$defs"], common, _load(folder / section / f"{entry['kind']}.yaml")), where)
     for name, survey in config["surveys"].items():
         _check_references(name, survey, config)
     if config["report"] not in config["surveys"]:
@@ -41,8 +41,10 @@ def _load(path: Path) -> dict:
     return yaml.safe_load(path.read_text())
 
 
-def _merge(common: dict, own: dict) -> dict:
+def _merge(definitions: dict, name: str, own: dict) -> dict:
+    common = definitions[name]
     return {
+        "$defs": definitions,
         "type": "object",
         "additionalProperties": False,
         "required": common["required"] + own["required"],

@@ -28,13 +28,12 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except BaseException as error:
+        free = shutil.disk_usage(path.parent).free  # before the temporary file gives its room back
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
-        if is_disk_full(error) or (isinstance(error, (OSError, RuntimeError)) and _no_space(path.parent)):
-            free = shutil.disk_usage(path.parent).free / 2**20
-            raise SkyloomError(
-                f"{path}: the disk is full ({free:.0f} MiB free); nothing was left half-written"
-            ) from error
+        # HDF5 hides errno behind messages of its own: a write that failed on a full disk failed for that.
+        if is_disk_full(error) or (isinstance(error, OSError | RuntimeError) and free < 2**20):
+            raise SkyloomError(f"{path}: the disk is full ({free / 2**20:.1f} MiB left); nothing half-written stays") from error
         raise
 
 
@@ -45,11 +44,6 @@ def is_disk_full(error: BaseException) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _no_space(folder: Path) -> bool:
-    # HDF5 hides errno behind its own messages: a write that failed on a disk with almost nothing left failed for that.
-    return shutil.disk_usage(folder).free < 2**20
 
 
 def sha256(path: str | os.PathLike) -> str:

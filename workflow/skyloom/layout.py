@@ -62,3 +62,37 @@ def embeddings(survey: str, config: dict) -> dict[str, str]:
 def models_of_stage(stage: str, config: dict) -> list[str]:
     """Model names by the rule that trains them: ``pretrain`` (one modality) or ``align`` (built on backbones)."""
     return [name for name, entry in config["models"].items() if ("backbones" in entry) == (stage == "align")]
+
+
+def report_files(survey: str, config: dict) -> dict[str, list[str]]:
+    """What the report of a survey is made from, by role."""
+    folder, entry = survey_folder(survey), config["surveys"][survey]
+    analyses = f"{folder}/analysis"
+    guests = [name for name in config["surveys"] if name != survey and trained_on(name, config) == survey]
+    return {
+        "manifest": [f"{folder}/raw/manifest.csv"],
+        "galaxies": [f"{folder}/catalog/galaxies.parquet"],
+        "splits": [f"{folder}/catalog/splits.parquet"],
+        "cuts": [f"{survey_folder(name)}/catalog/cuts.csv" for name in (survey, *guests)],
+        "quarantine": [f"{folder}/tokens/{modality}/quarantine.csv" for modality in entry["modalities"]],
+        "statistics": [f"{folder}/tokens/{modality}/statistics.json" for modality in entry["modalities"]],
+        "cards": [f"{model_folder(survey, model, config)}/model.json" for model in entry["models"]],
+        "losses": [f"{model_folder(survey, model, config)}/loss.png" for model in entry["models"]],
+        "tables": [f"{analyses}/{name}.csv" for name in ("regression", "retrieval", "clusters")],
+        "figures": [f"{analyses}/{name}.png" for name in REPORT_FIGURES],
+        "redshifts": [f"{survey_folder(name)}/analysis/redshift.csv" for name in guests],
+        "redshift_figures": [f"{survey_folder(name)}/analysis/redshift.png" for name in guests],
+    }
+
+
+REPORT_FIGURES = (
+    "catalog",
+    "examples",
+    "regression",
+    "regression-predictions",
+    "retrieval",
+    "retrieval-recall",
+    "umap",
+    "kmeans",
+    "hdbscan",
+)

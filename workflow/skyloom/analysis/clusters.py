@@ -43,14 +43,18 @@ def cluster(survey: str, galaxies_path, embedding_paths, outputs: dict, config: 
     """
     config = tables.settings(DEFAULTS, config, "clusters")
     if min(config["n_init"], min(config["k"])) < 1 or len(config["k"]) < 3:
-        raise BadConfig(f"clusters: k is {config['k']}, n_init {config['n_init']}; need three k or more, all at least 1")
+        raise BadConfig(
+            f"clusters: k is {config['k']}, n_init {config['n_init']}; need three k or more, all at least 1"
+        )
     galaxies = tables.read_galaxies(galaxies_path, columns=config["properties"])
     rows, members = [], []
     for embedding in selected(embedding_paths, config["embeddings"], "clusters"):
         if config["split"] != "all":
             embedding = embedding.select(embedding.split == config["split"])
         if len(embedding.targetid) <= max(config["k"]):
-            raise BadInput(f"{embedding.name}: {len(embedding.targetid)} galaxies; k-means with k={max(config['k'])} needs more")
+            raise BadInput(
+                f"{embedding.name}: {len(embedding.targetid)} galaxies; k-means with k={max(config['k'])} needs more"
+            )
         (scaled,) = neighbours.standardise(embedding.values)
         values = galaxies.reindex(embedding.targetid)
         name = {"survey": survey, "model": embedding.model, "modality": embedding.modality}
@@ -59,7 +63,9 @@ def cluster(survey: str, galaxies_path, embedding_paths, outputs: dict, config: 
             found = [*scores, *describe(labels, values, config["bins"])]
             n = len(labels)
             rows += [tables.row(*name.values(), method, p, config["split"], metric, v, n=n) for p, metric, v in found]
-            members.append(pandas.DataFrame({**name, "method": method, "targetid": embedding.targetid, "cluster": labels}))
+            members.append(
+                pandas.DataFrame({**name, "method": method, "targetid": embedding.targetid, "cluster": labels})
+            )
         log.info("%s clustered", embedding.name)
     table, members = pandas.DataFrame(rows), pandas.concat(members, ignore_index=True)
     tables.write_csv(outputs["table"], table)
@@ -72,7 +78,9 @@ def kmeans(values: np.ndarray, config: dict) -> tuple[np.ndarray, list[tuple[str
     """Labels (N,) at the elbow, largest cluster first, and rows (property, metric, value) of the inertia curve."""
     k = sorted(config["k"])
     fits = [
-        MiniBatchKMeans(n, init="k-means++", n_init=config["n_init"], random_state=config["seed"], batch_size=2048).fit(values)
+        MiniBatchKMeans(n, init="k-means++", n_init=config["n_init"], random_state=config["seed"], batch_size=2048).fit(
+            values
+        )
         for n in k
     ]
     best = elbow(np.array(k, dtype=float), np.array([fit.inertia_ for fit in fits]))
@@ -120,9 +128,11 @@ def describe(labels: np.ndarray, values: pandas.DataFrame, bins: int) -> Iterato
     for c in np.unique(labels):
         yield f"cluster={c}", "count", (labels == c).sum()
         for name in values:
-            yield f"cluster={c}", f"mean_{name}", np.nanmean(values[name][labels == c]) if (
-                values[name][labels == c].notna().any()
-            ) else np.nan
+            yield (
+                f"cluster={c}",
+                f"mean_{name}",
+                np.nanmean(values[name][labels == c]) if (values[name][labels == c].notna().any()) else np.nan,
+            )
     for name in values:
         known = values[name].notna().to_numpy()
         if known.sum() > bins:

@@ -1,4 +1,4 @@
-"""Embedding files: read, write, check, and the PCA baseline."""
+"""Embedding files: read, write, check."""
 
 import dataclasses
 import logging
@@ -70,7 +70,9 @@ def read_embedding(path: str | os.PathLike) -> Embedding:
     order = np.argsort(targetid, kind="stable")
     repeated = np.flatnonzero(np.diff(targetid[order]) == 0)
     if len(repeated):
-        raise BadInput(f"{path}: targetid {targetid[order][repeated[0]]} occurs more than once; expected one row a galaxy")
+        raise BadInput(
+            f"{path}: targetid {targetid[order][repeated[0]]} occurs more than once; expected one row a galaxy"
+        )
     split = table["split"].to_numpy(zero_copy_only=False).astype(str)
     return Embedding(model, modality, targetid[order], split[order], values[order])
 

@@ -10,7 +10,9 @@ BLOCK = 2**24  # similarities held at once: 64 MiB in single precision
 SPARE = 8  # candidates kept beyond k, so that single-precision rounding cannot push a true neighbour out
 
 
-def nearest(queries: np.ndarray, reference: np.ndarray, k: int, metric: str = "euclidean") -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    queries: np.ndarray, reference: np.ndarray, k: int, metric: str = "euclidean"
+) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest reference rows of each query.
 
     Parameters
@@ -62,7 +64,7 @@ def neighbour_weights(distance: np.ndarray, weights: str) -> np.ndarray:
 
 
 def standardise(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """Reference and others with the mean and standard deviation of each column of the reference; constant columns to 0."""
+    """Reference and others, each column by its mean and deviation in the reference; constant columns become 0."""
     mean, std = reference.mean(axis=0, dtype=np.float64), reference.std(axis=0, dtype=np.float64)
     std = np.where(std > 0, std, 1.0)
     return [((x - mean) / std).astype(np.float32) for x in (reference, *others)]

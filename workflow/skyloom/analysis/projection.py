@@ -41,7 +41,9 @@ def project(survey: str, galaxies_path, embedding_paths, outputs: dict, config: 
         if config["split"] != "all":
             embedding = embedding.select(embedding.split == config["split"])
         if len(embedding.targetid) < 4:
-            raise BadInput(f"{embedding.name}: {len(embedding.targetid)} galaxies in split {config['split']}; UMAP needs 4")
+            raise BadInput(
+                f"{embedding.name}: {len(embedding.targetid)} galaxies in split {config['split']}; UMAP needs 4"
+            )
         flat = umap(embedding.values, config)
         log.info("%s: %d galaxies projected", embedding.name, len(flat))
         name = {"survey": survey, "model": embedding.model, "modality": embedding.modality}

@@ -17,6 +17,7 @@ from skyloom.figures import redshift as figures
 log = logging.getLogger(__name__)
 
 DEFAULTS = {
+    "model": "specformer",  # whose embeddings: the rule takes its files
     "k": 16,
     "weights": "distance",
     "metric": "euclidean",  # of standardised embeddings; "cosine" L2-normalises them first
@@ -57,16 +58,25 @@ def estimate_redshift(
     target, reference = read_embedding(embedding_path), read_embedding(reference_path)
     if target.values.shape[1] != reference.values.shape[1]:
         widths = target.values.shape[1], reference.values.shape[1]
-        raise BadInput(f"{embedding_path}: {widths[0]} dimensions, {reference_path} has {widths[1]}: not the same model")
+        raise BadInput(
+            f"{embedding_path}: {widths[0]} dimensions, {reference_path} has {widths[1]}: not the same model"
+        )
     z = tables.read_galaxies(reference_galaxies_path, columns=["z"])["z"].reindex(reference.targetid).to_numpy(float)
     table = estimate(target, reference, z, galaxies, config)
     done = table["delta"].dropna()
-    log.info("%d spectra, %d with a redrock redshift, |delta| < 0.05 for %d", len(table), len(done), (done.abs() < 0.05).sum())
+    log.info(
+        "%d spectra, %d with a redrock redshift, |delta| < 0.05 for %d",
+        len(table),
+        len(done),
+        (done.abs() < 0.05).sum(),
+    )
     tables.write_csv(outputs["table"], table)
     figures.draw_redshifts(table, shard_paths, outputs["figure"], config["shown"])
 
 
-def estimate(target: Embedding, reference: Embedding, z: np.ndarray, galaxies: pandas.DataFrame, config: dict) -> pandas.DataFrame:
+def estimate(
+    target: Embedding, reference: Embedding, z: np.ndarray, galaxies: pandas.DataFrame, config: dict
+) -> pandas.DataFrame:
     """The table of COLUMNS; `z` (N,) are the redshifts of the reference rows, `galaxies` has index targetid."""
     train = (reference.split == "train") & np.isfinite(z)
     held_out = reference.split != "train"

@@ -105,7 +105,9 @@ def regress(survey: str, galaxies_path, splits_path, embedding_paths, outputs: d
     for source in sources(samples, embeddings, config):
         predictions += [predict(source, labels, config, method) for method in methods(source)]
         log.info("%s-%s predicted", source.model, source.modality)
-    table = pandas.DataFrame([*score(survey, predictions, labels, config), *compare(survey, predictions, labels, config)])
+    table = pandas.DataFrame(
+        [*score(survey, predictions, labels, config), *compare(survey, predictions, labels, config)]
+    )
     frame = prediction_frame(predictions, samples["test"].index.to_numpy(), labels["test"], properties)
     tables.write_csv(outputs["table"], table)
     tables.write_parquet(outputs["predictions"], frame)
@@ -132,7 +134,7 @@ def sources(samples: dict[str, pandas.DataFrame], embeddings: list[Embedding], c
 
 
 def is_pca(model: str) -> bool:
-    """PCA models are named `pca` or `pca_...`; their columns are ordered, so the first few make a model of their own."""
+    """PCA models are named `pca` or `pca_...`; their columns are ordered: the first few make a model of their own."""
     return model.split("_")[0] == "pca"
 
 
@@ -161,7 +163,10 @@ def knn(source: Source, train: np.ndarray, config: dict) -> Iterator[tuple[dict,
     """Predictions on validation and test for each width, metric and k."""
     metrics = config["metric"] if source.standardise else ["cosine"]
     for (width, features), metric in itertools.product(source.candidates(), metrics):
-        found = {k: {s: np.full((len(features[s]), train.shape[1]), np.nan) for s in ("validation", "test")} for k in config["k"]}
+        found = {
+            k: {s: np.full((len(features[s]), train.shape[1]), np.nan) for s in ("validation", "test")}
+            for k in config["k"]
+        }
         for known, members in _same_galaxies(train):
             for split in ("validation", "test"):
                 reference = features["train"][known]

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterator
 
 import numpy as np
-import pandas
 import torch
 
 from skyloom.analysis import neighbours, statistics, tables
@@ -33,7 +32,9 @@ CROSS = [("image", "spectrum"), ("spectrum", "image")]
 PAIRINGS = [*CROSS, ("image", "image"), ("spectrum", "spectrum")]
 
 
-def retrieve(survey: str, galaxies_path, embedding_paths, shard_paths: dict[str, list], outputs: dict, config: dict) -> None:
+def retrieve(
+    survey: str, galaxies_path, embedding_paths, shard_paths: dict[str, list], outputs: dict, config: dict
+) -> None:
     """Rank every galaxy's counterpart among all of the split.
 
     Parameters
@@ -51,7 +52,9 @@ def retrieve(survey: str, galaxies_path, embedding_paths, shard_paths: dict[str,
     for model in config["models"]:
         pair = {e.modality: e.select(e.split == config["split"]) for e in embeddings if e.model == model}
         if set(pair) != {"image", "spectrum"}:
-            raise BadInput(f"retrieval: model {model} needs the files {model}-image.parquet and {model}-spectrum.parquet")
+            raise BadInput(
+                f"retrieval: model {model} needs the files {model}-image.parquet and {model}-spectrum.parquet"
+            )
         targetid = common_galaxies(list(pair.values()), galaxies)
         z = galaxies["z"].loc[targetid].to_numpy()
         log.info("%s: %d galaxies of the %s split", model, len(targetid), config["split"])
@@ -82,12 +85,14 @@ def unit(pair: dict[str, Embedding], targetid: np.ndarray, query: str, gallery: 
     found = [pair[m].of(targetid) for m in (query, gallery)]
     if found[0].shape[1] != found[1].shape[1]:
         model, widths = pair[query].model, [x.shape[1] for x in found]
-        raise BadInput(f"retrieval: {model}-{query} has {widths[0]} dimensions, {model}-{gallery} {widths[1]}: not one space")
+        raise BadInput(
+            f"retrieval: {model}-{query} has {widths[0]} dimensions, {model}-{gallery} {widths[1]}: not one space"
+        )
     return [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in found]
 
 
 def measure(survey, model: str, pair: dict, targetid: np.ndarray, z: np.ndarray, config: dict) -> Iterator[dict]:
-    """Rows of recall, median rank and mean reciprocal rank (cross pairings), and of the redshift of the nearest other (all)."""
+    """Rows of recall, median and mean reciprocal rank (cross pairings), and of the redshift of the nearest other."""
     count, seed = config["resamples"], config["seed"]
     for query, gallery in PAIRINGS:
         queries, others = unit(pair, targetid, query, gallery)
@@ -100,7 +105,9 @@ def measure(survey, model: str, pair: dict, targetid: np.ndarray, z: np.ndarray,
         near = z[_nearest(queries, others, 1, skip_self=True)[:, 0]]  # its own counterpart has its own redshift
         known = np.isfinite(z) & np.isfinite(near)
         ci = statistics.interval(statistics.bootstrap(_typical_dz, z[known], near[known], count=count, seed=seed))
-        yield tables.row(*key, "z", config["split"], "median_abs_dz", _typical_dz(z[known], near[known]), ci, known.sum())
+        yield tables.row(
+            *key, "z", config["split"], "median_abs_dz", _typical_dz(z[known], near[known]), ci, known.sum()
+        )
 
 
 def chance(survey: str, model: str, targetid: np.ndarray, z: np.ndarray, config: dict) -> Iterator[dict]:
@@ -114,7 +121,9 @@ def chance(survey: str, model: str, targetid: np.ndarray, z: np.ndarray, config:
     order = np.random.default_rng(config["seed"]).permutation(len(known))
     for query, gallery in PAIRINGS:
         value = _typical_dz(known[order], known[np.roll(order, 1)])
-        yield tables.row(survey, model, f"{query}->{gallery}", "chance", "z", config["split"], "median_abs_dz", value, n=n)
+        yield tables.row(
+            survey, model, f"{query}->{gallery}", "chance", "z", config["split"], "median_abs_dz", value, n=n
+        )
 
 
 def example_rows(pair: dict, targetid: np.ndarray, z: np.ndarray, shard_paths: dict, config: dict) -> list[dict]:
@@ -143,7 +152,12 @@ def _panel(shards: dict[str, Shards], modality: str, targetid: int, z: float, te
     found = store.rows(np.array([targetid]))
     if found[0] < 0:
         raise BadInput(f"{store.paths[0]}: targetid {targetid} has an embedding but no {modality} in the token shards")
-    return {"modality": modality, "data": store.read(found, [name])[name][0], "note": f"{text}  z={z:.3f}", "frame": frame}
+    return {
+        "modality": modality,
+        "data": store.read(found, [name])[name][0],
+        "note": f"{text}  z={z:.3f}",
+        "frame": frame,
+    }
 
 
 def _nearest(queries: np.ndarray, gallery: np.ndarray, k: int, skip_self: bool) -> np.ndarray:

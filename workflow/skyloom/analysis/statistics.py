@@ -1,7 +1,7 @@
 """Scores with their uncertainty: R2, photometric-redshift statistics, paired bootstrap.
 
 Definitions: dz = (z_predicted - z_true) / (1 + z_true); bias = median(dz); sigma_NMAD = 1.4826 median|dz - median(dz)|;
-outlier rate = fraction with |dz| > limit. R2 is in the original units of the property, 1 - sum(error^2)/sum((y - mean)^2).
+outlier rate = fraction with |dz| > limit. R2 = 1 - sum(error^2) / sum((y - mean)^2) in the property's original units.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,7 +54,9 @@ def resamples(n: int, count: int, seed: int) -> Iterator[np.ndarray]:
         yield rng.integers(0, n, size=(min(block, count - start), n), dtype=np.int32)
 
 
-def bootstrap(statistic: Callable[..., np.ndarray], *columns: np.ndarray, count: int = 1000, seed: int = 0) -> np.ndarray:
+def bootstrap(
+    statistic: Callable[..., np.ndarray], *columns: np.ndarray, count: int = 1000, seed: int = 0
+) -> np.ndarray:
     """Values (count,) of `statistic(*columns)` over resampled rows.
 
     `statistic` takes arrays (b, n) and works along the last axis. Use `interval` for a confidence interval.

@@ -27,7 +27,9 @@ def row(survey, model, modality, method, property, split, metric, value, ci=(flo
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def write_csv(path: str | os.PathLike, table: pandas.DataFrame | Iterable[dict], columns: list[str] | None = None) -> None:
+def write_csv(
+    path: str | os.PathLike, table: pandas.DataFrame | Iterable[dict], columns: list[str] | None = None
+) -> None:
     """Write a table with six significant digits, so that the same numbers give the same bytes."""
     frame = pandas.DataFrame(table, columns=columns or COLUMNS) if not isinstance(table, pandas.DataFrame) else table
     with atomic(path) as temporary:

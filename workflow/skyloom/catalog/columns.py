@@ -34,8 +34,18 @@ GALAXIES: dict[str, tuple[str, str, str, str]] = {
     "log_z_mw": ("f8", "", "phys.abund.Z", "log10 of z_mw"),
     "t_age": ("f8", "Gyr", "time.age", "Mass-weighted stellar age"),
     "avg_sfr": ("f8", "solMass / yr", "phys.SFR", "Star formation rate"),
-    "log_ssfr": ("f8", "dex(1 / yr)", "phys.SFR;arith.ratio", "log10(avg_sfr) - log_mstar, specific star formation rate"),
-    "ssfr_legacy": ("f8", "", "phys.SFR;arith.ratio", "ln(avg_sfr) - ln(z_mw): AstroCLIP's published 'sSFR', a known error"),
+    "log_ssfr": (
+        "f8",
+        "dex(1 / yr)",
+        "phys.SFR;arith.ratio",
+        "Specific star formation rate, log10(avg_sfr) - log_mstar",
+    ),
+    "ssfr_legacy": (
+        "f8",
+        "",
+        "phys.SFR;arith.ratio",
+        "ln(avg_sfr) - ln(z_mw): published as 'sSFR', which it is not",
+    ),
     "shard": ("i4", "", "meta.number", "Number of the token shard the galaxy goes to"),
 }
 """Name -> (type, unit, UCD, description)."""

@@ -23,8 +23,8 @@ ARCSEC = np.pi / 180 / 3600  # radian
 PIXEL_AT_ORDER_0 = np.sqrt(4 * np.pi / 12) / ARCSEC  # arcsec, square root of the pixel's area
 WIDTHS = 8  # least width of a pixel, in radii
 FINEST = 24  # order; pixels of 0.01", far below any astrometric error
-# A circle that crosses a pixel's edge has its centre within SKEW radii of it, in units of the pixel's nominal width: 1 for
-# square pixels, at most 1.5 for the most skewed ones of the HEALPix grid. The rest is margin.
+# A circle that crosses a pixel's edge has its centre within SKEW radii of it, measured in the pixel's own coordinates:
+# 1 for square pixels, at most 1.5 for the most skewed ones of the HEALPix grid. The rest is margin.
 SKEW = 2.0
 # The eight neighbours in astropy-healpix's order as steps along the two axes of a pixel: SW, W, NW, N, NE, E, SE, S.
 STEPS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
@@ -37,7 +37,8 @@ PAIRS = """
 # A struct is compared field by field: the nearest, and among equally near ones the first row.
 NEAREST = f"""
     SELECT "left", best.row AS "right", best.chord2 AS chord2
-    FROM (SELECT "left", min({{'chord2': chord2, 'row': "right"}}) AS best FROM ({PAIRS}) GROUP BY "left") ORDER BY "left"
+    FROM (SELECT "left", min({{'chord2': chord2, 'row': "right"}}) AS best FROM ({PAIRS}) GROUP BY "left")
+    ORDER BY "left"
 """
 ALL = f"""SELECT * FROM ({PAIRS}) ORDER BY "left", "right" """
 
@@ -55,14 +56,14 @@ def crossmatch(left_ra, left_dec, right_ra, right_dec, radius_arcsec: float, one
     radius_arcsec : float
         Largest separation, inclusive.
     one_to_one : bool
-        Use each right row at most once. Pairs are taken by growing separation, each if both its galaxies are still free,
-        so that a galaxy which loses its nearest counterpart to a closer rival gets the next one within the radius.
+        Use each right row at most once. Pairs are taken by growing separation, each if both its galaxies are still
+        free, so that a galaxy that loses its nearest counterpart to a closer rival gets the next one within the radius.
 
     Returns
     -------
     DataFrame
-        ``left``, ``right`` (int64 row numbers) and ``separation_arcsec``, sorted by ``left``; no row for a galaxy without
-        a match. Equal separations are settled by the smaller left row, then the smaller right row.
+        ``left``, ``right`` (int64 row numbers) and ``separation_arcsec``, sorted by ``left``; no row for a galaxy
+        without a match. Equal separations are settled by the smaller left row, then the smaller right row.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def _join(query: str, left_ra, left_dec, right_ra, right_dec, radius_arcsec: flo
 
 
 def _pixels(side: str, ra, dec, nside: int, margin: float) -> pa.Table:
-    """Table (pixel, row, x, y, z) with unit vectors; rows within `margin` pixel widths of an edge are entered across it too."""
+    """Table (pixel, row, x, y, z) of unit vectors; rows within `margin` pixel widths of an edge enter across it."""
     ra, dec = _degrees(ra), _degrees(dec)
     row = _usable(side, ra, dec)
     ra, dec = ra[row] % 360, dec[row]
@@ -169,15 +170,17 @@ def _neighbours(pixel: np.ndarray, nside: int) -> np.ndarray:
 def _usable(side: str, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     """Row numbers (int64) of the finite positions; raises BadInput for impossible ones."""
     if ra.shape != dec.shape or ra.ndim != 1:
-        raise BadInput(f"{side} catalogue: {ra.shape} right ascensions and {dec.shape} declinations, expected one each a row")
+        raise BadInput(
+            f"{side} catalogue: {ra.shape} right ascensions and {dec.shape} declinations, expected one each a row"
+        )
     finite = np.isfinite(ra) & np.isfinite(dec)
     wrong = np.flatnonzero(finite & (np.abs(dec) > 90))
     if len(wrong):
         raise BadInput(
-            f"{side} catalogue: {len(wrong)} declinations outside -90 to +90 degrees, first {dec[wrong[0]]:g} in row {wrong[0]}"
+            f"{side} catalogue: {len(wrong)} declinations beyond 90 degrees, first {dec[wrong[0]]:g} in row {wrong[0]}"
         )
     if not finite.all():
-        log.info("%s catalogue: %d of %d positions are not finite and match nothing", side, (~finite).sum(), len(finite))
+        log.info("%s catalogue: %d of %d positions not finite, they match nothing", side, (~finite).sum(), len(finite))
     return np.flatnonzero(finite)
 
 

@@ -69,7 +69,12 @@ class Flow:
 
 
 def apply_cuts(
-    table, cuts: Sequence[dict], survey: str = "", source: str = "catalogue", flow: Flow | None = None, step: str = "quality"
+    table,
+    cuts: Sequence[dict],
+    survey: str = "",
+    source: str = "catalogue",
+    flow: Flow | None = None,
+    step: str = "quality",
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Apply `cuts` in order.
 
@@ -104,12 +109,14 @@ def apply_cuts(
         operator = check_cut(cut)
         before = mask.sum()
         mask &= _passes(table, cut, operator, source)
-        flow.record(step, cut["name"], mask.sum(), before - mask.sum(), f" ({cut['column']} {operator} {cut[operator]})")
+        flow.record(
+            step, cut["name"], mask.sum(), before - mask.sum(), f" ({cut['column']} {operator} {cut[operator]})"
+        )
     return mask, flow.frame()
 
 
 def check_cut(cut: dict) -> str:
-    """The operator of a cut; raises BadConfig unless it has a name, a column and exactly one operator, and nothing else."""
+    """The operator of a cut; raises BadConfig unless it has a name, a column, one operator and nothing else."""
     operators = [key for key in cut if key not in ("name", "column")]
     if "name" not in cut or "column" not in cut or len(operators) != 1 or operators[0] not in OPERATORS:
         raise BadConfig(f"cut {dict(cut)}: expected a name, a column and one of {', '.join(OPERATORS)}")
@@ -118,8 +125,8 @@ def check_cut(cut: dict) -> str:
 
 def _passes(table, cut: dict, operator: str, source: str) -> np.ndarray:
     name, wanted = cut["column"], cut[operator]
-    if name not in (columns := getattr(table, "colnames", table.keys())):
-        raise BadInput(f"{source}: no column {name} for the cut '{cut['name']}'; it has {', '.join(map(str, columns))}")
+    if name not in table.keys():
+        raise BadInput(f"{source}: no column {name}, which the cut '{cut['name']}' needs")
     values = table[name]
     missing = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else np.zeros(len(values), bool)
     values = np.ma.getdata(np.asarray(values))

@@ -1,8 +1,8 @@
 """One row a galaxy: from redshift catalogue, coadds, imaging catalogues and properties to ``galaxies.parquet``.
 
 In order: the rows of the redshift catalogue (or, where a survey has none, of the spectra themselves), quality cuts, the
-spectrum in its coadd file, the image within the cross-match radius, physical properties. The flow table says what each step
-lost. Only catalogues are held in memory, and of them only the columns needed: about 1 GB for a million galaxies.
+spectrum in its coadd file, the image within the cross-match radius, physical properties. The flow table says what each
+step lost. Only catalogues are held in memory, and of them only the columns needed.
 """
 
 import logging
@@ -13,25 +13,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from astropy.table import Table, vstack
+from astropy.table import Table
 
-from skyloom.catalog import columns, cuts, splits
+from skyloom.catalog import columns, cuts, sources, splits
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel
 from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
 from skyloom.errors import BadInput
 from skyloom.files import atomic
-from skyloom.surveys import desi, legacy, provabgs
-from skyloom.surveys.fits_files import hdu_named, open_fits, read_table
 
 log = logging.getLogger(__name__)
 
 NSIDE = 64
-POSITION = ("TARGETID", "TARGET_RA", "TARGET_DEC")
-REDSHIFT = ("Z", "ZERR")
-OPTIONAL = ("SURVEY", "PROGRAM", "FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
-BEST = ("ZWARN", "SPECTYPE")
-PROPERTY_COLUMNS = ("LOG_MSTAR", "Z_MW", "TAGE_MW", "AVG_SFR")
+BANDS = ("g", "r", "z")
 
 
 def build_galaxies(
@@ -48,11 +42,11 @@ def build_galaxies(
     survey : str
         Its name, for the flow table.
     config : mapping
-        The survey's entry: ``crossmatch`` {radius_arcsec, one_to_one}, ``cuts``, ``property_cuts`` (lists, see
-        `skyloom.catalog.cuts`; absent ones take the defaults there), ``require_properties``, ``shards``, ``modalities``.
+        The survey's entry: ``crossmatch`` {radius_arcsec, one_to_one}, ``cuts`` and ``property_cuts`` (lists; absent
+        ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
-        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``properties``, which may be empty. Without a
-        ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
+        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``properties``, which may be empty. Without
+        a ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
 
@@ -62,14 +56,14 @@ def build_galaxies(
         A file that is not what it should be, or a step that leaves no galaxy; one line that says which.
     """
     flow = cuts.Flow(survey)
-    spectra = spectrum_rows(raw["coadd"])
+    spectra = sources.find_spectra(raw["coadd"])
     galaxies = _good_galaxies(config, raw, spectra, flow)
-    galaxies = _find_spectra(galaxies, spectra, flow)
-    images = sorted(raw.get("images", ())) if "image" in config.get("modalities", ("spectrum", "image")) else []
-    galaxies = _find_images(galaxies, images, config.get("crossmatch", {}), flow)
-    galaxies = _add_properties(galaxies, sorted(raw.get("properties", ())), config, flow)
+    galaxies = _with_spectra(galaxies, spectra, flow)
+    if "image" in config.get("modalities", ("spectrum", "image")):
+        galaxies = _with_images(galaxies, raw.get("images", ()), config.get("crossmatch", {}), flow)
+    galaxies = _with_properties(galaxies, raw.get("properties", ()), config, flow)
     galaxies.sort("TARGETID")
-    columns.write_table(galaxies_path, _output(galaxies, raw["coadd"], config.get("shards", 1)), columns.GALAXIES)
+    columns.write_table(galaxies_path, _output(galaxies, spectra, config.get("shards", 1)), columns.GALAXIES)
     with atomic(flow_path) as temporary:
         flow.frame().to_csv(temporary, index=False)
 
@@ -85,41 +79,140 @@ def write_splits(galaxies_path: str | os.PathLike, config: Mapping, splits_path:
     for name in splits.SPLITS:
         log.info("%s: %d galaxies", name, (choice == name).sum())
         if config["split"]["fractions"].get(name, 0) > 0 and not (choice == name).any():
-            log.warning("the split '%s' is empty: %d galaxies are too few, or too few blocks", name, len(choice))
+            log.warning("the split '%s' is empty: too few galaxies, or too few blocks of pixels", name)
     columns.write_table(splits_path, {"targetid": targetid, "split": choice}, columns.SPLITS)
 
 
-def spectrum_rows(paths: Sequence[str]) -> pd.DataFrame:
-    """Where each spectrum is: TARGETID, file (basename), row, SURVEY and PROGRAM of the file; files by name."""
-    by_name = {Path(path).name: path for path in sorted(paths, key=lambda path: Path(path).name)}
-    if len(by_name) < len(paths):
-        raise BadInput(f"{len(paths)} coadd files have only {len(by_name)} different names; a name must say which file it is")
-    if not by_name:
-        raise BadInput("no coadd file: a survey needs spectra")
-    parts = []
-    for name, path in by_name.items():
-        with open_fits(path) as hdus:
-            header = hdus[0].header
-            targetid = read_table(path, hdus, "FIBERMAP", {"TARGETID": "integer"}, columns=["TARGETID"])["TARGETID"]
-        part = {"TARGETID": np.asarray(targetid, np.int64), "row": np.arange(len(targetid), dtype=np.int32), "path": path}
-        survey, program = (str(header.get(key, "")).strip() for key in ("SURVEY", "PROGRAM"))
-        parts.append(pd.DataFrame({**part, "file": name, "SURVEY": survey, "PROGRAM": program}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _good_galaxies(config: Mapping, raw: Mapping[str, Sequence[str]], spectra: pd.DataFrame, flow: cuts.Flow) -> Table:
+def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
     """Rows that pass the quality cuts, each TARGETID once."""
-    if raw.get("zcatalog"):
-        source = raw["zcatalog"][0]
-        wanted = list(config.get("cuts") or cuts.DESI_GALAXIES)
-        catalogue = _read_zcatalog(source, [cut["column"] for cut in wanted])
+    has_catalogue = bool(raw.get("zcatalog"))
+    wanted = _cuts(config, "cuts", cuts.DESI_GALAXIES if has_catalogue else cuts.DESI_TARGETS)
+    if has_catalogue:
+        source = str(raw["zcatalog"][0])
+        table = sources.read_zcatalog(source, wanted)
     else:
-        source = f"FIBERMAP and redrock of {len(set(spectra['file']))} coadd files"
-        wanted = list(config.get("cuts") or cuts.DESI_TARGETS)
-        catalogue = _read_fibermaps(raw, [cut["column"] for cut in wanted])
-    flow.record("catalogue", "rows read", len(catalogue), 0, f" ({source})")
-    mask, _ = cuts.apply_cuts(catalogue, wanted, source=source, flow=flow)
-    catalogue = catalogue[mask]
-    _, first = np.unique(catalogue["TARGETID"], return_index=True)
-    flow.record("quality", "one row a TARGETID", len(first), len(catalogue) - len(first))
-    return catalogue[np.sort(first)]
+        source = f"FIBERMAP of {Path(spectra.paths[0]).name} and {len(spectra.paths) - 1} other coadd files"
+        table = sources.read_fibermaps(spectra.paths, raw.get("redrock", ()), wanted)
+    for name in sources.PHOTOMETRY:
+        if name in table.colnames:
+            sources.check_numbers(table, name, source)
+    if not len(table):
+        raise BadInput(f"{source}: no rows")
+    flow.record("catalogue", "rows read", len(table), 0)
+    mask, _ = cuts.apply_cuts(table, wanted, source=source, flow=flow)
+    table = table[mask]
+    _, first = np.unique(table["TARGETID"], return_index=True)
+    flow.record("quality", "one row a TARGETID", len(first), len(table) - len(first))
+    return table[np.sort(first)]
+
+
+def _cuts(config: Mapping, key: str, default: Sequence[Mapping]) -> Sequence[Mapping]:
+    """The configured cuts, checked, or the default ones."""
+    wanted = config.get(key)
+    wanted = default if wanted is None else wanted
+    for cut in wanted:
+        cuts.check_cut(cut)
+    return wanted
+
+
+def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
+    """Galaxies that have a row in a coadd file, with ``spectrum_file`` (its number) and ``spectrum_row``.
+
+    A target may be in several files: the one of the survey and program of its redshift is preferred, then the first.
+    """
+    left = pd.DataFrame({"galaxy": np.arange(len(galaxies)), "targetid": np.asarray(galaxies["TARGETID"])})
+    right = pd.DataFrame({"targetid": spectra.targetid, "file": spectra.file, "row": spectra.row})
+    found = left.merge(right, on="targetid")
+    other = np.zeros(len(found), bool)
+    for name, of_file in (("SURVEY", spectra.surveys), ("PROGRAM", spectra.programs)):
+        if name in galaxies.colnames:
+            other |= np.asarray(galaxies[name])[found["galaxy"]] != of_file[found["file"]]
+    found = found.assign(other=other).sort_values(["galaxy", "other", "file", "row"]).drop_duplicates("galaxy")
+    flow.record("spectrum", "spectrum in a coadd file", len(found), len(galaxies) - len(found))
+    galaxies = galaxies[found["galaxy"].to_numpy()]
+    galaxies["spectrum_file"], galaxies["spectrum_row"] = found["file"].to_numpy(), found["row"].to_numpy()
+    return galaxies
+
+
+def _with_images(galaxies: Table, paths: Sequence[str], config: Mapping, flow: cuts.Flow) -> Table:
+    """Galaxies that have an image within the radius, with its file, row, separation and photometry."""
+    if not paths:
+        raise BadInput(f"{flow.survey}: modalities name 'image', but the survey has no image file")
+    paths = sorted(paths, key=lambda path: Path(path).name)
+    images = sources.read_images(paths)
+    radius = config.get("radius_arcsec", 1.0)
+    positions = (galaxies["TARGET_RA"], galaxies["TARGET_DEC"], images["ra"], images["dec"])
+    nearest = crossmatch(*positions, radius)
+    flow.record("image", f"image within {radius:g} arcsec", len(nearest), len(galaxies) - len(nearest))
+    if config.get("one_to_one", True):
+        unique = crossmatch(*positions, radius, one_to_one=True)
+        flow.record("image", "image not closer to another galaxy", len(unique), len(nearest) - len(unique))
+        nearest = unique
+    galaxies, images = galaxies[nearest["left"].to_numpy()], images[nearest["right"].to_numpy()]
+    galaxies["image_file"] = np.array([Path(path).name for path in paths])[images["file"]]
+    galaxies["image_row"] = images["row"]
+    galaxies["separation_arcsec"] = nearest["separation_arcsec"].to_numpy()
+    _fill_photometry(galaxies, images)
+    return galaxies
+
+
+def _fill_photometry(galaxies: Table, images: Table) -> None:
+    """Take from the imaging catalogue what the redshift catalogue has no column for."""
+    for number, band in enumerate(BANDS):
+        if f"FLUX_{band.upper()}" not in galaxies.colnames:
+            galaxies[f"FLUX_{band.upper()}"] = images["flux"][:, number]
+    if "EBV" not in galaxies.colnames and "ebv" in images.colnames:
+        galaxies["EBV"] = images["ebv"]
+
+
+def _with_properties(galaxies: Table, paths: Sequence[str], config: Mapping, flow: cuts.Flow) -> Table:
+    """With labels, NaN where the property table has no row that passes its cuts; without those rows if required."""
+    required = config.get("require_properties", False)
+    step = "properties" if required else "labels"
+    index = np.full(len(galaxies), -1, np.int64)
+    table = Table({name: np.empty(0) for name in sources.PROPERTIES})
+    if paths:
+        wanted = _cuts(config, "property_cuts", cuts.PROPERTIES)
+        table = sources.read_properties(paths[0], wanted)
+        index = sources.rows_of(galaxies["TARGETID"], table["TARGETID"])
+    has_row = np.flatnonzero(index >= 0)
+    flow.record(step, "in the property catalogue", len(has_row), len(galaxies) - len(has_row))
+    if paths and len(has_row):
+        mask, _ = cuts.apply_cuts(table[index[has_row]], wanted, source=str(paths[0]), flow=flow, step=step)
+        index[has_row[~mask]] = -1
+    for name, values in labels(*(sources.pick(table[name], index) for name in sources.PROPERTIES)).items():
+        galaxies[name] = values
+    return galaxies[index >= 0] if required else galaxies
+
+
+def _output(galaxies: Table, spectra: sources.Spectra, shards: int) -> dict[str, np.ndarray]:
+    """The columns of galaxies.parquet by name."""
+    total = len(galaxies)
+    file = np.asarray(galaxies["spectrum_file"])
+    absent = {"image_file": "", "image_row": -1, "separation_arcsec": np.nan}
+    image = {name: galaxies[name] if name in galaxies.colnames else [value] * total for name, value in absent.items()}
+    flux = {band: _number(galaxies, f"FLUX_{band.upper()}") for band in BANDS}
+    ra, dec = _number(galaxies, "TARGET_RA"), _number(galaxies, "TARGET_DEC")
+    return {
+        "targetid": np.asarray(galaxies["TARGETID"]),
+        "ra": ra,
+        "dec": dec,
+        "z": _number(galaxies, "Z"),
+        "zerr": _number(galaxies, "ZERR"),
+        "spectrum_file": spectra.names[file],
+        "spectrum_row": np.asarray(galaxies["spectrum_row"]),
+        **image,
+        **{f"flux_{band}": values for band, values in flux.items()},
+        **{f"mag_{band}": 22.5 - 2.5 * np.log10(positive(values)) for band, values in flux.items()},
+        "ebv": _number(galaxies, "EBV"),
+        "healpix": nested_pixel(ra, dec, NSIDE),
+        **{name: np.asarray(galaxies[name]) for name in LABELS},
+        "shard": file % shards,
+    }
+
+
+def _number(galaxies: Table, name: str) -> np.ndarray:
+    """A column as float64, NaN where it is missing."""
+    if name not in galaxies.colnames:
+        return np.full(len(galaxies), np.nan)
+    return sources.pick(galaxies[name], np.arange(len(galaxies)))

@@ -24,11 +24,13 @@ def labels(log_mstar, z_mw, tage_mw, avg_sfr) -> dict[str, np.ndarray]:
     dict of (N,) float64
         ``log_mstar``, ``z_mw``, ``log_z_mw`` (log10), ``t_age`` (Gyr), ``avg_sfr`` (Msun/yr),
         ``log_ssfr`` = log10(AVG_SFR) - LOG_MSTAR (log10 of 1/yr, about -10 for a star-forming galaxy), and
-        ``ssfr_legacy`` = ln(AVG_SFR) - ln(Z_MW): what AstroCLIP's published code and, after it, the benchmark's tables call
-        sSFR. It divides by the metallicity, not the mass, and is here only for comparison with those tables.
+        ``ssfr_legacy`` = ln(AVG_SFR) - ln(Z_MW): what AstroCLIP's published code and, after it, the benchmark's tables
+        call sSFR. It divides by the metallicity, not the mass, and is here only for comparison with those tables.
         NaN where a logarithm does not exist, as for a galaxy that forms no stars.
     """
-    log_mstar, z_mw, tage_mw, avg_sfr = (np.asarray(values, np.float64) for values in (log_mstar, z_mw, tage_mw, avg_sfr))
+    log_mstar, z_mw, tage_mw, avg_sfr = (
+        np.asarray(values, np.float64) for values in (log_mstar, z_mw, tage_mw, avg_sfr)
+    )
     return {
         "log_mstar": log_mstar,
         "z_mw": z_mw,

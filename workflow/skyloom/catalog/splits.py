@@ -1,8 +1,9 @@
 """Which galaxies train, validate and test: splits that leak nothing and stay as they are when a survey grows.
 
-Galaxies that are the same object (equal TARGETID) or closer than a separation on the sky, directly or through a chain of
-others, form a group; a group is never divided. A group's split is a pure function of the seed and the group's own number,
-its smallest TARGETID, so that new galaxies leave the split of all others as it was, except where they join or link groups.
+Galaxies that are the same object (equal TARGETID) or closer than a separation on the sky, directly or through a chain
+of others, form a group; a group is never divided. A group's split is a pure function of the seed and the group's own
+number, its smallest TARGETID: new galaxies leave the split of all others as it was, except where they link groups or
+bring a smaller number to one.
 """
 
 import logging
@@ -42,9 +43,9 @@ def split(
     seed : int
         Another seed, other splits.
     kind : {"random", "healpix"}
-        "random": each group for itself. "healpix": whole sky pixels go to one split, numbered by the pixel; pixels that a
-        group spans go together, so that a test galaxy has no training galaxy in its pixel. Pixels should be much larger
-        than the separation and many times more than the splits.
+        "random": each group for itself. "healpix": whole sky pixels go to one split, numbered by the pixel; pixels that
+        a group spans go together, so that a test galaxy has no training galaxy in its pixel. Pixels should be much
+        larger than the separation, and there should be many.
     nside : int
         Of the (nested) pixels of "healpix".
     separation_arcsec : float
@@ -80,7 +81,7 @@ def split(
 
 
 def groups(targetid, ra, dec, separation_arcsec: float) -> np.ndarray:
-    """Group numbers (N,) int from 0: equal for equal TARGETIDs and for positions within the separation, transitively."""
+    """Group numbers (N,) from 0: equal for equal TARGETIDs and for positions within the separation, transitively."""
     close = pairs(ra, dec, ra, dec, separation_arcsec)
     left, right = close["left"].to_numpy(), close["right"].to_numpy()
     distinct = left < right
@@ -128,4 +129,5 @@ def _report_blocks(group: np.ndarray, pixel: np.ndarray) -> None:
     blocks, pixels = np.count_nonzero(sizes), len(np.unique(pixel[pixel >= 0]))
     log.info("%d sky pixels in %d blocks, the largest with %d of %d galaxies", pixels, blocks, sizes.max(), len(group))
     if sizes.max() > len(group) / 4:
-        log.warning("one block of pixels holds %.0f %% of the galaxies: a larger nside divides better", 100 * sizes.max() / len(group))
+        share = 100 * sizes.max() / len(group)
+        log.warning("one block of pixels holds %.0f %% of the galaxies: a larger nside divides better", share)

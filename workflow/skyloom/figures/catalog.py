@@ -1,14 +1,11 @@
 """What the survey holds: redshifts, magnitudes, colours and positions, by split."""
 
-import logging
-
 import numpy as np
 import pandas
+from matplotlib.ticker import MaxNLocator
 
 from skyloom.analysis import tables
 from skyloom.figures import style
-
-log = logging.getLogger(__name__)
 
 
 def catalog_figure(galaxies_path, splits_path, path) -> None:
@@ -64,7 +61,9 @@ def _density(axis, table: pandas.DataFrame, x: str, y: str, names: tuple[str, st
         extent = (*limits[:, 0], *limits[:, 1])
         axis.hexbin(points[x], points[y], gridsize=60, extent=extent, bins="log", mincnt=1, cmap="Greys", lw=0)
     else:
-        axis.plot(points[x], points[y], ".", ms=np.clip(120 / len(points) ** 0.5, 1, 6), mew=0, alpha=0.5, color=style.INK)
+        axis.plot(
+            points[x], points[y], ".", ms=np.clip(120 / len(points) ** 0.5, 1, 6), mew=0, alpha=0.5, color=style.INK
+        )
     axis.set(xlim=limits[:, 0], ylim=limits[:, 1])
 
 
@@ -79,4 +78,5 @@ def _sky(axis, galaxies: pandas.DataFrame, most: int = 20000) -> None:
     axis.set(xlabel="RA [deg]", ylabel="Dec [deg]")
     if np.ptp(ra) < 60:
         axis.set_aspect(1 / np.cos(np.radians(shown["dec"].mean())), adjustable="datalim")
+    axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.invert_xaxis()

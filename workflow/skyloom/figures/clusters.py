@@ -74,7 +74,9 @@ def _means(axis, rows: pandas.DataFrame, properties: list[str]) -> None:
     counts = _counts(rows)
     means = rows[rows["metric"].isin([f"mean_{p}" for p in properties])]
     grid = means.pivot(index="property", columns="metric", values="value")
-    grid = grid.reindex(index=[f"cluster={c}" for c in counts.index], columns=[f"mean_{p}" for p in properties]).to_numpy()
+    grid = grid.reindex(
+        index=[f"cluster={c}" for c in counts.index], columns=[f"mean_{p}" for p in properties]
+    ).to_numpy()
     weight = counts.to_numpy() / counts.sum()
     centre = np.nansum(weight[:, None] * grid, axis=0)
     spread = np.sqrt(np.nansum(weight[:, None] * (grid - centre) ** 2, axis=0))

@@ -9,6 +9,7 @@ from skyloom.surveys.desi import WAVELENGTH
 from skyloom.tokens.store import Shards
 
 FLUX_LABEL = "flux [1e-17 erg/s/cm2/Angstrom]"
+LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
 SMOOTH = 5  # pixels (4 Angstrom) of the running mean drawn over the raw spectrum
 # Main galaxy lines, rest frame, vacuum, Angstrom
 LINES = [
@@ -60,7 +61,9 @@ def draw_image(axis, rgb: np.ndarray) -> None:
     axis.set(xticks=[], yticks=[])
 
 
-def draw_spectrum(axis, flux: np.ndarray, ivar: np.ndarray | None = None, z: float | None = None, compact=False) -> None:
+def draw_spectrum(
+    axis, flux: np.ndarray, ivar: np.ndarray | None = None, z: float | None = None, compact=False
+) -> None:
     """A DESI spectrum (7781,): raw in grey, smoothed in ink; lines marked at redshift `z`; masked pixels left out."""
     flux = np.asarray(flux, dtype=float)
     good = np.isfinite(flux) if ivar is None else np.asarray(ivar) > 0
@@ -68,7 +71,7 @@ def draw_spectrum(axis, flux: np.ndarray, ivar: np.ndarray | None = None, z: flo
     if not compact:
         axis.plot(WAVELENGTH, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
     axis.plot(WAVELENGTH, smooth, color=style.INK, lw=0.6 if compact else 0.7)
-    bounds = np.nanpercentile(smooth, [0.3, 99.8])
+    bounds = np.nanpercentile(smooth, [0.3, 99.95])
     margin = 0.15 * (bounds[1] - bounds[0]) + 1e-6
     axis.set(xlim=(WAVELENGTH[0], WAVELENGTH[-1]), ylim=(bounds[0] - margin, bounds[1] + 2 * margin))
     if compact:
@@ -87,7 +90,17 @@ def mark_lines(axis, z: float, colour: str, ls: str = ":", names: bool = True) -
             axis.axvline(place, color=colour, lw=0.8, ls=ls, zorder=0)
             if names:
                 height = 0.99 - 0.09 * (level % 2)  # neighbours at two heights, so that names do not overlap
-                axis.text(place, height, name, transform=transform, ha="center", va="top", fontsize=7, color=colour)
+                axis.text(
+                    place,
+                    height,
+                    name,
+                    transform=transform,
+                    ha="center",
+                    va="top",
+                    fontsize=7,
+                    color=colour,
+                    bbox=LABEL_BOX,
+                )
 
 
 def _smooth(flux: np.ndarray, good: np.ndarray, width: int) -> np.ndarray:

@@ -20,9 +20,10 @@ def draw_projection(points: pandas.DataFrame, galaxies: pandas.DataFrame, proper
     for axis_row, ((model, modality), rows) in zip(axes, groups, strict=True):
         values = galaxies.reindex(rows["targetid"])
         for axis, name in zip(axis_row, columns, strict=True):
-            drawn = _redshift(axis, rows, values[name]) if name == "z" else _low_high(axis, rows, values[name])
             axis.set(xticks=[], yticks=[])
-            colours = drawn if name == "z" else colours
+            if name != "z":
+                _low_high(axis, rows, values[name])
+        colours = _redshift(axis_row[0], rows, values["z"])
         axis_row[0].set_ylabel(f"{style.pretty(model)}\n{modality}")
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(style.label(name).split(" [")[0])

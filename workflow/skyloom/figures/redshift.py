@@ -33,7 +33,9 @@ def draw_redshifts(table: pandas.DataFrame, shard_paths, path, shown: int = 12) 
         if np.isfinite(row.z_redrock):
             mark_lines(axis, row.z_redrock, REDROCK, "-")
             text = f"redrock z = {row.z_redrock:.4f}, {text}"
-        axis.set_title(f"TARGETID {row.targetid}: {text}" + (f" ({row.note})" if row.note else ""), loc="left", fontsize=8.5)
+        axis.set_title(
+            f"TARGETID {row.targetid}: {text}" + (f" ({row.note})" if row.note else ""), loc="left", fontsize=8.5
+        )
     axes[-1].set_xlabel("observed wavelength [Angstrom]")
     axes[len(axes) // 2].set_ylabel(FLUX_LABEL)
     handles = [axes[0].plot([], [], color=c, ls=ls)[0] for c, ls in ((REDROCK, "-"), (ESTIMATE, "--"))]

@@ -64,7 +64,9 @@ def _panel(axis, rows: pandas.DataFrame, score: pandas.Series, colour: str) -> N
     limits = (low - margin, high + margin)
     axis.plot(limits, limits, color=style.INK, lw=0.8, ls="--", zorder=3)
     if len(rows) > CROWDED:
-        axis.hexbin(rows["truth"], rows["prediction"], gridsize=45, extent=(*limits, *limits), bins="log", mincnt=1, lw=0)
+        axis.hexbin(
+            rows["truth"], rows["prediction"], gridsize=45, extent=(*limits, *limits), bins="log", mincnt=1, lw=0
+        )
     else:
         axis.plot(rows["truth"], rows["prediction"], ".", ms=3, alpha=0.5, mew=0, color=colour)
     axis.set(xlim=limits, ylim=limits)
@@ -83,7 +85,9 @@ def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
             face = "white" if name[0].endswith("_untrained") else colour
             value = max(row["value"], floor)  # a failed fit may lie at -100: shown as an arrow at the edge
             shape = marker if row["value"] >= floor else "<"
-            axis.plot([max(row["ci_low"], floor), max(row["ci_high"], floor)], [place + shift] * 2, color=colour, lw=1.2)
+            axis.plot(
+                [max(row["ci_low"], floor), max(row["ci_high"], floor)], [place + shift] * 2, color=colour, lw=1.2
+            )
             axis.plot(value, place + shift, shape, ms=4.5, color=colour, mfc=face, mew=1.1)
     axis.set_xlim(floor, 1.02)
     axis.axvline(0, color=style.INK, lw=0.7)
@@ -95,15 +99,13 @@ def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
 def _ordered(scores: pandas.DataFrame) -> list[tuple[str, str]]:
     """Models by modality: photometry, images, image queries among spectra, spectra; baselines before trained models."""
     modality = ["photometry", "image", "image->spectrum", "spectrum", "spectrum->image"]
-    order = {"photometry": 0, "pca": 1, "astroclip": 4}
     names = set(zip(scores["model"], scores["modality"], strict=True))
 
-    def rank(name):
-        place = modality.index(name[1]) if name[1] in modality else len(modality)
-        first = order.get(name[0].split("_")[0], 2 if name[0].endswith("_untrained") else 3)
-        return place, first, name
+    def place(name: tuple[str, str]) -> tuple:
+        where = modality.index(name[1]) if name[1] in modality else len(modality)
+        return where, style.rank(name[0]), name
 
-    return sorted(names, key=rank)
+    return sorted(names, key=place)
 
 
 def _source(model: str, modality: str) -> str:

@@ -12,7 +12,7 @@ WIDTH = 9.0  # inches: the text width of the report
 DPI = 130
 INK, GRID = "#222222", "#d9d9d9"
 BANDS = {"g": "#009E73", "r": "#D55E00", "z": "#7B2D8B"}
-SPLITS = {"train": "#0072B2", "validation": "#E69F00", "test": "#D55E00"}
+SPLITS = {"train": "#0072B2", "validation": "#E69F00", "test": "#CC79A7"}
 FAMILIES = {
     "astroclip": "#009E73",
     "specformer": "#0072B2",
@@ -72,6 +72,12 @@ def save(fig: Figure, path: str | os.PathLike) -> None:
 def colour(model: str) -> str:
     """The colour of a model's family, the part of its name before "_": `X_untrained` shares the colour of X."""
     return FAMILIES.get(model.split("_")[0], "#CC79A7")
+
+
+def rank(model: str) -> int:
+    """Baselines before trained models, aligned models last."""
+    first = {"photometry": 0, "pca": 1, "astroclip": 4}
+    return first.get(model.split("_")[0], 2 if model.endswith("_untrained") else 3)
 
 
 def label(name: str) -> str:

@@ -121,5 +121,3 @@ def _convert(value, hint, where: str):
 def parameter_count(model: nn.Module) -> int:
     """Number of weights, buffers of a fitted model included."""
     return sum(tensor.numel() for tensor in model.state_dict().values())
-
-

@@ -70,7 +70,10 @@ class AstroCLIP(nn.Module):
         self.config = config
         self.backbones = nn.ModuleDict(backbones).requires_grad_(False)
         self.pools = nn.ModuleDict(
-            {m: AttentionPool(backbones[m].config.dim, config.dim, config.heads, config.dim, config.mlp_ratio) for m in backbones}
+            {
+                m: AttentionPool(backbones[m].config.dim, config.dim, config.heads, config.dim, config.mlp_ratio)
+                for m in backbones
+            }
         )
         init_by_depth(self.pools, 0.5)
         self.inputs = {m: names for backbone in backbones.values() for m, names in backbone.inputs.items()}

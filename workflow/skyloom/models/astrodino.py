@@ -78,7 +78,9 @@ class Config:
             if getattr(self, name) % self.patch:
                 raise BadConfig(f"{name}: {getattr(self, name)} is not a multiple of patch {self.patch}")
         if max(self.global_size, self.local_size) > self.image_size:
-            raise BadConfig(f"global_size {self.global_size}, local_size {self.local_size}: at most image_size {self.image_size}")
+            raise BadConfig(
+                f"global_size {self.global_size}, local_size {self.local_size}: at most image_size {self.image_size}"
+            )
 
 
 PUBLISHED = {
@@ -262,7 +264,9 @@ class Objective(nn.Module):
     def after_step(self, progress: float) -> None:
         """Move the teacher towards the student."""
         config = self.model.config
-        momentum = config.momentum_end - (config.momentum_end - config.momentum) * (1 + math.cos(math.pi * progress)) / 2
+        momentum = (
+            config.momentum_end - (config.momentum_end - config.momentum) * (1 + math.cos(math.pi * progress)) / 2
+        )
         teacher = [*self.model.parameters(), *self.teacher_head.parameters()]
         student = [*self.student.parameters(), *self.student_head.parameters()]
         torch._foreach_lerp_(teacher, student, 1 - momentum)

@@ -139,7 +139,9 @@ class Objective(nn.Module):
             return slices.new_ones(1, 1, 1).expand_as(slices)
         weights = torch.zeros_like(slices)
         weights[:, 0, :STATISTICS_CHANNELS] = 1
-        weights[:, 1:, STATISTICS_CHANNELS:] = token_weights(batch["ivar"], config.size, config.stride, config.weight_cap)
+        weights[:, 1:, STATISTICS_CHANNELS:] = token_weights(
+            batch["ivar"], config.size, config.stride, config.weight_cap
+        )
         return weights
 
 

@@ -1,45 +1,49 @@
 """FITS with errors a user can act on: HDUs and columns by name, types checked, truncation noticed before use."""
 
 import contextlib
+import errno
 import functools
 import os
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError, VerifyWarning
+from astropy.io.fits.verify import VerifyError
 from astropy.table import Column, Table
+from astropy.utils.exceptions import AstropyUserWarning
 
 from skyloom.errors import BadInput
 from skyloom.files import atomic
 
 Hdu = fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU
 KINDS = {"integers": "iu", "numbers": "fiu", "text": "U"}
+# What astropy raises, besides OSError, when a header or a compressed stream is damaged.
+_DAMAGE = (OSError, VerifyError, ValueError, TypeError, LookupError, AttributeError, EOFError, zlib.error)
 _COMPRESSED = (".gz", ".bz2", ".fz")
 _FORMATS = {"i2": "I", "i4": "J", "i8": "K", "u1": "B", "f4": "E", "f8": "D", "b1": "L"}
-_DATES = ("CHECKSUM", "DATASUM")
-_STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "EXTEND", "COMMENT", "HISTORY", "", *_DATES)
+_STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "EXTEND", "COMMENT", "HISTORY", "", "CHECKSUM", "DATASUM")
 
 
 @contextlib.contextmanager
 def open_fits(path: str | os.PathLike) -> Iterator[fits.HDUList]:
-    """Open a FITS file for reading, memory-mapped; BadInput if it is not FITS or shorter than its headers say."""
+    """Open a FITS file to read in a ``with`` block; BadInput if it is not FITS, damaged, or shorter than it says.
+
+    Only reading belongs in the block: what astropy raises there about a damaged file becomes BadInput.
+    """
     with warnings.catch_warnings():
-        # Truncation is an error below; the rest of what astropy warns about here is no concern of the user.
-        warnings.simplefilter("ignore", VerifyWarning)
-        warnings.filterwarnings("ignore", "File may have been truncated")
-        warnings.filterwarnings("ignore", "Error validating header")
+        warnings.simplefilter("ignore", AstropyUserWarning)  # truncation and damage are errors here, the rest is noise
         try:
-            hdus = fits.open(path, mode="readonly", lazy_load_hdus=False)
+            with fits.open(path, mode="readonly", lazy_load_hdus=False) as hdus:
+                _check_length(path, hdus)
+                yield hdus
         except FileNotFoundError as error:
             raise BadInput(f"{path}: no such file, expected a FITS file") from error
-        except (OSError, VerifyError, ValueError, TypeError, IndexError, KeyError) as error:
-            raise BadInput(f"{path}: not a readable FITS file ({_one_line(error)}); truncated or not FITS") from error
-        with hdus:
-            _check_length(path, hdus)
-            yield hdus
+        except _DAMAGE as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise BadInput(f"{path}: not a readable FITS file, truncated or damaged ({reason})") from error
 
 
 def _check_length(path: str | os.PathLike, hdus: fits.HDUList) -> None:
@@ -47,14 +51,9 @@ def _check_length(path: str | os.PathLike, hdus: fits.HDUList) -> None:
         return  # the decompressor notices
     length = os.path.getsize(path)
     for index, hdu in enumerate(hdus):
-        place = hdus.fileinfo(index)
-        needed = place["datLoc"] + hdu.size
+        needed = hdus.fileinfo(index)["datLoc"] + hdu.size
         if needed > length:
             raise BadInput(f"{path}: truncated: HDU {hdu.name} needs {needed} bytes, the file has {length}")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def hdu_named(path: str | os.PathLike, hdus: fits.HDUList, name: str) -> Hdu:
@@ -189,4 +188,10 @@ def image_hdu(values: np.ndarray, name: str, unit: str | None = None) -> fits.Im
 def write_fits(path: str | os.PathLike, hdus: Sequence[Hdu]) -> None:
     """Write HDUs atomically, without checksum cards: those carry the date, and equal data must give equal bytes."""
     with atomic(path) as temporary:
-        fits.HDUList(list(hdus)).writeto(temporary, overwrite=True, output_verify="silentfix", checksum=False)
+        try:
+            fits.HDUList(list(hdus)).writeto(temporary, overwrite=True, output_verify="silentfix", checksum=False)
+        except OSError as error:
+            if "Not enough space on disk" not in str(error):
+                raise
+            # astropy hides the error number, by which a full disk is known
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

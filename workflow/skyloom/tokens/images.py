@@ -15,7 +15,7 @@ from skyloom.tokens.store import shard_writer
 
 log = logging.getLogger(__name__)
 
-UNITS = {"flux": "nanomaggy", "rgb": ""}
+UNITS = {"flux": "nanomaggy", "rgb": "dimensionless"}
 # Display constants of the Legacy Surveys viewer (DR2 onward), taken over by AstroCLIP for its networks:
 GAINS = (6.0, 3.4, 2.2)  # per nanomaggy, for g, r, z; they become blue, green, red
 OFFSET = 0.03  # added after the gain: lifts the sky off zero

@@ -7,6 +7,7 @@ can tell one shard from another.
 """
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -73,15 +74,15 @@ class ShardWriter:
         # a checksum in every chunk: damage is found at the read, before a decompressor or a network meets it
         options = {"maxshape": (None, *shape), "chunks": chunk, "fletcher32": True, **(self._filters if shape else {})}
         dataset = self._file.create_dataset(name, (0, *shape), dtype, **options)
-        dataset.attrs["unit"] = self._units.get(name, "")
+        _write_attribute(dataset, "unit", self._units.get(name, "dimensionless"))
         self._datasets[name] = dataset
         self._digests[name] = hashlib.sha256()
 
     def finish(self) -> None:
         """Write the checksums."""
         for name, digest in self._digests.items():
-            self._datasets[name].attrs["sha256"] = digest.hexdigest()
-        self._file.attrs["content_sha256"] = _content(self._file)
+            _write_attribute(self._datasets[name], "sha256", digest.hexdigest())
+        _write_attribute(self._file, "content_sha256", _content(self._file))
         self._file.flush()
 
 
@@ -108,16 +109,30 @@ def shard_writer(
     """
     if compression not in COMPRESSIONS:
         raise BadConfig(f"compression: {compression!r} is not one of {', '.join(COMPRESSIONS)}")
-    with atomic(path) as temporary:
-        # the format of HDF5 1.10: the first whose inner structure carries checksums, so that damage is an error and not
-        # a crash of the library
-        with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
-            file.attrs["skyloom_format"] = FORMAT
-            for key, value in (attrs or {}).items():
-                file.attrs[key] = value
-            writer = ShardWriter(file, units or {}, compression)
-            yield writer
-            writer.finish()
+    with atomic(path) as temporary, _new_file(temporary) as file:
+        for key, value in ({"skyloom_format": FORMAT} | dict(attrs or {})).items():
+            _write_attribute(file, key, value)
+        writer = ShardWriter(file, units or {}, compression)
+        yield writer
+        writer.finish()
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    # the format of HDF5 1.10: the first whose inner structure has checksums, so that damage is an error, not a crash
+    file = h5py.File(path, "w", libver=("v110", "v110"))
+    try:
+        yield file
+    except BaseException as error:
+        # On a full disk HDF5 cannot flush, therefore not close, and would keep the space until the process ends. The
+        # file is thrown away: give its space back first, and closing works.
+        os.truncate(path, 0)
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if f"errno = {number}," in str(error):  # some of HDF5's errors carry it in their text alone
+                raise OSError(number, os.strerror(number)) from error
+        raise
+    finally:
+        file.close()
 
 
 def write_shard(
@@ -148,11 +163,9 @@ def verify(path: str | os.PathLike) -> str:
                     digest.update(np.ascontiguousarray(dataset[start : start + 256]).data)
             except _BROKEN as error:
                 raise _damaged(path, f"dataset {name} cannot be read") from error
-            if digest.hexdigest() != dataset.attrs["sha256"]:
+            if digest.hexdigest() != _attribute(dataset, "sha256"):
                 raise _damaged(path, f"the bytes of dataset {name} do not match their checksum")
-        if _content(file) != file.attrs["content_sha256"]:
-            raise _damaged(path, "the checksum of the whole does not match")
-        return str(file.attrs["content_sha256"])
+        return _attribute(file, "content_sha256")
 
 
 class Shards:
@@ -195,8 +208,8 @@ class Shards:
             if self.content_sha256 and shapes != self.shapes:
                 raise BadInput(f"{path}: datasets {shapes}, expected {self.shapes} as in {self.paths[0]}")
             self.shapes = shapes
-            self.attrs = self.attrs or dict(file.attrs)
-            self.content_sha256.append(str(file.attrs["content_sha256"]))
+            self.attrs = self.attrs or {key: _attribute(file, key) for key in file.attrs}
+            self.content_sha256.append(_attribute(file, "content_sha256"))
             return file["targetid"][:]
 
     @property
@@ -291,7 +304,7 @@ def _open(path: str | os.PathLike) -> h5py.File:
 
 def _check(path: str | os.PathLike, file: h5py.File) -> None:
     try:
-        version = file.attrs.get("skyloom_format")
+        version = _attribute(file, "skyloom_format") if "skyloom_format" in file.attrs else None
         if version != FORMAT:
             raise BadInput(f"{path}: skyloom_format is {version}, expected {FORMAT}; delete it and rerun")
         if "targetid" not in file or "content_sha256" not in file.attrs:
@@ -300,7 +313,7 @@ def _check(path: str | os.PathLike, file: h5py.File) -> None:
         for name, dataset in file.items():
             if len(dataset) != rows or "sha256" not in dataset.attrs:
                 raise _damaged(path, f"dataset {name} has {len(dataset)} rows, expected {rows} and a checksum")
-        if _content(file) != file.attrs["content_sha256"]:
+        if _content(file) != _attribute(file, "content_sha256"):
             raise _damaged(path, "its datasets are not those it was written with")
     except _BROKEN as error:
         raise _damaged(path, "its header cannot be read") from error
@@ -308,8 +321,19 @@ def _check(path: str | os.PathLike, file: h5py.File) -> None:
 
 def _content(file: h5py.File) -> str:
     """SHA-256 over names, types, shapes and checksums of all datasets: the identity of a shard's content."""
-    parts = [f"{name} {file[name].dtype.str} {file[name].shape} {file[name].attrs['sha256']}" for name in sorted(file)]
+    datasets = [(name, file[name]) for name in sorted(file)]
+    parts = [f"{name} {data.dtype.str} {data.shape} {_attribute(data, 'sha256')}" for name, data in datasets]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _write_attribute(owner: h5py.Group | h5py.Dataset, key: str, value: str | int | float) -> None:
+    # text of fixed length lies in the object's header, which has a checksum; h5py's default (the global heap) has none
+    owner.attrs[key] = np.bytes_(value.encode()) if isinstance(value, str) else value
+
+
+def _attribute(owner: h5py.Group | h5py.Dataset, key: str) -> str | int | float:
+    value = owner.attrs[key]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _damaged(path: str | os.PathLike, what: str) -> BadInput:

@@ -7,8 +7,8 @@ def tile_files(hpix: int) -> dict[str, str]:
     return {
         "coadd": f"{folder}/coadd-sv3-bright-{hpix}.fits",
         "redrock": f"{folder}/redrock-sv3-bright-{hpix}.fits",
-        "images": f"images/images_npix152_{hpix}.h5",
-        "truth": f"truth/truth-{hpix}.parquet",
+        "images": f"images/{hpix // 100}/images_npix152_{hpix}.h5",
+        "truth": f"truth/{hpix // 100}/truth-{hpix}.parquet",
     }
 
 

@@ -1,0 +1,52 @@
+"""One page for people, and Snakemake's own archive of how it was made."""
+
+
+rule report:
+    """Everything of one survey on one page that opens offline."""
+    input:
+        unpack(report_inputs),
+    output:
+        report="results/{survey}/report.html",
+    log:
+        "results/{survey}/logs/report.log",
+    benchmark:
+        "results/{survey}/benchmarks/report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("report"),
+        config=config,
+    message:
+        "Write the report of {wildcards.survey}"
+    script:
+        "../scripts/report.py"
+
+
+rule archive_report:
+    """Snakemake's own report: every figure and table with the rule, code and parameters that made it."""
+    input:
+        report=rules.report.output.report,
+    output:
+        archive="results/{survey}/report.zip",
+    log:
+        "results/{survey}/logs/archive_report.log",
+    benchmark:
+        "results/{survey}/benchmarks/archive_report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("archive_report"),
+        snakefile=workflow.main_snakefile,
+        configfiles=workflow.configfiles,
+    message:
+        "Archive the report of {wildcards.survey}"
+    script:
+        "../scripts/archive_report.py"

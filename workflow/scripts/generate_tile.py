@@ -1,0 +1,15 @@
+"""One tile of the mock survey. In: stellar grid, sky spectrum. Out: coadd, redrock, cutouts, truth."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.surveys.mock.tile import make_tile
+
+    make_tile(
+        int(snakemake.wildcards.hpix),
+        snakemake.params.seed,
+        snakemake.params.survey,
+        snakemake.input.grid,
+        snakemake.input.sky,
+        dict(snakemake.output.items()),
+    )

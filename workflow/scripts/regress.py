@@ -1,0 +1,15 @@
+"""Properties from embeddings beside the baselines. In: catalogue, splits, embeddings. Out: table, predictions, figures."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.analysis.regression import regress
+
+    regress(
+        snakemake.wildcards.survey,
+        snakemake.input.galaxies,
+        snakemake.input.splits,
+        snakemake.input.embeddings,
+        dict(snakemake.output.items()),
+        {**snakemake.params.analysis, "seed": snakemake.params.seed},
+    )

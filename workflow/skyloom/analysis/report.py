@@ -1,0 +1,163 @@
+"""One self-contained HTML page: what was run, on which data, with which numbers, and whether the numbers hold.
+
+Every verdict is computed from the tables. Sections whose tables or figures are not given are left out.
+"""
+
+import base64
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import pandas
+
+from skyloom import provenance
+from skyloom.analysis import report_tables as shape
+from skyloom.analysis import tables as tidy
+from skyloom.analysis.checks import regression_checks, retrieval_checks
+from skyloom.errors import BadInput
+from skyloom.files import write_text
+
+log = logging.getLogger(__name__)
+
+TEMPLATES = Path(__file__).parent / "templates"
+CAPTIONS = {
+    "catalog": "The galaxies by split: redshift, magnitude, colours, and where they are on the sky.",
+    "examples": "Galaxies as the models see them: arcsinh RGB image (z, r, g as red, green, blue) and spectrum (grey; "
+    "black: running mean over 4 Angstrom), with the main lines at the catalogue's redshift.",
+    "regression_scores": "R2 on the test split. Filled: trained; open: untrained network of the same shape; grey: "
+    "principal components. Bars are 95 % bootstrap intervals over galaxies. An arrow at the left edge stands for a value "
+    "off the scale.",
+    "regression_predictions": "Predicted against true redshift and stellar mass of the test split, with R2 and its 95 % "
+    "interval; the dashed line is perfect.",
+    "retrieval": "Retrieval by cosine similarity. Black frame: the query; green frame: its own counterpart in the other "
+    "modality; then the nearest galaxies of the split, best first.",
+    "retrieval_recall": "Fraction of galaxies whose true counterpart is among the k nearest; dashed: chance.",
+    "umap": "UMAP of the embeddings, for looking at, not for measuring: distances and densities are not preserved.",
+    "kmeans": "k-means: inertia with the chosen k (farthest below the chord), mean property of each cluster (number of "
+    "galaxies in brackets; colour: in units of the scatter between clusters), and mutual information with binned "
+    "properties, adjusted for chance.",
+    "hdbscan": "HDBSCAN on the leading principal components of each embedding: galaxies by cluster, noise first.",
+    "redshift": "Real DESI spectra with the main lines at redrock's redshift and at that of their neighbours in the "
+    "training survey.",
+}
+
+
+def build_report(
+    survey: str, config: dict, tables: dict, figures: dict, cards: list, out_path: str | os.PathLike
+) -> None:
+    """Write the report of a survey.
+
+    Parameters
+    ----------
+    survey : its name
+    config : the run's configuration (all of it), shown as it is
+    tables : name -> path, any of flow, splits (parquet), quarantine, regression, retrieval, redshift, published (csv);
+        other names are listed among the files only
+    figures : name -> PNG path, any of CAPTIONS, and loss curves under names that start with `loss`
+    cards : paths of model.json files
+    out_path : the HTML file; needs no network, no script, no other file
+    """
+    frames = {name: _csv(path) for name, path in tables.items() if str(path).endswith(".csv")}
+    regression, retrieval = frames.get("regression"), frames.get("retrieval")
+    context = {
+        "survey": survey,
+        "mock": _is_mock(survey, config),
+        "settings": sorted(flatten(config)),
+        "counts": counts(tables.get("splits"), frames),
+        "flow": shape.grid(frames.get("flow")),
+        "quarantine": shape.quarantine(frames.get("quarantine")),
+        "models": [model_card(path) for path in cards],
+        "checks": [*regression_checks(regression), *retrieval_checks(retrieval)],
+        "scores_table": shape.score_table(regression),
+        "photoz": shape.photoz_table(regression),
+        "differences": shape.difference_table(regression),
+        "choices": shape.choice_table(regression),
+        "retrieval": shape.retrieval_table(retrieval),
+        "redshift": shape.grid(frames.get("redshift")),
+        "published": shape.published_table(survey, frames.get("published"), regression),
+        "published_photoz": shape.published_photoz(survey, frames.get("published"), regression),
+        "figures": {name: figure(name, path) for name, path in figures.items()},
+        "losses": [figure(name, figures[name]) for name in figures if name.startswith("loss")],
+        "files": [str(path) for path in [*tables.values(), *figures.values(), *cards]],
+        "provenance": provenance_rows([*tables.values(), *figures.values(), *cards]),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    write_text(out_path, environment.get_template("report.html").render(context))
+    log.info("%s: %d checks, %d figures", out_path, len(context["checks"]), len(figures))
+
+
+def counts(splits_path, frames: dict) -> list[tuple[str, str]]:
+    """Galaxies in each split and how many were scored."""
+    found = []
+    if splits_path is not None:
+        sizes = tidy.read_parquet(splits_path, ["split"])["split"].value_counts()
+        found.append(("galaxies", f"{sizes.sum():,}"))
+        found += [(f"{name} split", f"{sizes.get(name, 0):,}") for name in ("train", "validation", "test")]
+    if frames.get("quarantine") is not None:
+        found.append(("quarantined", f"{len(frames['quarantine']):,}"))
+    if frames.get("redshift") is not None:
+        found.append(("real spectra with a redshift estimate", f"{len(frames['redshift']):,}"))
+    return found
+
+
+def model_card(path: str | os.PathLike) -> dict:
+    """What a model.json says, flat, under the name of its folder."""
+    try:
+        card = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not a readable model card (JSON): {error}") from error
+    return {"name": Path(path).parent.name, "path": str(path), "settings": sorted(flatten(card))}
+
+
+def figure(name: str, path: str | os.PathLike) -> dict:
+    """A PNG as a data URI with its caption; BadInput if it is not one."""
+    content = Path(path).read_bytes()
+    if not content.startswith(b"\x89PNG\r\n"):
+        raise BadInput(f"{path}: not a PNG image")
+    text = CAPTIONS.get(name) or f"Loss during training: {name.removeprefix('loss').strip('_:-')}."
+    return {"uri": "data:image/png;base64," + base64.b64encode(content).decode(), "caption": text, "path": str(path)}
+
+
+def flatten(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as (dotted name, text)."""
+    if isinstance(value, dict) and value:
+        for key in value:
+            yield from flatten(value[key], f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)
+
+
+def provenance_rows(paths: list) -> list[dict]:
+    """Hash, rule, code and seed of every artefact behind the report, and the raw files they come from."""
+    records, inputs = {}, {}
+    for path in paths:
+        records |= provenance.chain(path)
+    for record in records.values():
+        inputs |= record["inputs"]
+    rows = []
+    for path in dict.fromkeys([*map(str, paths), *sorted(records), *sorted(inputs)]):
+        record = records.get(path, {})
+        digest = record.get("sha256") or inputs.get(path) or provenance.digest(path)
+        row = {"path": path, "sha256": digest, "code": record.get("params", {}).get("code", "")}
+        rows.append(row | {key: record.get(key, "") for key in ("rule", "version", "seed")})
+    return rows
+
+
+def _is_mock(survey: str, config: dict) -> bool:
+    return config.get("surveys", {}).get(survey, {}).get("kind", survey) == "mock"
+
+
+def _csv(path: str | os.PathLike) -> pandas.DataFrame:
+    try:
+        return pandas.read_csv(path)
+    except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not a readable csv table: {str(error).strip()}") from error

@@ -1,0 +1,142 @@
+"""What a catalogue is made of: the columns needed of redshift catalogues, fibermaps, redrock, images, properties."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table, vstack
+
+from skyloom.errors import BadInput
+from skyloom.surveys import desi, legacy, provabgs
+from skyloom.surveys.fits_files import hdu_named, open_fits, read_table
+
+log = logging.getLogger(__name__)
+
+BASE = {"TARGETID": "integer", "TARGET_RA": "number", "TARGET_DEC": "number"}
+PHOTOMETRY = ("FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
+PROPERTIES = ("LOG_MSTAR", "Z_MW", "TAGE_MW", "AVG_SFR")
+
+
+@dataclass
+class Spectra:
+    """Where the spectra of a survey are: a row a spectrum in the first three, a row a file in the rest."""
+
+    targetid: np.ndarray
+    file: np.ndarray  # number of the file, in the order of their names
+    row: np.ndarray  # in that file
+    paths: list[str]
+    surveys: np.ndarray  # of str, the keyword SURVEY (sv3, main ...)
+    programs: np.ndarray  # of str, the keyword PROGRAM (bright, dark ...)
+
+    @property
+    def names(self) -> np.ndarray:
+        """Basenames of the files."""
+        return np.array([Path(path).name for path in self.paths])
+
+
+def find_spectra(paths: Sequence[str]) -> Spectra:
+    """Every row of the coadd files' fibermaps. Raises BadInput without files, or if two have the same name."""
+    if not paths:
+        raise BadInput("no coadd file: a survey needs spectra")
+    paths = sorted(paths, key=lambda path: Path(path).name)
+    for before, after in zip(paths[:-1], paths[1:], strict=True):
+        if Path(before).name == Path(after).name:
+            raise BadInput(f"{before} and {after} have the same name, which must say where a spectrum is")
+    targetids, keywords = [], []
+    for path in paths:
+        with open_fits(path) as hdus:
+            table = read_table(path, hdus, "FIBERMAP", {"TARGETID": "integer"}, columns=["TARGETID"])
+            keywords.append([str(hdus[0].header.get(key, "")).strip() for key in ("SURVEY", "PROGRAM")])
+        targetids.append(np.asarray(table["TARGETID"], np.int64))
+    lengths = [len(targetid) for targetid in targetids]
+    row = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
+    surveys, programs = np.array(keywords).T
+    return Spectra(np.concatenate(targetids), np.repeat(np.arange(len(paths)), lengths), row, paths, surveys, programs)
+
+
+def read_zcatalog(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
+    """The columns of a redshift catalogue that cuts and output need; a real one has 28 million rows of 150 columns."""
+    with open_fits(path) as hdus:
+        names = hdu_named(path, hdus, "ZCATALOG").columns.names
+    optional = [name for name in (*PHOTOMETRY, "SURVEY", "PROGRAM") if name in names]
+    needed = [*BASE, "Z", "ZERR", *optional, *(cut["column"] for cut in wanted_cuts)]
+    return desi.read_zcatalog(path, columns=list(dict.fromkeys(needed)))
+
+
+def read_fibermaps(coadds: Sequence[str], redrocks: Sequence[str], wanted_cuts: Sequence[Mapping]) -> Table:
+    """A row a fibre of the coadds, with the redshift that a redrock file has for its TARGETID.
+
+    Z, ZERR and ZWARN are NaN and SPECTYPE is empty where none has.
+    """
+    table = vstack([_read_fibermap(path, wanted_cuts) for path in coadds], metadata_conflicts="silent")
+    fits = [desi.read_redrock(path)["TARGETID", "Z", "ZERR", "ZWARN", "SPECTYPE"] for path in redrocks]
+    redshifts = vstack(fits, metadata_conflicts="silent") if fits else Table({"TARGETID": np.empty(0, np.int64)})
+    index = rows_of(table["TARGETID"], redshifts["TARGETID"])
+    for name in ("Z", "ZERR", "ZWARN"):
+        table[name] = pick(redshifts[name], index) if fits else np.full(len(table), np.nan)
+    table["SPECTYPE"] = np.where(index >= 0, redshifts["SPECTYPE"][index], "") if len(redshifts) else ""
+    log.info("%d of %d fibres have a redshift", (index >= 0).sum(), len(table))
+    return table
+
+
+def _read_fibermap(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
+    from_redrock = ("Z", "ZERR", "ZWARN", "SPECTYPE")
+    with open_fits(path) as hdus:
+        names = hdu_named(path, hdus, "FIBERMAP").columns.names
+        needed = [*BASE, *(cut["column"] for cut in wanted_cuts if cut["column"] not in from_redrock)]
+        present = [name for name in PHOTOMETRY if name in names]
+        table = read_table(path, hdus, "FIBERMAP", BASE, columns=list(dict.fromkeys([*needed, *present])))
+    for name in PHOTOMETRY:
+        if name not in names:
+            table[name] = np.full(len(table), np.nan, np.float32)
+    return table
+
+
+def read_images(paths: Sequence[str]) -> Table:
+    """Positions and photometry of all cutouts (ra, dec, flux, ebv where present), their file's number and row in it."""
+    tables = []
+    for number, path in enumerate(paths):
+        table = legacy.read_cutout_catalog(path)
+        table.keep_columns([name for name in ("ra", "dec", "flux", "ebv") if name in table.colnames])
+        table["file"], table["row"] = np.int32(number), np.arange(len(table), dtype=np.int32)
+        tables.append(table)
+    return vstack(tables, join_type="inner", metadata_conflicts="silent")
+
+
+def read_properties(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
+    """The columns of a property table that cuts and labels need."""
+    table = provabgs.read_properties(path)
+    needed = dict.fromkeys(["TARGETID", *PROPERTIES, *(cut["column"] for cut in wanted_cuts)])
+    for name in needed:
+        if name not in table.colnames:
+            raise BadInput(f"{path}: no column {name}, found {', '.join(table.colnames)}")
+    for name in PROPERTIES:
+        check_numbers(table, name, path)
+    return table[list(needed)]
+
+
+def rows_of(keys, table_keys) -> np.ndarray:
+    """For each of `keys` (N,) the first row with that key in `table_keys` (M,); -1 where there is none."""
+    known, first = np.unique(np.asarray(table_keys), return_index=True)
+    place = np.searchsorted(known, keys)
+    found = place < len(known)
+    found[found] = known[place[found]] == np.asarray(keys)[found]
+    index = np.full(len(found), -1, np.int64)
+    index[found] = first[place[found]]
+    return index
+
+
+def pick(values, index: np.ndarray) -> np.ndarray:
+    """`values` at `index` as float64, NaN where the index is -1 or the value is masked."""
+    result = np.full((len(index), *np.shape(values)[1:]), np.nan)
+    found = index >= 0
+    result[found] = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)[index[found]]
+    return result
+
+
+def check_numbers(table: Table, name: str, source: str) -> None:
+    """Raise BadInput unless a column holds numbers."""
+    if table[name].dtype.kind not in "fiu":
+        raise BadInput(f"{source}: column {name} is {table[name].dtype}, expected numbers")

@@ -1,0 +1,79 @@
+"""The truth behind a tile: one Parquet row a galaxy, enough to make its noiseless spectrum again."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skyloom.errors import BadInput
+from skyloom.files import atomic
+from skyloom.surveys.mock.population import Population
+from skyloom.surveys.mock.spectra import REST_RANGE, spectra, templates_for_spectra
+from skyloom.surveys.mock.ssp import load_grid
+
+UNITS = {
+    "ra": "deg",
+    "dec": "deg",
+    "ebv": "mag",
+    **dict.fromkeys(("log_mhalo", "log_mstar", "measured_log_mstar"), "dex(Msun)"),
+    **dict.fromkeys(("av", "av_birth", "mag_r"), "mag"),
+    **dict.fromkeys(("sigma_v", "sigma_gas"), "km / s"),
+    **dict.fromkeys(("r_disk", "r_bulge"), "arcsec"),
+    **dict.fromkeys(("t_age_mw", "measured_t_age_mw"), "Gyr"),
+    **dict.fromkeys(("avg_sfr", "measured_avg_sfr"), "Msun / yr"),
+    **dict.fromkeys(("flux_g", "flux_r", "flux_z"), "nanomaggy"),
+    "sfh": "Msun",
+    "angle": "rad",
+}
+_METADATA = b"skyloom_mock_tile"
+
+
+def write_truth(path: str | os.PathLike, tile, config: Mapping, columns: Mapping[str, np.ndarray]) -> None:
+    """Write the population of `tile` (tile.Tile) and further `columns`, units in the field metadata.
+
+    The file's metadata holds hpix, seed, exposure and config: what made the tile.
+    """
+    columns = {**columns, **{f.name: getattr(tile.population, f.name) for f in fields(Population)}}
+    arrays = {name: _arrow(np.asarray(values)) for name, values in columns.items()}
+    schema = pa.schema([pa.field(name, a.type, metadata={"unit": UNITS.get(name, "")}) for name, a in arrays.items()])
+    made_by = {"hpix": int(tile.hpix), "seed": int(tile.seed), "exposure": float(tile.exposure), "config": dict(config)}
+    schema = schema.with_metadata({_METADATA: json.dumps(made_by, sort_keys=True)})
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema), temporary, compression="zstd")
+
+
+def read_truth(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
+    """Columns of a truth file as arrays, and the tile's hpix, seed, exposure and config; BadInput if it is no such file."""
+    try:
+        table = pq.read_table(path)
+        made_by = json.loads(table.schema.metadata[_METADATA])
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: not a truth file of the mock survey ({' '.join(str(error).split())})") from error
+    return {name: _numpy(table[name].combine_chunks()) for name in table.column_names}, made_by
+
+
+def noiseless(truth_path: str | os.PathLike, grid_path: str | os.PathLike, rows=slice(None)) -> np.ndarray:
+    """Noiseless spectra (n, 9626) f4 of a tile's galaxies, on wavelengths.OBSERVED, 1e-17 erg/s/cm2/Angstrom.
+
+    All light of each galaxy, before the fibre and the line spread; `rows` chooses galaxies of the truth file.
+    """
+    columns, _ = read_truth(truth_path)
+    population = Population(**{f.name: columns[f.name] for f in fields(Population)})[rows]
+    templates = templates_for_spectra(load_grid(grid_path, REST_RANGE))
+    return spectra(population, templates, columns["ebv"][rows])
+
+
+def _arrow(values: np.ndarray) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def _numpy(array: pa.Array) -> np.ndarray:
+    if pa.types.is_fixed_size_list(array.type):
+        return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
+    return array.to_numpy(zero_copy_only=False)
