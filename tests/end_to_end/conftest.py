@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
-PARTS = ("Snakefile", "config.yaml", "workflow", "envs", "resources")
+PARTS = ("Snakefile", "config.yaml", "profiles", "workflow", "envs", "resources")
 
 
 def snakemake(folder: Path, *arguments: str) -> list[str]:

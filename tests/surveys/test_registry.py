@@ -19,7 +19,7 @@ def test_names_of_the_mock_survey():
     hpix = int(Path(files["coadd"][0]).parent.name)
     assert files["coadd"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/coadd-sv3-bright-{hpix}.fits"
     assert files["redrock"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/redrock-sv3-bright-{hpix}.fits"
-    assert files["images"][0] == f"images/images_npix152_{hpix}.h5"
+    assert files["images"][0] == f"images/{hpix // 100}/images_npix152_{hpix}.h5"
     assert files["truth"][0] == f"truth/{hpix // 100}/truth-{hpix}.parquet"
     assert files["zcatalog"] == ["zcatalog/zall-pix-mock.fits"]
     assert files["properties"] == ["properties/BGS_ANY_full.provabgs.mock.hdf5"]

@@ -32,18 +32,6 @@ def make_coadd(targetid: np.ndarray, rng: np.random.Generator) -> Coadd:
     )
 
 
-def write_galaxies(path: Path, targetid, spectrum_file, spectrum_row, image_file, image_row, shard) -> None:
-    columns = {
-        "targetid": pa.array(targetid, pa.int64()),
-        "spectrum_file": pa.array(spectrum_file, pa.string()),
-        "spectrum_row": pa.array(spectrum_row, pa.int32()),
-        "image_file": pa.array(image_file, pa.string()),
-        "image_row": pa.array(image_row, pa.int32()),
-        "shard": pa.array(shard, pa.int32()),
-    }
-    pq.write_table(pa.table(columns), path)
-
-
 @dataclass
 class Survey:
     """Paths and the arrays behind them; galaxy i of file f has targetid 1000 * (f + 1) + i, shard f."""
@@ -64,6 +52,18 @@ class Survey:
             columns = {name: np.zeros(n) for name in ("ra", "dec", "release", "brickid", "objid")}
             write_cutouts(path, images, columns | {"flux": np.zeros((n, 3))})
 
+    def catalogue(self, targetid, spectrum_file, spectrum_row, image_file, image_row, shard) -> None:
+        """Write galaxies.parquet with these columns."""
+        columns = {
+            "targetid": pa.array(targetid, pa.int64()),
+            "spectrum_file": pa.array(spectrum_file, pa.string()),
+            "spectrum_row": pa.array(spectrum_row, pa.int32()),
+            "image_file": pa.array(image_file, pa.string()),
+            "image_row": pa.array(image_row, pa.int32()),
+            "shard": pa.array(shard, pa.int32()),
+        }
+        pq.write_table(pa.table(columns), self.galaxies)
+
 
 @pytest.fixture
 def survey(tmp_path) -> Survey:
@@ -77,8 +77,7 @@ def survey(tmp_path) -> Survey:
     made.rewrite()
     shuffled = rng.permutation(2 * PER_FILE)  # the catalogue is not in the order of the files
     file, row = np.divmod(shuffled, PER_FILE)
-    write_galaxies(
-        made.galaxies,
+    made.catalogue(
         np.concatenate(targetid)[shuffled],
         [coadds[f].name for f in file],
         row,

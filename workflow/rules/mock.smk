@@ -84,7 +84,7 @@ rule generate_tile:
 rule merge_mock_catalogs:
     """The survey-wide redshift catalogue and property table of the mock survey."""
     input:
-        coadd=raw_files("coadd"),
+        redrock=raw_files("redrock"),
         truth=raw_files("truth"),
     output:
         zcatalog="results/{survey}/raw/zcatalog/zall-pix-mock.fits",

@@ -1,0 +1,15 @@
+"""The survey-wide catalogues of the mock survey. In: redrock and truth of its tiles. Out: zcatalog, property table."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.surveys.mock.catalogs import merge_catalogs
+
+    merge_catalogs(
+        [
+            {"redrock": redrock, "truth": truth}
+            for redrock, truth in zip(snakemake.input.redrock, snakemake.input.truth, strict=True)
+        ],
+        snakemake.output.zcatalog,
+        snakemake.output.properties,
+    )

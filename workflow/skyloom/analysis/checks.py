@@ -44,7 +44,7 @@ def retrieval_checks(table: pandas.DataFrame | None, factor: float = 10) -> Iter
             beyond = found["ci_low"] > factor * chance or found["ci_high"] < factor * chance
             yield {
                 "claim": f"Recall@10 of {model}, {modality}, is at least {factor:g} times chance",
-                "numbers": f"{with_interval(found, 3)}, chance {chance:.3f}: {found['value'] / chance:.1f} times chance",
+                "numbers": f"{with_interval(found, 3)}, chance {chance:.3f}: {found['value'] / chance:.1f} times",
                 **verdict(found["value"] >= factor * chance, beyond),
             }
 

@@ -28,12 +28,11 @@ CAPTIONS = {
     "examples": "Galaxies as the models see them: arcsinh RGB image (z, r, g as red, green, blue) and spectrum (grey; "
     "black: running mean over 4 Angstrom), with the main lines at the catalogue's redshift.",
     "regression_scores": "R2 on the test split. Filled: trained; open: untrained network of the same shape; grey: "
-    "principal components. Bars are 95 % bootstrap intervals over galaxies. An arrow at the left edge stands for a value "
-    "off the scale.",
-    "regression_predictions": "Predicted against true redshift and stellar mass of the test split, with R2 and its 95 % "
-    "interval; the dashed line is perfect.",
-    "retrieval": "Retrieval by cosine similarity. Black frame: the query; green frame: its own counterpart in the other "
-    "modality; then the nearest galaxies of the split, best first.",
+    "principal components. Bars are 95 % bootstrap intervals over galaxies. An arrow at the left edge: off the scale.",
+    "regression_predictions": "Predicted against true redshift and stellar mass of the test split, with R2 and its "
+    "95 % interval; the dashed line is perfect.",
+    "retrieval": "Retrieval by cosine similarity. Black frame: the query; green frame: its own counterpart in the "
+    "other modality; then the nearest galaxies of the split, best first.",
     "retrieval_recall": "Fraction of galaxies whose true counterpart is among the k nearest; dashed: chance.",
     "umap": "UMAP of the embeddings, for looking at, not for measuring: distances and densities are not preserved.",
     "kmeans": "k-means: inertia with the chosen k (farthest below the chord), mean property of each cluster (number of "

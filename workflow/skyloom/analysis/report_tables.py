@@ -1,5 +1,7 @@
 """The tables of the report: tidy rows turned into columns and lines of text."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas
 
@@ -20,10 +22,8 @@ def score_table(table: pandas.DataFrame | None) -> dict | None:
     scores = scores.assign(input=scores["modality"].str.split("->").str[0])
     properties = list(dict.fromkeys(scores["property"]))
     best = set(scores.groupby(["input", "property"])["value"].idxmax().dropna())
-    groups = list(scores.groupby(["modality", "model", "method"], sort=False))
-    groups.sort(key=lambda group: (INPUTS.index(group[1]["input"].iloc[0]), style.rank(group[0][1]), group[0]))
     lines = []
-    for (modality, model, method), rows in groups:
+    for (modality, model, method), rows in by_input(scores):
         cells = {row["property"]: scored(row, best=i in best) for i, row in rows.iterrows()}
         lines.append(
             {"name": [modality, style.pretty(model), method_name(method)], "cells": in_order(cells, properties)}
@@ -38,11 +38,10 @@ def photoz_table(table: pandas.DataFrame | None) -> dict | None:
         return None
     rows = table[(table["property"] == "z") & (table["split"] == "test") & table["metric"].isin(METRICS)]
     lines = []
-    for (modality, model, method), group in rows.groupby(["modality", "model", "method"], sort=False):
-        values = group.set_index("metric")
-        cells = [with_interval(values.loc[m], 4) if m in values.index else "" for m in METRICS]
-        lines.append([modality, style.pretty(model), method_name(method), *cells])
-    return {"columns": ["input", "model", "method", *METRICS.values()], "lines": lines} if lines else None
+    for (modality, model, method), group in by_input(rows):
+        cells = {row["metric"]: scored(row, best=False, digits=4) for _, row in group.iterrows()}
+        lines.append({"name": [modality, style.pretty(model), method_name(method)], "cells": in_order(cells, METRICS)})
+    return {"columns": list(METRICS.values()), "lines": lines} if lines else None
 
 
 def difference_table(table: pandas.DataFrame | None) -> dict | None:
@@ -61,15 +60,26 @@ def difference_table(table: pandas.DataFrame | None) -> dict | None:
     return {"columns": [style.label(p) for p in properties], "lines": lines} if lines else None
 
 
-def scored(row: pandas.Series, best: bool, sign: bool = False) -> dict:
+def by_input(rows: pandas.DataFrame) -> list[tuple[tuple[str, str, str], pandas.DataFrame]]:
+    """Rows grouped by (modality, model, method): photometry, images, spectra; baselines before trained models."""
+
+    def place(group) -> tuple:
+        (modality, model, method), _ = group
+        source = modality.split("->")[0]
+        return INPUTS.index(source) if source in INPUTS else len(INPUTS), style.rank(model), modality, model, method
+
+    return sorted(rows.groupby(["modality", "model", "method"]), key=place)
+
+
+def scored(row: pandas.Series, best: bool, digits: int = 2, sign: bool = False) -> dict:
     """A cell of a score table: value and interval apart, and whether it is set in bold."""
-    value, _, interval = with_interval(row, sign=sign).partition(" [")
+    value, _, interval = with_interval(row, digits, sign).partition(" [")
     return {"value": value, "interval": interval and f"[{interval}", "best": bool(best)}
 
 
-def in_order(cells: dict[str, dict], properties: list[str]) -> list[dict]:
-    """The cells of these properties; an empty one where there is none."""
-    return [cells.get(p, {"value": "", "interval": "", "best": False}) for p in properties]
+def in_order(cells: dict[str, dict], names: Iterable[str]) -> list[dict]:
+    """The cells of these names; an empty one where there is none."""
+    return [cells.get(p, {"value": "", "interval": "", "best": False}) for p in names]
 
 
 def choice_table(table: pandas.DataFrame | None) -> dict | None:

@@ -50,7 +50,7 @@ class Config:
     patch: int = 12
     dim: int = 128
     layers: int = 4
-    heads: int = 4
+    heads: int = 2
     mlp_ratio: float = 4.0
     drop_path: float = 0.0
     layer_scale: float = 0.0

@@ -42,7 +42,7 @@ class Config:
     stride: int = 40
     dim: int = 128
     layers: int = 3
-    heads: int = 4
+    heads: int = 2
     mlp_ratio: float = 4.0
     drop_path: float = 0.0
     positions: int = 0

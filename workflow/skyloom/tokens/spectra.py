@@ -210,24 +210,21 @@ def untokenize(tokens: Tensor, width: int, stride: int = 10) -> tuple[Tensor, Te
 def token_weights(ivar: Tensor, size: int = 20, stride: int = 10, cap: float = 4.0, tail: bool = False) -> Tensor:
     """Weights for an inverse-variance-weighted loss, cut like the tokens.
 
-    Per spectrum, ivar is divided by its mean over good pixels, capped at `cap` (so that a few quiet pixels do not own
-    the loss) and scaled to mean 1 over good pixels: faint and bright spectra count the same. Masked pixels weigh 0.
+    Per spectrum, ivar is capped at `cap` times its median over good pixels (so that a few quiet pixels do not own the
+    loss) and scaled to mean 1 over good pixels: faint and bright spectra count the same. Masked pixels weigh 0.
 
     Parameters
     ----------
     ivar : (B, W)
     size, stride, tail : as in `specformer_tokens`
-    cap : largest weight, in units of the spectrum's mean
+    cap : in units of the spectrum's median ivar
 
     Returns
     -------
     (B, T, size), for tokens[:, 1:, 2:]; all zeros for a spectrum without a good pixel
     """
-    weight = _relative(torch.where(ivar > 0, ivar, 0)).clamp(max=cap)
-    return slices(_relative(weight), size, stride, tail)
-
-
-def _relative(weight: Tensor) -> Tensor:
-    """(B, W) weights over the mean of those that are not zero; zeros stay."""
-    mean = weight.sum(1, keepdim=True) / (weight > 0).sum(1, keepdim=True).clamp(min=1)
-    return weight / mean.clamp(min=torch.finfo(weight.dtype).tiny)
+    good = ivar > 0
+    median = torch.where(good, ivar, torch.nan).nanmedian(1, keepdim=True).values
+    weight = torch.where(good, (ivar / median).clamp(max=cap), 0)
+    mean = weight.sum(1, keepdim=True) / good.sum(1, keepdim=True).clamp(min=1)
+    return slices(torch.where(good, weight / mean, 0), size, stride, tail)

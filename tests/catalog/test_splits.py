@@ -1,0 +1,134 @@
+"""Nothing leaks between splits, and a growing survey keeps the splits it has."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from skyloom.catalog.crossmatch import nested_pixel, pairs
+from skyloom.catalog.splits import SPLITS, groups, split, uniform
+from skyloom.errors import BadConfig
+
+FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+EVEN = {"train": 0.4, "validation": 0.3, "test": 0.3}
+ARCSEC = 1 / 3600
+
+
+def crowded_sky(n=4000, seed=5):
+    """Identifiers and positions with many close pairs: clumps at a pole, on the wrap, on a corner of sky pixels, elsewhere."""
+    rng = np.random.default_rng(seed)
+    places = np.array([[0.0, 90.0], [0.0, 0.0], [45.0, 0.0], [200.0, -41.8]])
+    ra, dec = places[rng.integers(4, size=n)].T
+    offset = rng.uniform(-60, 60, (2, n)) * ARCSEC
+    dec = np.where(dec == 90, 90 - np.abs(offset[0]), dec + offset[0])
+    ra = np.where(dec > 89, rng.uniform(0, 360, n), ra + offset[1]) % 360
+    return rng.integers(1, n, n), ra, dec
+
+
+@pytest.mark.parametrize("kind", ["random", "healpix"])
+def test_neither_close_pairs_nor_equal_targets_are_parted(kind):
+    targetid, ra, dec = crowded_sky()
+    choice = split(targetid, ra, dec, EVEN, seed=1, kind=kind, nside=4096)
+    close = pairs(ra, dec, ra, dec, 1.0)
+    close = close[close["left"] < close["right"]]
+    assert len(close) > 100
+    assert (choice[close["left"]] == choice[close["right"]]).all()
+    order = np.argsort(targetid, kind="stable")
+    equal = np.flatnonzero(np.diff(targetid[order]) == 0)
+    assert len(equal) > 1000
+    assert (choice[order[equal]] == choice[order[equal + 1]]).all()
+
+
+def test_chains_are_followed_to_their_end():
+    # A chain of 50 galaxies 0.9" apart over the pole, and one galaxy elsewhere that is the same target as its last.
+    dec = 90 - np.abs(np.arange(50) - 25) * 0.9 * ARCSEC
+    ra = np.where(np.arange(50) < 25, 30.0, 210.0)
+    group = groups(np.append(np.arange(50), 49), np.append(ra, 100.0), np.append(dec, 0.0), 1.0)
+    assert len(set(group)) == 1
+    assert len(set(groups(np.arange(50), ra, dec, 0.89))) == 50
+
+
+def test_close_pair_across_the_wrap_is_one_group():
+    group = groups([1, 2, 3], [0.1 * ARCSEC, 360 - 0.1 * ARCSEC, 180.0], [0.0, 0.0, 0.0], 1.0)
+    assert group[0] == group[1] != group[2]
+
+
+def test_no_sky_pixel_is_in_two_splits():
+    rng = np.random.default_rng(8)
+    n = 20_000
+    ra, dec = rng.uniform(150, 160, n), rng.uniform(0, 10, n)
+    ra[1::40], dec[1::40] = ra[::40] + 0.5 * ARCSEC, dec[::40]  # pairs, some of them across pixel edges
+    choice = split(np.arange(n), ra, dec, EVEN, seed=2, kind="healpix", nside=512)
+    pixel = nested_pixel(ra, dec, 512)
+    in_pixel = [set(choice[pixel == number]) for number in np.unique(pixel)]
+    assert len(in_pixel) > 500
+    assert all(len(found) == 1 for found in in_pixel)
+    assert set(choice) == set(SPLITS)
+    assert (pixel[::40] != pixel[1::40]).any()
+    assert (choice[::40] == choice[1::40]).all()
+
+
+@pytest.mark.parametrize("kind", ["random", "healpix"])
+def test_fractions_are_met_within_sampling_noise(kind):
+    rng = np.random.default_rng(0)
+    n = 30_000
+    ra, dec = rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
+    choice = split(rng.permutation(n), ra, dec, FRACTIONS, seed=3, kind=kind, nside=64)
+    for name, fraction in FRACTIONS.items():
+        noise = np.sqrt(n * fraction * (1 - fraction))  # pixels hold one galaxy on average, so 5 is ample for both
+        assert abs((choice == name).sum() - n * fraction) < 5 * noise
+
+
+def test_growing_survey_leaves_the_splits_of_others():
+    rng = np.random.default_rng(4)
+    n = 5_000
+    targetid, ra, dec = rng.permutation(10 * n)[:n], rng.uniform(0, 360, n), rng.uniform(-60, 60, n)
+    for kind in ("random", "healpix"):
+        whole = split(targetid, ra, dec, EVEN, seed=9, kind=kind, nside=32)
+        part = rng.permutation(n)[: n // 2]
+        np.testing.assert_array_equal(split(targetid[part], ra[part], dec[part], EVEN, 9, kind, 32), whole[part])
+        another = split(targetid, ra, dec, EVEN, seed=10, kind=kind, nside=32)
+        assert 0.2 < (another == whole).mean() < 0.5  # 0.34 for independent draws
+
+
+def test_hash_is_uniform_and_does_not_follow_the_identifier():
+    value = uniform(7, np.arange(100_000))
+    assert value.min() >= 0
+    assert value.max() < 1
+    counts = np.histogram(value, 100, (0, 1))[0]
+    assert ((counts - 1000) ** 2 / 1000).sum() < 160  # chi squared of 99 degrees of freedom; 0.01 % exceed it
+    assert abs(np.corrcoef(value[1:], value[:-1])[0, 1]) < 0.015
+    assert abs(np.corrcoef(value, uniform(8, np.arange(100_000)))[0, 1]) < 0.015
+
+
+def test_missing_positions_are_grouped_by_target():
+    nan = np.full(200, np.nan)
+    for kind in ("random", "healpix"):
+        choice = split(np.repeat(np.arange(100), 2), nan, nan, EVEN, seed=1, kind=kind)
+        assert (choice[::2] == choice[1::2]).all()
+        assert set(choice) == set(SPLITS)
+
+
+def test_all_of_one_split_is_allowed_and_nothing_is_split_of_nothing():
+    only_test = {"train": 0.0, "validation": 0.0, "test": 1.0}
+    assert set(split(np.arange(50), np.arange(50.0), np.zeros(50), only_test, seed=1)) == {"test"}
+    assert len(split([], [], [], only_test, seed=1)) == 0
+
+
+def test_one_block_that_swallows_the_sky_is_reported(caplog):
+    with caplog.at_level(logging.WARNING):
+        split(np.arange(50), np.full(50, 10.0), np.linspace(0, 0.1, 50), EVEN, seed=1, kind="healpix", nside=4)
+    assert "one block of pixels holds 100 % of the galaxies" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fractions", [{"train": 0.8, "test": 0.1}, {"train": 1.2, "test": -0.2}, {"train": 0.5, "hold_out": 0.5}]
+)
+def test_impossible_fractions_are_refused(fractions):
+    with pytest.raises(BadConfig, match="split fractions"):
+        split([1], [0.0], [0.0], fractions, seed=1)
+
+
+def test_unknown_kind_is_refused():
+    with pytest.raises(BadConfig, match="split kind 'blocks': expected one of random, healpix"):
+        split([1], [0.0], [0.0], EVEN, seed=1, kind="blocks")
