@@ -19,7 +19,10 @@ def catalogues(n: int, seed: int = 7) -> tuple[np.ndarray, ...]:
     """Positions in degrees of two catalogues, half of them over the whole sky, half in dense clumps, some at poles and wrap."""
     rng = np.random.default_rng(seed)
     ra, dec = rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
-    centre_ra, centre_dec = np.append(rng.uniform(0, 360, 97), [0, 0, 0]), np.append(rng.uniform(-80, 80, 97), [90, -90, 0])
+    centre_ra, centre_dec = (
+        np.append(rng.uniform(0, 360, 97), [0, 0, 0]),
+        np.append(rng.uniform(-80, 80, 97), [90, -90, 0]),
+    )
     clump = rng.integers(100, size=n // 2)
     dec[: n // 2] = centre_dec[clump] + rng.normal(0, 0.05, n // 2)
     over = np.abs(dec) > 90
@@ -53,8 +56,12 @@ def main() -> None:
     assert np.array_equal(ours["right"], index[within]), "different matches"
     worst = np.abs(ours["separation_arcsec"] - separation.arcsec[within]).max()
     assert worst < 1e-8, f"separations differ by {worst} arcsec"
-    print(f"{n} x {n} at {RADIUS} arcsec: {len(ours)} matches, the same as astropy (separations within {worst:.1e} arcsec)")
-    print(f"skyloom {our_time:.2f} s, astropy {their_time:.2f} s, ratio {their_time / our_time:.1f}; peak {peak:.1f} GiB")
+    print(
+        f"{n} x {n} at {RADIUS} arcsec: {len(ours)} matches, the same as astropy (separations within {worst:.1e} arcsec)"
+    )
+    print(
+        f"skyloom {our_time:.2f} s, astropy {their_time:.2f} s, ratio {their_time / our_time:.1f}; peak {peak:.1f} GiB"
+    )
 
 
 if __name__ == "__main__":

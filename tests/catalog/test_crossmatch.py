@@ -33,8 +33,8 @@ def test_all_pairs_are_astropys(larger):
     left, right = ((ra, dec), (other_ra[keep], other_dec[keep]))
     if larger == "right":
         left, right = right, left
-    found = pairs(*left, *right, 30.0)
-    one, two, _, _ = search_around_sky(SkyCoord(*left, unit="deg"), SkyCoord(*right, unit="deg"), 30 * u.arcsec)
+    found = pairs(*left, *right, 120.0)
+    one, two, _, _ = search_around_sky(SkyCoord(*left, unit="deg"), SkyCoord(*right, unit="deg"), 120 * u.arcsec)
     order = np.lexsort((two, one))
     assert len(found) > 5_000
     np.testing.assert_array_equal(found[["left", "right"]], np.stack([one[order], two[order]], axis=1))

@@ -1,13 +1,17 @@
 """Spectra: shards from coadds, and the SpecFormer tokens against a plain loop written from the description."""
 
 import csv
+import multiprocessing
+import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from skyloom.errors import BadConfig, BadInput
-from skyloom.surveys.desi import WAVELENGTH, combine_arms
+from skyloom.surveys.desi import WAVELENGTH, combine_arms, read_coadd
 from skyloom.tokens.spectra import (
     normalise,
     slice_count,
@@ -16,7 +20,7 @@ from skyloom.tokens.spectra import (
     tokenize_spectra,
     untokenize,
 )
-from skyloom.tokens.store import Shards, verify
+from skyloom.tokens.store import Shards, ShardWriter, verify
 
 
 def tokenize(survey, shard=0, **options):
@@ -135,6 +139,54 @@ def test_galaxies_without_a_spectrum_are_counted_and_not_quarantined(survey, cap
         shards, broken = tokenize(survey)
     assert len(shards) == 1 and broken == []
     assert "1 of 2 galaxies have no spectrum" in caplog.text
+
+
+def tokenize_and_die(survey):
+    """Append the first block, then be killed as by `kill -9`."""
+    append = ShardWriter.append
+
+    def append_and_die(self, *block, **arrays):
+        append(self, *block, **arrays)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ShardWriter.append = append_and_die
+    tokenize(survey)
+
+
+def test_a_job_killed_half_way_leaves_no_shard_and_a_rerun_gives_the_same_bytes(survey):
+    tokenize(survey)
+    shard, quarantine = survey.folder / "0.h5", survey.folder / "0.csv"
+    undisturbed = shard.read_bytes(), quarantine.read_bytes()
+    shard.unlink()
+    quarantine.unlink()
+    child = multiprocessing.get_context("fork").Process(target=tokenize_and_die, args=(survey,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert not shard.exists() and not quarantine.exists()
+    tokenize(survey)
+    assert (shard.read_bytes(), quarantine.read_bytes()) == undisturbed
+
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not (REAL / "desi_specutils").is_dir(), reason="no real DESI coadds beside the repository")
+def test_every_row_of_real_coadds_is_tokenized_or_quarantined(survey):
+    paths = sorted([*REAL.glob("desi_specutils/coadd-*.fits"), *REAL.glob("desi_fastspecfit/coadd-*.fits")])
+    rows = [(int(t), path.name, i) for path in paths for i, t in enumerate(read_coadd(path).fibermap["TARGETID"])]
+    targetid, name, row = zip(*rows, strict=True)
+    n = len(rows)
+    survey.catalogue(targetid, name, row, [""] * n, [-1] * n, [0] * n)
+    survey.coadds = paths
+    shards, broken = tokenize(survey)
+    assert sorted([*shards.targetid.tolist(), *(int(entry["targetid"]) for entry in broken)]) == sorted(targetid)
+    assert len(shards) >= 2
+    batch = shards.read(np.arange(len(shards)))
+    tokens = specformer_tokens(torch.from_numpy(batch["flux"]), torch.from_numpy(batch["ivar"]))
+    assert tokens.shape == (len(shards), 778, 22) and torch.isfinite(tokens).all()
+    # z-scored noise and lines, not a few huge pixels that escaped the mask
+    assert tokens[:, 1:, 2:].abs().amax() < 1000
 
 
 def spectra(batch=3, width=7781, seed=0):

@@ -79,7 +79,9 @@ def test_a_shard_without_samples_has_its_datasets(tmp_path):
 
 def test_rows_finds_identifiers_and_says_minus_one_for_the_others(tmp_path):
     write_shard(tmp_path / "a.h5", np.array([7, 3, 9]), {"flux": np.zeros((3, 2))})
-    np.testing.assert_array_equal(Shards([tmp_path / "a.h5"]).rows(np.array([9, 4, 7, 3, 99, -1])), [2, -1, 0, 1, -1, -1])
+    np.testing.assert_array_equal(
+        Shards([tmp_path / "a.h5"]).rows(np.array([9, 4, 7, 3, 99, -1])), [2, -1, 0, 1, -1, -1]
+    )
 
 
 def test_blocks_that_do_not_fit_leave_no_file(tmp_path):
@@ -149,7 +151,9 @@ def test_other_samples_under_the_same_checksum_fail_verification(tmp_path):
 
 def test_a_flipped_byte_in_a_compressed_chunk_is_found_when_read(tmp_path):
     path = tmp_path / "a.h5"
-    write_shard(path, np.arange(3), {"flux": np.tile(np.arange(9000, dtype="f4"), (3, 1))}, compression="bitshuffle-lz4")
+    write_shard(
+        path, np.arange(3), {"flux": np.tile(np.arange(9000, dtype="f4"), (3, 1))}, compression="bitshuffle-lz4"
+    )
     with h5py.File(path) as file:
         offset = file["flux"].id.get_chunk_info(1).byte_offset
     for byte in range(12):  # the header of the compressed block

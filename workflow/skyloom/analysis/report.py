@@ -4,6 +4,7 @@ Every verdict is computed from the tables. Sections whose tables or figures are 
 """
 
 import base64
+import itertools
 import json
 import logging
 import os
@@ -27,13 +28,13 @@ CAPTIONS = {
     "catalog": "The galaxies by split: redshift, magnitude, colours, and where they are on the sky.",
     "examples": "Galaxies as the models see them: arcsinh RGB image (z, r, g as red, green, blue) and spectrum (grey; "
     "black: running mean over 4 Angstrom), with the main lines at the catalogue's redshift.",
-    "regression_scores": "R2 on the test split. Filled: trained; open: untrained network of the same shape; grey: "
+    "regression": "R2 on the test split. Filled: trained; open: untrained network of the same shape; grey: "
     "principal components. Bars are 95 % bootstrap intervals over galaxies. An arrow at the left edge: off the scale.",
-    "regression_predictions": "Predicted against true redshift and stellar mass of the test split, with R2 and its "
+    "regression-predictions": "Predicted against true redshift and stellar mass of the test split, with R2 and its "
     "95 % interval; the dashed line is perfect.",
     "retrieval": "Retrieval by cosine similarity. Black frame: the query; green frame: its own counterpart in the "
     "other modality; then the nearest galaxies of the split, best first.",
-    "retrieval_recall": "Fraction of galaxies whose true counterpart is among the k nearest; dashed: chance.",
+    "retrieval-recall": "Fraction of galaxies whose true counterpart is among the k nearest; dashed: chance.",
     "umap": "UMAP of the embeddings, for looking at, not for measuring: distances and densities are not preserved.",
     "kmeans": "k-means: inertia with the chosen k (farthest below the chord), mean property of each cluster (number of "
     "galaxies in brackets; colour: in units of the scatter between clusters), and mutual information with binned "
@@ -53,19 +54,21 @@ def build_report(
     ----------
     survey : its name
     config : the run's configuration (all of it), shown as it is
-    tables : name -> path, any of flow, splits (parquet), quarantine, regression, retrieval, redshift, published (csv);
-        other names are listed among the files only
-    figures : name -> PNG path, any of CAPTIONS, and loss curves under names that start with `loss`
+    tables : name -> path or list of paths (shown one below the other), any of flow, splits (parquet), quarantine,
+        regression, retrieval, redshift, published (csv); other names are listed among the files only
+    figures : name -> PNG path, any of CAPTIONS, and loss curves under the names `loss-MODEL`
     cards : paths of model.json files
     out_path : the HTML file; needs no network, no script, no other file
     """
-    frames = {name: _csv(path) for name, path in tables.items() if str(path).endswith(".csv")}
+    tables = {name: [paths] if isinstance(paths, str | os.PathLike) else list(paths) for name, paths in tables.items()}
+    frames = {name: _csv(paths) for name, paths in tables.items() if paths and str(paths[0]).endswith(".csv")}
+    files = [*itertools.chain(*tables.values()), *figures.values(), *cards]
     regression, retrieval = frames.get("regression"), frames.get("retrieval")
     context = {
         "survey": survey,
         "mock": _is_mock(survey, config),
         "settings": sorted(flatten(config)),
-        "counts": counts(tables.get("splits"), frames),
+        "counts": counts(tables.get("splits", []), frames),
         "flow": shape.grid(frames.get("flow")),
         "quarantine": shape.quarantine(frames.get("quarantine")),
         "models": [model_card(path) for path in cards],
@@ -78,10 +81,10 @@ def build_report(
         "redshift": shape.grid(frames.get("redshift")),
         "published": shape.published_table(survey, frames.get("published"), regression),
         "published_photoz": shape.published_photoz(survey, frames.get("published"), regression),
-        "figures": {name: figure(name, path) for name, path in figures.items()},
-        "losses": [figure(name, figures[name]) for name in figures if name.startswith("loss")],
-        "files": [str(path) for path in [*tables.values(), *figures.values(), *cards]],
-        "provenance": provenance_rows([*tables.values(), *figures.values(), *cards]),
+        "figures": {name: figure(name, path) for name, path in figures.items() if not name.startswith("loss-")},
+        "losses": [figure(name, figures[name]) for name in figures if name.startswith("loss-")],
+        "files": [str(path) for path in files],
+        "provenance": provenance_rows(files),
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -94,11 +97,11 @@ def build_report(
     log.info("%s: %d checks, %d figures", out_path, len(context["checks"]), len(figures))
 
 
-def counts(splits_path, frames: dict) -> list[tuple[str, str]]:
+def counts(splits_paths: list, frames: dict) -> list[tuple[str, str]]:
     """Galaxies in each split and how many were scored."""
     found = []
-    if splits_path is not None:
-        sizes = tidy.read_parquet(splits_path, ["split"])["split"].value_counts()
+    for path in splits_paths:
+        sizes = tidy.read_parquet(path, ["split"])["split"].value_counts()
         found.append(("galaxies", f"{sizes.sum():,}"))
         found += [(f"{name} split", f"{sizes.get(name, 0):,}") for name in ("train", "validation", "test")]
     if frames.get("quarantine") is not None:
@@ -114,7 +117,9 @@ def model_card(path: str | os.PathLike) -> dict:
         card = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: not a readable model card (JSON): {error}") from error
-    return {"name": Path(path).parent.name, "path": str(path), "settings": sorted(flatten(card))}
+    shown = [card.get("config", {}).get("kind"), *(card.get(key) for key in ("parameters", "steps", "validation_loss"))]
+    cells = ["" if value is None else f"{value:,}" if isinstance(value, int) else shape.cell(value) for value in shown]
+    return {"name": Path(path).parent.name, "path": str(path), "cells": cells, "settings": sorted(flatten(card))}
 
 
 def figure(name: str, path: str | os.PathLike) -> dict:
@@ -122,7 +127,7 @@ def figure(name: str, path: str | os.PathLike) -> dict:
     content = Path(path).read_bytes()
     if not content.startswith(b"\x89PNG\r\n"):
         raise BadInput(f"{path}: not a PNG image")
-    text = CAPTIONS.get(name) or f"Loss during training: {name.removeprefix('loss').strip('_:-')}."
+    text = CAPTIONS.get(name) or f"Loss during training: {name.removeprefix('loss-')}."
     return {"uri": "data:image/png;base64," + base64.b64encode(content).decode(), "caption": text, "path": str(path)}
 
 
@@ -155,8 +160,14 @@ def _is_mock(survey: str, config: dict) -> bool:
     return config.get("surveys", {}).get(survey, {}).get("kind", survey) == "mock"
 
 
-def _csv(path: str | os.PathLike) -> pandas.DataFrame:
-    try:
-        return pandas.read_csv(path)
-    except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a readable csv table: {str(error).strip()}") from error
+def _csv(paths: list) -> pandas.DataFrame:
+    """Tables below each other; a table in a folder of a modality says so in a column of its own."""
+    frames = []
+    for path in paths:
+        try:
+            frame = pandas.read_csv(path)
+        except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path}: not a readable csv table: {str(error).strip()}") from error
+        folder = Path(path).parent.name
+        frames.append(frame.assign(modality=folder) if folder in ("image", "spectrum") else frame)
+    return pandas.concat(frames, ignore_index=True)

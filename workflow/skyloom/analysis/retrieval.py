@@ -29,6 +29,7 @@ DEFAULTS = {
     "neighbours": 4,  # retrieved galaxies shown
 }
 CROSS = [("image", "spectrum"), ("spectrum", "image")]
+ROUNDING = 2e-6  # of a single-precision dot product of unit vectors: similarities closer than this are ties
 PAIRINGS = [*CROSS, ("image", "image"), ("spectrum", "spectrum")]
 
 
@@ -67,7 +68,7 @@ def retrieve(
 
 
 def ranks(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Rank (n,) of gallery row i for query row i by dot product: 1 is best; ties share the mean of their ranks.
+    """Rank (n,) of gallery row i for query row i by dot product of unit vectors: 1 is best, ties share their mean rank.
 
     An encoder that has collapsed to one point gets (n + 1) / 2 everywhere, not 1.
     """
@@ -76,7 +77,8 @@ def ranks(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     for rows in torch.arange(len(queries)).split(max(1, neighbours.BLOCK // len(gallery))):
         similarity = queries[rows] @ gallery.T
         own = similarity[torch.arange(len(rows)), rows][:, None]
-        found.append(1 + (similarity > own).sum(1) + ((similarity == own).sum(1) - 1) / 2)
+        tied = (similarity - own).abs() <= ROUNDING
+        found.append(1 + ((similarity > own) & ~tied).sum(1) + (tied.sum(1) - 1) / 2)
     return torch.cat(found).double().numpy()
 
 

@@ -170,9 +170,7 @@ def _neighbours(pixel: np.ndarray, nside: int) -> np.ndarray:
 def _usable(side: str, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     """Row numbers (int64) of the finite positions; raises BadInput for impossible ones."""
     if ra.shape != dec.shape or ra.ndim != 1:
-        raise BadInput(
-            f"{side} catalogue: {ra.shape} right ascensions and {dec.shape} declinations, expected one each a row"
-        )
+        raise BadInput(f"{side} catalogue: RA has shape {ra.shape}, Dec {dec.shape}; expected one of each a row")
     finite = np.isfinite(ra) & np.isfinite(dec)
     wrong = np.flatnonzero(finite & (np.abs(dec) > 90))
     if len(wrong):

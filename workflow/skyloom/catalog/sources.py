@@ -14,7 +14,7 @@ from skyloom.surveys.fits_files import hdu_named, open_fits, read_table
 
 log = logging.getLogger(__name__)
 
-BASE = {"TARGETID": "integer", "TARGET_RA": "number", "TARGET_DEC": "number"}
+BASE = {"TARGETID": "integers", "TARGET_RA": "numbers", "TARGET_DEC": "numbers"}
 PHOTOMETRY = ("FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
 PROPERTIES = ("LOG_MSTAR", "Z_MW", "TAGE_MW", "AVG_SFR")
 
@@ -47,7 +47,7 @@ def find_spectra(paths: Sequence[str]) -> Spectra:
     targetids, keywords = [], []
     for path in paths:
         with open_fits(path) as hdus:
-            table = read_table(path, hdus, "FIBERMAP", {"TARGETID": "integer"}, columns=["TARGETID"])
+            table = read_table(path, hdus, "FIBERMAP", {"TARGETID": "integers"}, columns=["TARGETID"])
             keywords.append([str(hdus[0].header.get(key, "")).strip() for key in ("SURVEY", "PROGRAM")])
         targetids.append(np.asarray(table["TARGETID"], np.int64))
     lengths = [len(targetid) for targetid in targetids]

@@ -4,14 +4,7 @@ import numpy as np
 import pandas
 from matplotlib.ticker import MaxNLocator
 
-from skyloom.analysis import tables
 from skyloom.figures import style
-
-
-def catalog_figure(galaxies_path, splits_path, path) -> None:
-    """Draw galaxies.parquet (targetid, ra, dec, z, mag_g, mag_r, mag_z) with the splits of splits.parquet."""
-    columns = ["ra", "dec", "z", "mag_g", "mag_r", "mag_z"]
-    draw_catalog(tables.read_galaxies(galaxies_path, splits_path, columns), path)
 
 
 @style.look()

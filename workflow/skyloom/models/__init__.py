@@ -1,8 +1,9 @@
 """The models, one file each; build one from a configuration, or load one from its folder.
 
-A module of a model has `Config` (a frozen dataclass), a network, `Objective` (how it is trained; PCA is fitted instead) and
-`TRAINING` (what of `skyloom.training.settings.Settings` this model wants different). A new model is a module and a line in
-`KINDS`. A network has `inputs` (modality -> datasets of the shards it takes), `tokens(batch)` and `embed(batch)`.
+A module of a model has `Config` (a frozen dataclass), a network, `Objective` (how it is trained; PCA is fitted
+instead) and `TRAINING` (what of `skyloom.training.settings.Settings` this model wants different). A new model is a
+module and a line in `KINDS`. A network has `inputs` (modality -> datasets of the shards it takes), `tokens(batch)` and
+`embed(batch)`.
 """
 
 import dataclasses

@@ -1,8 +1,9 @@
-"""AstroCLIP: a frozen image encoder and a frozen spectrum encoder, each with a trained pooling head, brought into one space.
+"""AstroCLIP: a frozen image encoder and a frozen spectrum encoder, each with a trained pooling head, brought into one
+space.
 
 Notable:
-- a head is one learned query that attends to all output tokens of its backbone (for images: CLS and patches, with positions),
-  then LayerNorm and an MLP with a residual, for both modalities alike
+- a head is one learned query that attends to all output tokens of its backbone (for images: CLS and patches, with
+  positions), then LayerNorm and an MLP with a residual, for both modalities alike
 - the loss is symmetric InfoNCE with a fixed logit scale; outputs have length 1
 - backbones never change, so their tokens can be computed once (`Objective.precompute`) instead of in every epoch
 - the saved model holds backbones and heads: its folder is all that embedding needs
@@ -141,7 +142,10 @@ class Objective(nn.Module):
 
 
 def info_nce(a: Tensor, b: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Mean of the cross-entropies of finding b for a and a for b, and the similarities; a, b (B, d) of length 1, row by row pairs."""
+    """Mean cross-entropy of finding b for a and a for b, and the similarities (B, B).
+
+    Rows of a and b, (B, d) of length 1, are pairs.
+    """
     similarity = a @ b.T
     truth = torch.arange(len(a), device=a.device)
     logits = scale * similarity

@@ -2,12 +2,14 @@
 
 Notable:
 - input is arcsinh RGB in 0..1 (tokens/images.py), without further normalisation
-- a student sees two global and several local crops, cut without rescaling (an arcsecond stays an arcsecond); the teacher, a
-  running mean of the student, sees the global ones; both must agree. The final model is the teacher
-- colours are never jittered: for a galaxy they are the redshift. Crops hold the centre of the cutout, where the galaxy is
-- positions are learned on the grid of the full image and interpolated by one fixed matrix (deterministic on every device)
-- loss: cross-entropy between prototype assignments + KoLeo. iBOT is not here yet: it needs a mask token in `patches` and
-  a second loss on `AstroDINO.tokens`
+- a student sees two global and several local crops, cut without rescaling (an arcsecond stays an arcsecond); the
+  teacher, a running mean of the student, sees the global ones; both must agree. The final model is the teacher
+- colours are never jittered: for a galaxy they are the redshift. Crops hold the centre of the cutout, where the galaxy
+  is
+- positions are learned on the grid of the full image and interpolated by one fixed matrix (deterministic on every
+  device)
+- loss: cross-entropy between prototype assignments + KoLeo. iBOT is not here yet: it needs a mask token in `patches`
+  and a second loss on `AstroDINO.tokens`
 """
 
 import math
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,8 +41,8 @@ class Config:
     noise : deviation of the noise added to a crop, in units of RGB
     brightness : a crop is multiplied by 1 +- at most this, the same factor for all bands
     prototypes, head_hidden, head_dim : the projection head
-    student_temperature, teacher_temperature, teacher_temperature_end, teacher_warmup : sharpness; the teacher's goes from
-        the first to the second value in the first `teacher_warmup` of the training
+    student_temperature, teacher_temperature, teacher_temperature_end, teacher_warmup : sharpness; the teacher's goes
+        from the first to the second value in the first `teacher_warmup` of the training
     momentum, momentum_end : of the teacher's running mean, along a cosine
     centring : "centre" (running mean of the logits) or "sinkhorn"
     centre_momentum : of the running mean of the logits
@@ -115,7 +118,7 @@ class AstroDINO(nn.Module):
         self.position = nn.Parameter(torch.empty(1, self.grid**2, config.dim))
         self.blocks = nn.ModuleList(
             Block(config.dim, config.heads, config.mlp_ratio, rate, config.layer_scale)
-            for rate in torch.linspace(0, config.drop_path, config.layers).tolist()
+            for rate in np.linspace(0, config.drop_path, config.layers)
         )
         self.norm = nn.LayerNorm(config.dim)
         init(self)
@@ -292,7 +295,7 @@ def sinkhorn(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
 
 
 def koleo(features: Tensor) -> Tensor:
-    """Minus the mean logarithm of the distance to the nearest other row, rows on the unit sphere (Sablayrolles et al. 2019)."""
+    """Minus the mean log distance to the nearest other row on the unit sphere (KoLeo, Sablayrolles et al. 2019)."""
     unit = functional.normalize(features.float(), dim=-1)
     with torch.no_grad():
         similarity = unit @ unit.T
@@ -301,7 +304,7 @@ def koleo(features: Tensor) -> Tensor:
 
 
 def entropies(target: Tensor) -> dict[str, Tensor]:
-    """Two signs of collapse, as fractions of log K: of one assignment (1: uniform) and of their mean (0: one prototype)."""
+    """Signs of collapse, as fractions of log K: of one assignment (1: uniform), of their mean (0: one prototype)."""
     scale = math.log(target.shape[1])
     mean = distributed.mean(target.mean(0))
     each = -(target * (target + 1e-12).log()).sum(-1).mean() / scale

@@ -1,4 +1,4 @@
-"""The parts every transformer here is made of: pre-norm blocks, attention pooling, drop path, initial weights by depth."""
+"""The parts every transformer here is made of: pre-norm blocks, attention pooling, drop path, initial weights."""
 
 import math
 
@@ -109,8 +109,8 @@ class Block(nn.Module):
 class AttentionPool(nn.Module):
     """One learned query attends to all tokens, then LayerNorm and an MLP with a residual, (B, T, context) -> (B, dim).
 
-    The head of AstroCLIP (journal version): cross-attention, x = norm(x), x = x + MLP(x). A last linear layer changes the
-    dimension when the output is not as wide as the attention.
+    The head of AstroCLIP (journal version): cross-attention, x = norm(x), x = x + MLP(x). A last linear layer changes
+    the dimension when the output is not as wide as the attention.
     """
 
     def __init__(self, context_dim: int, dim: int, heads: int, out_dim: int, mlp_ratio: float = 4.0):
@@ -128,7 +128,7 @@ class AttentionPool(nn.Module):
 
 
 def init_by_depth(module: nn.Module, depth: float) -> None:
-    """Linear weights from a normal cut at 2 sigma, sigma = (2 * fan_in * depth)^(-1/2); biases 0 (AstroCLIP, GPT-2-like)."""
+    """Linear weights from a normal cut at 2 sigma, sigma = (2 * fan_in * depth)^(-1/2); biases 0 (as AstroCLIP)."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             normal(part.weight, 1 / math.sqrt(2 * part.in_features * depth))

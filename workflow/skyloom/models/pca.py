@@ -1,7 +1,7 @@
 """Principal components of normalised spectra or RGB images: the baseline that needs no network.
 
-Components are ordered by explained variance, so the first k columns of an embedding are the PCA with k components: a k can be
-chosen later, on the validation split.
+Components are ordered by explained variance, so the first k columns of an embedding are the PCA with k components: a k
+can be chosen later, on the validation split.
 """
 
 from dataclasses import dataclass
@@ -67,8 +67,8 @@ class PCA(nn.Module):
     def fit(self, vectors: Tensor) -> None:
         """Take mean and components from (N, width) vectors, which are overwritten (they can be large).
 
-        Randomised subspace iteration (Halko et al. 2011), so that cost is linear in N and width; the sign of a component is
-        such that its largest loading is positive. The caller seeds torch.
+        Randomised subspace iteration (Halko et al. 2011), so that cost is linear in N and width; the sign of a
+        component is such that its largest loading is positive. The caller seeds torch.
         """
         count = self.config.components
         if len(vectors) <= count:

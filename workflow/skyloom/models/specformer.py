@@ -2,11 +2,11 @@
 
 Notable:
 - the published shape is `PUBLISHED` (43.2M parameters); the default is a small one for two CPU cores
-- masks are contiguous segments whose start is uniform over every place that touches the spectrum, so each token is masked
-  equally often (the published code hardly ever masks the last ten)
+- masks are contiguous segments whose start is uniform over every place that touches the spectrum, so each token is
+  masked equally often (the published code hardly ever masks the last ten)
 - the loss can weight pixels by their inverse variance, so that the network is not asked to predict sky residuals
-- an embedding is the mean over the outputs of all slices; the first token (mean and deviation of the flux) takes part in
-  the attention but not in the mean
+- an embedding is the mean over the outputs of all slices; the first token (mean and deviation of the flux) takes part
+  in the attention but not in the mean
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.models.blocks import Block, init_by_depth, normal
-from skyloom.training.draws import Draws
 from skyloom.tokens.spectra import STATISTICS_CHANNELS, slice_count, specformer_tokens, token_weights
+from skyloom.training.draws import Draws
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ class SpecFormer(nn.Module):
 class Objective(nn.Module):
     """Masked modelling: zero some stretches of tokens and predict them.
 
-    The loss of a spectrum is the (weighted) mean squared error over its masked values, that of a batch the mean over spectra.
+    The loss of a spectrum is the (weighted) mean squared error over its masked values, that of a batch the mean over
+    spectra.
     """
 
     def __init__(self, model: SpecFormer):
@@ -148,7 +149,8 @@ class Objective(nn.Module):
 def segments(draws: Draws, tokens: int, count: int, length: int) -> Tensor:
     """Masks of `count` contiguous stretches of `length` tokens a sample, (B, tokens) bool.
 
-    Starts are uniform over 1 - length .. tokens - 1: stretches may run over an end, so that every token is equally likely.
+    Starts are uniform over 1 - length .. tokens - 1: stretches may run over an end, so that every token is equally
+    likely.
     """
     start = draws.integers(1 - length, tokens, count)[..., None]  # (B, count, 1)
     place = torch.arange(tokens, device=start.device)

@@ -11,7 +11,7 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -28,10 +28,7 @@ _ROWS_PER_COPY = 256
 
 
 class Source(Protocol):
-    """Anything batches can come from: Shards, Cached, Paired."""
-
-    targetid: np.ndarray
-    names: list[str]
+    """Anything batches can come from: Shards, Cached, or samples joined from several of them."""
 
     def read(self, indices: np.ndarray, names: Sequence[str] | None = None) -> dict[str, np.ndarray]: ...
 
@@ -68,7 +65,7 @@ def batches(
 
     Parameters
     ----------
-    source : Shards, Cached or Paired
+    source : Shards, Cached, or anything that reads like them
     indices : (n,) samples of the source to draw from, e.g. those of the training split
     names : datasets to read
     batch_size : samples a step over all ranks; rank r gets every world_size-th of them from the r-th on, so the union
@@ -80,7 +77,7 @@ def batches(
 
     Yields
     ------
-    dict : name -> (batch_size / world_size, ...) float32 tensor, and `targetid` int64
+    dict : name -> (batch_size / world_size, ...) float32 tensor; also `targetid` int64 from Shards and Cached
 
     Raises
     ------
@@ -149,13 +146,17 @@ class Cached:
     shards : where the samples come from
     folder : where the copies go; all rows of each dataset are copied, uncompressed
     names : datasets to copy; all when None
+
+    Attributes
+    ----------
+    targetid, names, shapes, content_sha256, rows : as of Shards, in whose place it can stand
     """
 
     def __init__(self, shards: Shards, folder: str | os.PathLike, names: Sequence[str] | None = None):
         self.names = shards.names if names is None else list(names)
-        self.targetid = shards.targetid
-        self.rows = shards.rows
+        self.targetid, self.rows, self.content_sha256 = shards.targetid, shards.rows, shards.content_sha256
         self._arrays = {name: _hot(shards, name, Path(folder)) for name in self.names}
+        self.shapes = {name: array.shape[1:] for name, array in self._arrays.items()}
 
     def __len__(self) -> int:
         return len(self.targetid)
@@ -192,38 +193,3 @@ def _hot(shards: Shards, name: str, folder: Path) -> np.ndarray:
                 rows = np.arange(start, min(start + _ROWS_PER_COPY, len(shards)))
                 file.write(shards.read(rows, [name])[name].astype("<f4", copy=False).data)
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-class Paired:
-    """Samples of several modalities joined by TARGETID; datasets are named `modality/name`, e.g. `image/rgb`.
-
-    Parameters
-    ----------
-    sources : modality -> Shards or Cached
-
-    Attributes
-    ----------
-    targetid : (N,) int64, the galaxies that every modality has, ascending
-    """
-
-    def __init__(self, sources: Mapping[str, Shards | Cached]):
-        self._sources = dict(sources)
-        self.targetid = functools.reduce(np.intersect1d, [source.targetid for source in self._sources.values()])
-        self.names = [f"{modality}/{name}" for modality, source in self._sources.items() for name in source.names]
-        self._rows = {modality: source.rows(self.targetid) for modality, source in self._sources.items()}
-
-    def __len__(self) -> int:
-        return len(self.targetid)
-
-    def read(self, indices: np.ndarray, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """As `Shards.read`, with names `modality/name`."""
-        batch = {"targetid": self.targetid[indices]}
-        names = self.names if names is None else names
-        for name in names:
-            if name not in self.names:
-                raise BadInput(f"no dataset {name}; there are {', '.join(self.names)}")
-        for modality, source in self._sources.items():
-            wanted = [name.partition("/")[2] for name in names if name.partition("/")[0] == modality]
-            values = source.read(self._rows[modality][indices], wanted)
-            batch |= {f"{modality}/{name}": values[name] for name in wanted}
-        return batch

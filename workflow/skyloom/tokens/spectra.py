@@ -132,7 +132,7 @@ def _interpolate(values: Tensor, good: Tensor) -> Tensor:
     # neighbours in the flat order may belong to the spectrum before or after, or, past either end, be on one side only
     inside = (left < bad) & (bad < right) & (left // width == bad // width) & (right // width == bad // width)
     bad, left, right = bad[inside], left[inside], right[inside]
-    fraction = ((bad - left) / (right - left)).to(values.dtype)
+    fraction = (bad - left).to(values.dtype) / (right - left)
     filled = values.flatten().clone()
     filled[bad] = torch.lerp(filled[left], filled[right], fraction)
     return filled.view_as(values)

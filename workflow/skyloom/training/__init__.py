@@ -2,7 +2,7 @@
 
 
 def train(*arguments, **keywords) -> None:
-    """See `skyloom.training.loop.train` (imported when called: models import parts of this package, and it imports them)."""
+    """See `skyloom.training.loop.train`; imported when called, since it needs the models and they need this package."""
     from skyloom.training import loop
 
     loop.train(*arguments, **keywords)

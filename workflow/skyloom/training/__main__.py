@@ -1,4 +1,4 @@
-"""Train a model without Snakemake: ``python -m skyloom.training --config model.json --out DIR ...`` (also under torchrun)."""
+"""Train a model without Snakemake: ``python -m skyloom.training --config model.json ...``, alone or by torchrun."""
 
 import argparse
 import json

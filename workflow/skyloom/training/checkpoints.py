@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file each, whole or not there, checked when read; nothing is ever unpickled.
 
-A checkpoint holds named tensors and, in the file's metadata, a JSON state and a SHA-256 over the tensors. It belongs to a run
-(`key`: a hash of config, data and code) and is ignored by any other.
+A checkpoint holds named tensors and, in the file's metadata, a JSON state and a SHA-256 over the tensors. It belongs
+to a run (`key`: a hash of config, data and code) and is ignored by any other.
 """
 
 import hashlib
@@ -39,10 +39,13 @@ class Checkpoints:
         """Write a checkpoint and remove all but the newest ones."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         metadata = {"key": self.key, "state": json.dumps({**state, "step": step}), "sha256": digest(tensors)}
-        with atomic(self.folder / f"step-{step:08d}.safetensors") as temporary:
-            save_file(tensors, temporary, metadata)
-        for old in self._newest_first()[KEPT:]:
-            old.unlink()
+        written = self.folder / f"step-{step:08d}.safetensors"
+        write_tensors(written, tensors, metadata)
+        files = self._newest_first()
+        place = files.index(written)
+        # what is newer than the newest one is damaged or of another run
+        for needless in files[:place] + files[place + KEPT :]:
+            needless.unlink()
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
         """Tensors and state of the newest good checkpoint of this run, or None.
@@ -73,6 +76,15 @@ class Checkpoints:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 (not a dict)
+
+
+def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write CPU tensors atomically as safetensors, readable by whom the umask allows (the library makes it private)."""
+    with atomic(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(tensors, temporary, metadata)
+        temporary.chmod(mode)
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""The galaxies a model is trained on: shards of one or more modalities joined by targetid, in memory or read as needed."""
+"""The galaxies a model is trained on: shards of one or more modalities joined by targetid, in memory or streamed."""
 
 import hashlib
 import os
@@ -100,7 +100,7 @@ class Samples:
     def shuffled(
         self, indices: np.ndarray, size: int, seed: int, first: int, last: int, rank: int, world: int
     ) -> Iterator[dict[str, Tensor]]:
-        """This rank's part of the batch of every step from `first` to `last` - 1; a pure function of (seed, step, rank)."""
+        """This rank's part of the batch of every step from `first` to `last` - 1: pure in (seed, step, rank)."""
         if self._held is None:
             for batch in batches(self, indices, self.names, size, seed, first, last - first, rank, world):
                 yield {name: batch[name].to(self.device, non_blocking=True) for name in self.names}

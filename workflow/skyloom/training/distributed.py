@@ -48,8 +48,8 @@ def mean(value: Tensor) -> Tensor:
 def gather(rows: Tensor) -> Tensor:
     """Rows of all processes in the order of ranks, (B, d) -> (B * processes, d).
 
-    Gradients flow to the rows of this process, scaled by the number of processes: every process computes the loss of the
-    whole batch from the result, and averaging gradients over processes then gives the gradient of that loss.
+    Gradients flow to the rows of this process, scaled by the number of processes: every process computes the loss of
+    the whole batch from the result, and averaging gradients over processes then gives the gradient of that loss.
     """
     count = world_size()
     if count == 1:

@@ -1,4 +1,4 @@
-"""Random numbers of a training step as a pure function of (seed, step): the same on every resume and on any number of ranks."""
+"""Random numbers of a step as a pure function of (seed, step): the same after a restart and on any number of ranks."""
 
 import hashlib
 

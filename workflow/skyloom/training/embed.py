@@ -35,7 +35,8 @@ def embed(
     threads: int = 2,
     device: str = "auto",
 ) -> None:
-    """Write targetid, split and embedding (fixed-size list of float32) of every galaxy in the shards, by rising targetid.
+    """Write targetid, split and embedding (fixed-size list of float32) of every galaxy in the shards, by rising
+    targetid.
 
     Memory does not grow with the number of galaxies, but for 16 bytes each. The bytes depend on batch_size and threads.
 

@@ -1,7 +1,7 @@
 """The training engine: one function that turns a configuration and shards into a model's folder.
 
-Deterministic: batches, masks and augmentations are pure functions of (seed, step) and thread counts are fixed, so a run that
-was killed and started again ends with the same bytes. Times go to the log only.
+Deterministic: batches, masks and augmentations are pure functions of (seed, step) and thread counts are fixed, so a
+run that was killed and started again ends with the same bytes. Times go to the log only.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -59,6 +60,7 @@ def train(
     settings = check(config)
     seed, threads = config.get("seed", 0), config.get("threads", 2)
     device = pick_device(settings.device)
+    settings = replace(settings, precision=pick_precision(settings.precision, device))
     with reproducible(threads), distributed.process_group(device) as (rank, world):
         torch.manual_seed(number(seed, "init"))
         model = models.build(config, load_backbones(config, backbones)).to(device)
@@ -109,6 +111,14 @@ def pick_device(wanted: str) -> str:
     return wanted
 
 
+def pick_precision(wanted: str, device: str) -> str:
+    """bfloat16 where the hardware multiplies it: GPUs, and CPUs with AVX512-BF16 (2 to 3 times faster there)."""
+    if wanted != "auto":
+        return wanted
+    fast = device.startswith("cuda") or torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
 @contextlib.contextmanager
 def reproducible(threads: int) -> Iterator[None]:
     """Fix what changes the last bits of a result: the number of threads and the choice of kernels."""
@@ -149,7 +159,7 @@ def fit(model: nn.Module, samples: Samples, seed: int) -> list[dict]:
 
 
 class Trainer:
-    """One run: from a fresh or resumed state to the last step. `run` returns the metrics and the step of the weights kept."""
+    """One run, from a fresh or resumed state to the last step."""
 
     def __init__(
         self, model, samples: Samples, settings: Settings, seed: int, store: Checkpoints, rank: int, world: int
@@ -175,6 +185,7 @@ class Trainer:
         self.best_loss, self.best_step = math.inf, 0
 
     def run(self) -> tuple[list[dict], int]:
+        """Train to the end; the rows of metrics, and the step whose weights the model has now."""
         steps = self.settings.steps
         if steps and hasattr(self.objective, "precompute") and self.settings.cache_tokens:
             self.precompute()
@@ -268,10 +279,9 @@ class Trainer:
             self.best = {name: tensor.clone() for name, tensor in self.changing().items()}
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 where it is asked for, or on a GPU."""
-        kind = torch.device(self.device).type
-        wanted = self.settings.precision == "bfloat16" or (self.settings.precision == "auto" and kind == "cuda")
-        return torch.autocast(kind, torch.bfloat16, enabled=wanted)
+        """Mixed precision, when it is bfloat16."""
+        enabled = self.settings.precision == "bfloat16"
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=enabled)
 
     def changing(self) -> dict[str, Tensor]:
         """The state of the objective without the parts that never change."""

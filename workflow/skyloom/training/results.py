@@ -1,4 +1,4 @@
-"""What training leaves behind: weights, card, metrics and the loss curve. No times: the same run writes the same bytes."""
+"""What training leaves behind: weights, card, metrics, loss curve. No times: the same run writes the same bytes."""
 
 import dataclasses
 import hashlib
@@ -6,13 +6,13 @@ import json
 import os
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import nn
 
 from skyloom import models
 from skyloom.code import code_hash
 from skyloom.figures import style
-from skyloom.files import atomic, sha256, write_json, write_text
+from skyloom.files import sha256, write_json, write_text
+from skyloom.training.checkpoints import write_tensors
 from skyloom.training.data import Samples
 from skyloom.training.settings import Settings
 
@@ -35,8 +35,7 @@ def provenance(model: nn.Module, samples: Samples, settings: Settings, seed: int
 
 def write(out: dict[str, str | os.PathLike], model: nn.Module, rows: list[dict], entry: dict) -> None:
     """Write weights, metrics and figure, then the card that describes them."""
-    with atomic(out["model"]) as temporary:
-        save_file({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}, temporary)
+    write_tensors(out["model"], {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
     write_text(out["metrics"], "".join(json.dumps(row) + "\n" for row in rows))
     draw(out["figure"], rows, entry["config"]["kind"])
     losses = {row["step"]: row["loss"] for row in rows if row["split"] == "validation"}

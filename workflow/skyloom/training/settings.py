@@ -11,14 +11,14 @@ class Settings:
     steps : optimizer steps; 0 leaves the network untrained
     batch_size : galaxies in a step, over all processes
     learning_rate, warmup, minimum_rate : peak, steps up to it, and the rate a cosine ends with
-    weight_decay, weight_decay_end : of matrices (not of biases, norms and positions); along a cosine to the second when that
-        is not negative
+    weight_decay, weight_decay_end : of matrices (not of biases, norms and positions); along a cosine to the second
+        when that is not negative
     betas : of AdamW
     clip : largest norm of the gradient; 0 for none
     log_every, validate_every, checkpoint_every : steps
     validation_samples : at most this many validation galaxies are used while training
     select : keep the weights of the "last" step, or of the "best" validation loss
-    precision : "auto" is bfloat16 autocast on a GPU and float32 on a CPU
+    precision : "auto" is bfloat16 autocast on a GPU or a CPU with AVX512-BF16, else float32; the card says which
     resident : hold all samples in memory ("auto": when they fit in 2 GiB)
     cache_tokens : compute the tokens of frozen backbones once (astroclip)
     device : "auto" is cuda when there is one

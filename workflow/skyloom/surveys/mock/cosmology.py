@@ -1,4 +1,4 @@
-"""Distances and ages of the mock universe (Planck 2018), tabulated once: one row of numbers for any number of galaxies."""
+"""Distances and ages of the mock universe (Planck 2018), tabulated once for any number of galaxies."""
 
 import functools
 

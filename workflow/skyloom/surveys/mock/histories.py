@@ -7,7 +7,7 @@ _X = np.linspace(-12.0, 45.0, 1200)
 
 
 def formed_by(time: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Share formed by `time` (0 to 1, units of the galaxy's age T) of SFR(t) ~ t exp(-x t): the history of rate x = T/tau.
+    """Share formed by `time` (0 to 1, units of the galaxy's age T) of the history SFR(t) ~ t exp(-x t), x = T/tau.
 
     The closed form 1 - (1 + x t) exp(-x t), normalised at t = 1; x may be negative (rising) or 0 (linear: t^2).
     """
@@ -51,7 +51,7 @@ def smooth(edges: np.ndarray, age: np.ndarray, x: np.ndarray, quench: np.ndarray
 
 
 def add_burst(mass: np.ndarray, edges: np.ndarray, fraction: np.ndarray, start: np.ndarray, length: np.ndarray):
-    """Move `fraction` (n,) of the mass (n, A) into a burst of constant SFR from `start` to `start - length` (yr ago)."""
+    """Move `fraction` (n,) of the mass (n, A) into a burst of constant SFR, from `start` yr ago for `length` yr."""
     start, length = np.asarray(start, float)[:, None], np.asarray(length, float)[:, None]
     end = np.maximum(start - length, 0.0)
     inside = np.clip(np.minimum(edges[1:], start) - np.maximum(edges[:-1], end), 0, None)
@@ -60,7 +60,7 @@ def add_burst(mass: np.ndarray, edges: np.ndarray, fraction: np.ndarray, start: 
 
 
 def flicker(mass: np.ndarray, ages: np.ndarray, log_scale: np.ndarray, horizon: float) -> np.ndarray:
-    """Scale the mass (n, A) younger than about `horizon` (yr) by 10^log_scale (n,), fading out with age; total stays 1."""
+    """Scale the mass (n, A) younger than about `horizon` (yr) by 10^log_scale (n,), fading with age; total stays 1."""
     scale = 10 ** (log_scale[:, None] * np.exp(-ages / horizon))
     scaled = mass * scale
     return scaled / scaled.sum(axis=1, keepdims=True)

@@ -2,7 +2,7 @@
 
 Numbers and where they come from
 - Mirror area 8.66 m2, fibre diameter 1.5 arcsec (DESI Collaboration 2022, AJ 164, 207).
-- Line spread: Gaussian, sigma .68 (b), .64 (r), .72 (z) Angstrom, as the RESOLUTION matrices of released coadds have it.
+- Line spread: Gaussian, sigma .68 (b), .64 (r), .72 (z) Angstrom, as in the RESOLUTION of released coadds.
 - THROUGHPUT: photons at the telescope that become electrons (atmosphere, optics, fibre run, spectrograph), piecewise
   linear, set so that the ivar of a faint target in the released coadd sv3-dark-26065 (1009 s, one exposure) comes out.
 - Sky: the airglow lines of desispec (data/spec-sky.dat, 0.1 Angstrom, vacuum) on a flat dark continuum of .65e-17
@@ -67,7 +67,8 @@ def load_sky(path: str | os.PathLike) -> dict[str, np.ndarray]:
         # mean over each pixel, from the integral: exact wherever the pixel's edges fall
         total = np.append(0, np.cumsum(spread) * fine)
         edges = np.append(arm_wavelength(arm) - STEP / 2, arm_wavelength(arm)[-1] + STEP / 2)
-        sky[arm] = CONTINUUM + np.diff(np.interp(edges, np.append(wavelength - fine / 2, wavelength[-1] + fine / 2), total)) / STEP
+        bounds = np.append(wavelength - fine / 2, wavelength[-1] + fine / 2)
+        sky[arm] = CONTINUUM + np.diff(np.interp(edges, bounds, total)) / STEP
     return sky
 
 

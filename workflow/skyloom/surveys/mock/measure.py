@@ -1,4 +1,4 @@
-"""What a survey's pipelines would report of a galaxy: photometry with errors, a redshift fit, posterior-like properties."""
+"""What pipelines would report of a galaxy: photometry with errors, a redshift fit, posterior-like properties."""
 
 import numpy as np
 from astropy.table import Table
@@ -16,8 +16,8 @@ C_KM_S = 299792.458
 def photometry(flux: np.ndarray, radius: np.ndarray, psfdepth: np.ndarray, rng: np.random.Generator):
     """Catalogue fluxes and their ivar, both (n, 3), nanomaggy.
 
-    `psfdepth` (n, 3) is the inverse variance of a point source; one of half-light `radius` (n,), arcsec, gathers the sky
-    of a larger area. Errors of the model profiles come on top and are not in ivar, as in real catalogues.
+    `psfdepth` (n, 3) is the inverse variance of a point source; one of half-light `radius` (n,), arcsec, gathers the
+    sky of a larger area. Errors of the model profiles come on top and are not in ivar, as in real catalogues.
     """
     ivar = psfdepth / (1 + (np.asarray(radius)[:, None] / 0.8) ** 2)
     noise = rng.standard_normal(flux.shape) / np.sqrt(ivar) + MODEL_ERROR * flux * rng.standard_normal(flux.shape)

@@ -29,7 +29,7 @@ def responses(names: tuple[str, ...] = FILTERS):
 
 
 def _sensitivity(wavelength: np.ndarray) -> np.ndarray:
-    """Nanomaggy (W, 3) for each 1e-17 erg/s/cm2 arriving at `wavelength`: photons over those of a 0-magnitude source."""
+    """Nanomaggy (W, 3) for each 1e-17 erg/s/cm2 arriving at `wavelength`: photons over a 0-magnitude source's."""
     columns = []
     for response in responses():
         curve = np.interp(wavelength, response.wavelength, response.response, left=0, right=0)

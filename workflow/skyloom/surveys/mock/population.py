@@ -2,7 +2,8 @@
 
 `draw` is the one door: it looks up the population that the configuration names in POPULATIONS, and any population gives
 the same `Population`. Candidates are drawn from the mass function in the volume, given a history, metallicity and dust,
-and kept if the Bright Galaxy Survey would have: r < 20.175, r in the fibre < 21.5, z < 0.6 (Hahn et al. 2023, AJ 165, 253).
+and kept if the Bright Galaxy Survey would have: r < 20.175, r in the fibre < 21.5, z < 0.6 (Hahn et al. 2023, AJ 165,
+253).
 """
 
 from collections.abc import Callable
@@ -123,7 +124,7 @@ def fibre_share(galaxies: Population) -> np.ndarray:
 
 
 class _MassRedshift:
-    """Joint distribution of stellar mass and redshift, without the galaxies that are too faint whatever their history."""
+    """Joint distribution of stellar mass and redshift, without what is too faint whatever its history."""
 
     def __init__(self):
         self.z_edges = np.linspace(*Z_RANGE, 301)
@@ -147,7 +148,8 @@ def _candidates(n, rng, grid, sampler, fast):
     log_mstar, z = sampler.draw(n, rng)
     quenched = rng.random(n) < relations.quenched_fraction(log_mstar, z)
     shape = _histories(log_mstar, z, quenched, rng, grid)
-    log_z = np.clip(relations.metallicity(log_mstar) + relations.metallicity_scatter(log_mstar) * rng.normal(0, 1, n), -2.2, 0.65)
+    scatter = relations.metallicity_scatter(log_mstar) * rng.standard_normal(n)
+    log_z = np.clip(relations.metallicity(log_mstar) + scatter, -2.2, 0.65)
     log_z_gas = np.clip(log_z + rng.normal(0.1, 0.1, n), -2.2, 0.5)
     surviving = np.einsum("na,na->n", shape, _at_metallicity(grid.surviving, grid.log_z, log_z))
     sfh = shape * (10**log_mstar / surviving)[:, None]
@@ -189,23 +191,23 @@ def _histories(log_mstar, z, quenched, rng, grid):
     n = len(z)
     universe = cosmology.age(z) * 1e9
     age = np.clip(universe - 10 ** rng.normal(9.1, 0.25, n), 0.3 * universe, 0.97 * universe)
-    sfr = relations.main_sequence(log_mstar, universe / 1e9) + rng.normal(0, 0.18, n)
+    sfr = relations.main_sequence(log_mstar, universe / 1e9) + rng.normal(0, 0.13, n)
     specific = 10 ** (sfr - log_mstar) * 0.58 * age  # .58 of the mass formed survives
     x = histories.rate_for(np.clip(specific, 0.02, 6.0))
-    # quenched between 0.2 Gyr ago and soon after the first stars; the massive ones earlier
-    early = rng.beta(1.6 + 1.2 * np.clip(log_mstar - 10, 0, 1.5), 1.5, n)
-    quench = np.where(quenched, 0.2e9 + early * (0.9 * age - 0.2e9), 0.0)
+    # quenched between 0.6 Gyr ago and soon after the first stars; the massive ones earlier
+    early = rng.beta(2.6 + 1.2 * np.clip(log_mstar - 10, 0, 1.5), 1.5, n)
+    quench = np.where(quenched, 0.6e9 + early * (0.9 * age - 0.6e9), 0.0)
     decay = 10 ** rng.normal(8.55, 0.25, n)
     mass = histories.smooth(grid.age_edges, age, x, quench, decay)
 
-    bursting = ~quenched & (rng.random(n) < 0.07)
+    bursting = ~quenched & (rng.random(n) < 0.05)
     burst = np.where(bursting, 10 ** rng.uniform(-2.3, -0.8, n), 0.0)
     start, length = 10 ** rng.uniform(7.3, 9.2, n), 10 ** rng.uniform(7.3, 8.3, n)
     mass = histories.add_burst(mass, grid.age_edges, burst, np.minimum(start, 0.9 * age), length)
     # the trickle that quenched galaxies keep, and the bursty last 100 and 10 Myr of all
-    rest = np.where(quenched, 10 ** rng.normal(-2.35, 0.45, n), 0.0)
+    rest = np.where(quenched, 10 ** rng.normal(-2.8, 0.4, n), 0.0)
     mass = histories.add_burst(mass, grid.age_edges, rest, np.full(n, 1e9), np.full(n, 1e9))
-    mass = histories.flicker(mass, grid.ages, rng.normal(0, 0.12, n), 1e8)
+    mass = histories.flicker(mass, grid.ages, rng.normal(0, 0.08, n), 1e8)
     return histories.flicker(mass, grid.ages, rng.normal(0, 0.2, n), 1e7)
 
 
@@ -215,7 +217,7 @@ def _dust(log_mstar, quenched, q_disk, rng):
     # amount with mass as in Garn & Best 2010 (MNRAS 409, 421), turned from H-alpha into stars; doubled edge-on
     typical = np.where(quenched, 0.12, np.clip(0.25 + 0.25 * (log_mstar - 9.8), 0.05, 0.8))
     inclination = np.where(quenched, 1.0, 1.35 - 0.7 * q_disk)
-    av = np.clip(typical * inclination * 10 ** rng.normal(0, 0.12, n), 0, 3.5)
+    av = np.clip(typical * inclination * 10 ** rng.normal(0, 0.09, n), 0, 3.5)
     # opaque galaxies have greyer curves (Salim et al. 2018, ApJ 859, 11)
     slope = np.clip(-0.55 + 0.45 * np.minimum(av, 1.2) + rng.normal(0, 0.15, n), -1.3, 0.4)
     return {"av": av, "dust_slope": slope, "av_birth": (av + 0.1) * 10 ** rng.normal(-0.05, 0.2, n)}

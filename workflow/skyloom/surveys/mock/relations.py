@@ -52,7 +52,7 @@ def metallicity_scatter(log_mstar: np.ndarray) -> np.ndarray:
 
 
 def halo_mass(log_mstar: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """log10 halo mass (Msun) whose central galaxy has this stellar mass: Moster et al. 2013 (MNRAS 428, 3121), inverted."""
+    """log10 halo mass (Msun) whose central has this stellar mass: Moster et al. 2013 (MNRAS 428, 3121), inverted."""
     log_mh = np.linspace(9.5, 16.0, 400)
     out = np.empty(np.broadcast(log_mstar, z).shape)
     a = np.asarray(z) / (1 + np.asarray(z))

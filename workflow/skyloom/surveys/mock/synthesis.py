@@ -1,7 +1,7 @@
 """Rest-frame light of galaxies: mass formed by age and metallicity, times the grid, behind dust.
 
-Two dust layers as in Charlot & Fall 2000 (ApJ 539, 718): one in front of all stars, a second in front of what is younger
-than 10 Myr and of the nebulae. All functions work on a batch; sums are matrix products.
+Two dust layers as in Charlot & Fall 2000 (ApJ 539, 718): one in front of all stars, a second in front of what is
+younger than 10 Myr and of the nebulae. All functions work on a batch; sums are matrix products.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The FIBERMAP of a mock tile: which fibre looked at what, with the columns of DESI's that Skyloom or its users read."""
+"""The FIBERMAP of a mock tile: which fibre looked at what, with the DESI columns that Skyloom or its users read."""
 
 import numpy as np
 from astropy.table import Table, vstack
@@ -65,8 +65,9 @@ def with_sky_fibres(table: Table, hpix: int, exposure: float, rng: np.random.Gen
     """`table` and, after its rows, fibres on blank sky beside some of its targets; numbered along the focal plane."""
     n = max(1, round(SKY_FIBRE_SHARE * len(table)))
     near = rng.integers(0, len(table), n)
-    ra = (table["TARGET_RA"][near] + rng.uniform(20, 60, n) / 3600 / np.cos(np.radians(table["TARGET_DEC"][near]))) % 360
-    sky = _common(ra, table["TARGET_DEC"][near] + rng.uniform(-30, 30, n) / 3600, exposure, np.zeros(n, "i4"))
+    near_ra, near_dec = table["TARGET_RA"][near], table["TARGET_DEC"][near]
+    ra = (near_ra + rng.uniform(20, 60, n) / 3600 / np.cos(np.radians(near_dec))) % 360
+    sky = _common(ra, near_dec + rng.uniform(-30, 30, n) / 3600, exposure, np.zeros(n, "i4"))
     sky["TARGETID"] = SKY_BIT | (np.int64(hpix) << 22) | np.arange(n)
     sky["OBJTYPE"] = np.full(n, "SKY", "S3")
     sky["SV3_DESI_TARGET"] = np.full(n, SKY_TARGET, "i8")

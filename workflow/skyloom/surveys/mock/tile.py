@@ -34,6 +34,11 @@ EXPOSURE = 240.0  # s, effective; the bright program aims at 180 s and its early
 EXPOSURE_SCATTER = 0.12  # from tile to tile, in ln
 # streams of random numbers of a tile; block i of galaxies has BLOCKS + i
 POPULATION, PLACES, FIBRES, SKY_FIBRES, REDSHIFTS, PROPERTIES, BLOCKS = range(7)
+CONFIG_KEYS = (  # what of a survey's configuration a tile depends on
+    *("galaxies_per_tile", "population", "exposure", "resolution"),
+    *("neighbours", "artefact_rate", "zero_point_scatter"),
+    *("one_sided", "duplicates", "astrometric_scatter"),
+)
 IMAGE_FIELDS = ("r_disk", "r_bulge", "q_disk", "q_bulge", "angle", "clumpiness", "bulge_fraction")
 
 
@@ -72,11 +77,12 @@ def make_tile(
     hpix : HEALPix pixel, nside 64, nested
     seed : of the survey
     config : the survey's configuration: `galaxies_per_tile` (mean of a tile without edge), `population`; optionally
-        `exposure` (s), `resolution` (write the RESOLUTION HDUs), and what images.render and sky.catalog_scatter take
+        `exposure` (s), `resolution` (write the RESOLUTION HDUs), and what images.render and sky.catalog_scatter take;
+        other keys (CONFIG_KEYS has all) change nothing
     grid_path : from ssp.build_grid;  sky_path: desispec's spec-sky.dat
     outputs : paths by role: coadd, redrock, images, truth
     """
-    config = {**config, "seed": seed}
+    config = {name: config[name] for name in CONFIG_KEYS if name in config} | {"seed": seed}
     # one thread: the sums inside a matrix product must not depend on how many cores there are
     with threadpool_limits(1):
         grid = load_grid(grid_path, REST_RANGE)
@@ -184,9 +190,7 @@ def _redshifts(tile: Tile, fibermap: Table, snr: np.ndarray) -> Table:
     z = np.full(len(fibermap), np.nan)
     z[: len(tile.spectroscopy)] = tile.population.redshift[tile.spectroscopy.source]
     z[fibermap["COADD_FIBERSTATUS"] != 0] = np.nan
-    return measure.redshifts(
-        np.asarray(fibermap["TARGETID"]), z, snr, _stream(tile.seed, tile.hpix, REDSHIFTS)
-    )
+    return measure.redshifts(np.asarray(fibermap["TARGETID"]), z, snr, _stream(tile.seed, tile.hpix, REDSHIFTS))
 
 
 def _coadd(fibermap: Table, observation, with_resolution: bool, header: dict) -> Coadd:
@@ -206,7 +210,7 @@ def _coadd(fibermap: Table, observation, with_resolution: bool, header: dict) ->
 
 
 def _cutout_columns(tile: Tile, measured, redshifts: Table) -> dict[str, np.ndarray]:
-    """The imaging catalogue: its own positions, identifiers and row order; z_spec only where a redshift was measured."""
+    """The imaging catalogue: its own positions, identifiers, row order; z_spec where a redshift was measured."""
     rows = tile.imaging.source
     z_spec = np.full(len(tile.population), np.nan)
     good = np.asarray(redshifts["ZWARN"][: len(tile.spectroscopy)] == 0)

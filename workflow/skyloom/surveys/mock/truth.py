@@ -47,7 +47,7 @@ def write_truth(path: str | os.PathLike, tile, config: Mapping, columns: Mapping
 
 
 def read_truth(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
-    """Columns of a truth file as arrays, and the tile's hpix, seed, exposure and config; BadInput if it is no such file."""
+    """Columns of a truth file as arrays, and the tile's hpix, seed, exposure and config; else BadInput."""
     try:
         table = pq.read_table(path)
         made_by = json.loads(table.schema.metadata[_METADATA])

@@ -1,0 +1,72 @@
+"""Clusters of blobs whose number is known."""
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.datasets import make_blobs
+
+from skyloom.analysis import clusters, tables
+from skyloom.errors import BadConfig
+
+from . import synthetic
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    centres = 12 * np.eye(4, 6)
+    return make_blobs([200, 150, 120, 80], centers=centres, cluster_std=1.0, random_state=0)
+
+
+def test_the_elbow_is_at_the_number_of_blobs(blobs):
+    values, truth = blobs
+    labels, scores = clusters.kmeans(values, clusters.DEFAULTS)
+    assert dict((metric, value) for _, metric, value in scores)["chosen_k"] == 4
+    pairs = {(a, b) for a, b in zip(labels, truth, strict=True)}
+    assert pairs == {(0, 0), (1, 1), (2, 2), (3, 3)}  # numbered by size
+
+
+def test_elbow_by_hand():
+    k = np.arange(1.0, 6)
+    assert clusters.elbow(k, np.array([100.0, 40, 10, 8, 6])) == 2
+    assert clusters.elbow(k, np.array([5.0, 5, 5, 5, 5])) == 0
+
+
+def test_density_finds_blobs_and_calls_strays_noise(blobs):
+    values, truth = blobs
+    strays = np.random.default_rng(0).uniform(-60, 60, size=(25, 6))
+    labels, _ = clusters.density(np.vstack([values, strays]), {**clusters.DEFAULTS, "hdbscan_components": 6})
+    assert len(np.unique(labels[labels >= 0])) == 4
+    assert (labels[-25:] == -1).mean() > 0.9
+    assert (labels[:-25] == truth).mean() > 0.9
+
+
+def test_mutual_information_is_one_for_the_same_partition_and_none_for_a_random_one():
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=2000)
+    quartile = np.searchsorted(np.quantile(value, [0.25, 0.5, 0.75]), value)
+    frame = pandas.DataFrame({"same": value, "random": rng.permutation(value)})
+    found = {(p, m): v for p, m, v in clusters.describe(quartile, frame, bins=4)}
+    assert found["same", "ami"] == pytest.approx(1)
+    assert found["random", "ami"] == pytest.approx(0, abs=0.01)
+    assert found["cluster=0", "mean_same"] == pytest.approx(value[quartile == 0].mean())
+    assert found["cluster=3", "count"] == 500
+
+
+def test_a_survey_is_clustered_the_same_twice(tmp_path):
+    survey = synthetic.survey(tmp_path, n=(150, 20, 30), models=("specformer-spectrum", "astrodino-image"))
+    names = {"table": "c.csv", "members": "c.parquet", "figure_kmeans": "k.png", "figure_hdbscan": "h.png"}
+    out = {key: tmp_path / name for key, name in names.items()}
+    found = []
+    for _ in range(2):
+        clusters.cluster("mock", survey["galaxies"], survey["embeddings"], out, {"k": [1, 2, 3, 4]})
+        found.append({name: path.read_bytes() for name, path in out.items()})
+    assert found[0] == found[1]
+    table, members = pandas.read_csv(out["table"]), pandas.read_parquet(out["members"])
+    assert list(table) == tables.COLUMNS
+    counts = table.query("metric == 'count'").groupby(["model", "method"])["value"].sum()
+    assert (counts == 200).all() and len(members) == 4 * 200
+
+
+def test_too_few_k_are_refused(tmp_path):
+    with pytest.raises(BadConfig, match="k is \\[3\\]"):
+        clusters.cluster("mock", tmp_path / "g", [], {}, {"k": [3]})

@@ -1,0 +1,276 @@
+"""The table of galaxies: against a survey counted by hand, real samples, and input that is not what it should be."""
+
+import logging
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.io.votable.ucd import check_ucd
+from astropy.table import Table
+from astropy_healpix import HEALPix
+from catalog import small_survey
+
+from skyloom.catalog.galaxies import build_galaxies, write_splits
+from skyloom.errors import BadInput
+from skyloom.surveys import desi, provabgs
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+CONFIG = {
+    "crossmatch": {"radius_arcsec": 1.0, "one_to_one": True},
+    "require_properties": False,
+    "shards": 2,
+    "modalities": ["spectrum", "image"],
+}
+SPLIT = {"kind": "random", "nside": 256, "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}}
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """The files of the small survey."""
+    (tmp_path / "raw").mkdir()
+    return small_survey.write(tmp_path / "raw")
+
+
+def build(folder, raw, **changes):
+    """The galaxies and the flow table."""
+    build_galaxies("small", {**CONFIG, **changes}, raw, folder / "galaxies.parquet", folder / "cuts.csv")
+    return pd.read_parquet(folder / "galaxies.parquet").set_index("targetid"), pd.read_csv(folder / "cuts.csv")
+
+
+def test_every_galaxy_lost_is_counted(tmp_path, raw):
+    galaxies, flow = build(tmp_path, raw)
+    assert flow.columns.tolist() == ["survey", "step", "cut", "kept", "lost"]
+    assert [tuple(row) for row in flow.iloc[:, 1:].values.tolist()] == small_survey.FLOW
+    assert galaxies.index.tolist() == small_survey.LEFT
+
+
+def test_rows_point_at_their_spectrum_and_image(tmp_path, raw):
+    galaxies, _ = build(tmp_path, raw)
+    paths = {Path(path).name: path for path in raw["coadd"]}
+    for targetid, galaxy in galaxies.iterrows():
+        coadd = desi.read_coadd(paths[galaxy["spectrum_file"]], rows=[galaxy["spectrum_row"]])
+        assert coadd.fibermap["TARGETID"][0] == targetid
+    assert galaxies["spectrum_file"][13] == "coadd-sv3-dark-100.fits"  # the program of its redshift
+    assert galaxies["spectrum_file"][1] == "coadd-sv3-bright-100.fits"
+    order = list(small_survey.IMAGES)
+    for targetid, galaxy in galaxies.iterrows():
+        place = order.index(targetid)
+        assert (galaxy["image_file"], galaxy["image_row"]) == (f"images-{place // 5}.h5", place % 5)
+        assert galaxy["separation_arcsec"] == pytest.approx(small_survey.IMAGES[targetid], abs=1e-6)
+    assert galaxies["shard"].tolist() == [0 if "bright" in name else 1 for name in galaxies["spectrum_file"]]
+
+
+def test_values_are_those_of_the_catalogues(tmp_path, raw):
+    galaxies, _ = build(tmp_path, raw)
+    targetid = galaxies.index.to_numpy()
+    np.testing.assert_allclose(galaxies["z"], 0.01 * targetid)
+    np.testing.assert_allclose(galaxies["flux_r"], 2.0 * targetid, rtol=1e-6)
+    np.testing.assert_allclose(galaxies["mag_g"], 22.5 - 2.5 * np.log10(targetid), rtol=1e-6)
+    ra, dec = (galaxies[name].to_numpy() * u.deg for name in ("ra", "dec"))
+    np.testing.assert_array_equal(galaxies["healpix"], HEALPix(64, order="nested").lonlat_to_healpix(ra, dec))
+    measured = galaxies.drop([11, 12])
+    np.testing.assert_allclose(measured["log_mstar"], 9 + 0.1 * measured.index)
+    np.testing.assert_allclose(measured["log_ssfr"], -measured["log_mstar"])
+    assert galaxies.loc[[11, 12], ["log_mstar", "t_age", "log_ssfr", "ssfr_legacy"]].isna().all(axis=None)
+
+
+def test_required_properties_drop_galaxies(tmp_path, raw):
+    galaxies, flow = build(tmp_path, raw, require_properties=True)
+    assert galaxies.index.tolist() == [1, 9, 13, 14, 16]
+    assert flow[flow["step"] == "properties"]["lost"].tolist() == [1, 0, 0, 1, 0]
+
+
+def test_image_shared_by_two_galaxies_if_allowed(tmp_path, raw):
+    galaxies, flow = build(tmp_path, raw, crossmatch={"radius_arcsec": 2.0, "one_to_one": False})
+    assert galaxies.index.tolist() == sorted([*small_survey.LEFT, 8, 10])
+    assert galaxies.loc[9, "image_row"] == galaxies.loc[10, "image_row"]
+    assert "image within 2 arcsec" in flow["cut"].tolist()
+
+
+def test_spectra_alone_need_no_images(tmp_path, raw):
+    galaxies, flow = build(tmp_path, {**raw, "images": [], "properties": []}, modalities=["spectrum"])
+    assert galaxies.index.tolist() == [1, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+    assert set(galaxies["image_file"]) == {""}
+    assert set(galaxies["image_row"]) == {-1}
+    assert "image" not in flow["step"].tolist()
+    assert np.isnan(galaxies.loc[15, "ra"])
+    assert galaxies.loc[15, "healpix"] == -1
+
+
+def test_own_cuts_replace_the_default_ones(tmp_path, raw):
+    own = [{"name": "nearby", "column": "Z", "below": 0.095}, {"name": "a_target", "column": "OBJTYPE", "in": ["TGT"]}]
+    galaxies, flow = build(tmp_path, raw, cuts=own, property_cuts=[])
+    assert galaxies.index.tolist() == [1, 2, 9]
+    assert flow[flow["step"] == "quality"]["cut"].tolist() == ["nearby", "a_target", "one row a TARGETID"]
+
+
+def test_photometry_comes_from_the_images_where_the_redshifts_have_none(tmp_path, raw):
+    table = small_survey.zcatalog()
+    table.remove_columns(["FLUX_G", "FLUX_R", "FLUX_Z", "EBV", "SURVEY", "PROGRAM"])
+    desi.write_zcatalog(raw["zcatalog"][0], table)
+    galaxies, _ = build(tmp_path, raw)
+    assert set(galaxies["flux_z"]) == {5.0}
+    assert galaxies["ebv"].isna().all()
+    assert galaxies["spectrum_file"][13] == "coadd-sv3-bright-100.fits"  # nothing says which: the first by name
+
+
+def test_same_input_gives_the_same_bytes(tmp_path, raw):
+    written = []
+    for order in (1, -1):
+        folder = tmp_path / f"order{order}"
+        build(folder, {role: paths[::order] for role, paths in raw.items()})
+        written.append([(folder / name).read_bytes() for name in ("galaxies.parquet", "cuts.csv")])
+    assert written[0] == written[1]
+
+
+def test_units_and_ucds_reach_every_reader(tmp_path, raw):
+    build(tmp_path, raw)
+    path = str(tmp_path / "galaxies.parquet")
+    schema = pq.read_schema(path)
+    words = {field.name: {k.decode(): v.decode() for k, v in field.metadata.items()} for field in schema}
+    assert words["flux_g"]["unit"] == "nmgy"
+    assert words["ra"] == {"unit": "deg", "ucd": "pos.eq.ra;meta.main", "description": "Right ascension, ICRS"}
+    for name, entry in words.items():
+        assert check_ucd(entry["ucd"], check_controlled_vocabulary=True), name
+        assert entry["description"], name
+    table = Table.read(path)
+    assert (table["flux_r"].quantity.to_value("nmgy") > 0).all()
+    assert str(table["t_age"].unit) == "Gyr"
+    assert table["spectrum_file"][0] == small_survey.FILES[0]
+    frame = duckdb.sql(f"SELECT targetid, log_mstar FROM '{path}' WHERE z < 0.1").fetchall()
+    assert [row[0] for row in frame] == [1, 9]
+
+
+def test_survey_without_catalogue_takes_fibermaps_and_redrock(tmp_path):
+    first, second = small_survey.coadd([1, 2, -3], "bright"), small_survey.coadd([2, 4], "dark")
+    first.fibermap["OBJTYPE"] = ["TGT", "TGT", "SKY"]
+    first.fibermap["FLUX_G"] = np.array([10.0, 1.0, 0.0], "f4")
+    second.fibermap["COADD_FIBERSTATUS"] = np.array([0, 512], "i4")
+    raw = {"coadd": [str(tmp_path / name) for name in small_survey.FILES], "redrock": [str(tmp_path / "redrock.fits")]}
+    for path, coadd in zip(raw["coadd"], (first, second), strict=True):
+        desi.write_coadd(path, coadd)
+    redshifts = Table({"TARGETID": [1], "Z": [0.3], "ZERR": [1e-4], "ZWARN": [0], "SPECTYPE": ["GALAXY"]})
+    redshifts["DELTACHI2"] = 30.0
+    desi.write_redrock(raw["redrock"][0], redshifts, first.fibermap[:1])
+    galaxies, flow = build(tmp_path, raw, modalities=["spectrum"])
+    assert galaxies.index.tolist() == [1, 2]
+    np.testing.assert_array_equal(galaxies["z"], [0.3, np.nan])
+    np.testing.assert_allclose(galaxies["mag_g"], [20.0, 22.5], rtol=1e-6)
+    assert galaxies["spectrum_file"].tolist() == [small_survey.FILES[0]] * 2
+    assert list(zip(flow["cut"], flow["lost"], strict=True))[:4] == [
+        ("rows read", 0),
+        ("fibre_ok", 1),
+        ("is_target", 1),
+        ("one row a TARGETID", 1),
+    ]
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real sample files are not here")
+def test_real_samples_lose_sky_and_broken_fibres(tmp_path):
+    names = ("desi_fastspecfit/coadd-*.fits", "desi_specutils/coadd-*.fits")
+    coadds = [str(path) for name in names for path in DATA.glob(name)]
+    redrock = [str(path) for path in DATA.glob("desi_fastspecfit/redrock-*.fits")]
+    galaxies, flow = build(tmp_path, {"coadd": coadds, "redrock": redrock}, modalities=["spectrum"])
+    assert flow["kept"].tolist()[0] == 12
+    assert galaxies["z"].dropna().to_dict() == pytest.approx(
+        {39633345008634465: 0.36874, 39089837499744649: 0.00727}, abs=1e-4
+    )
+    assert (galaxies.index > 0).all()
+    assert galaxies.loc[39633345008634465, "flux_g"] == pytest.approx(3.24, abs=0.01)
+
+
+def test_splits_follow_the_galaxies(tmp_path, raw):
+    galaxies, _ = build(tmp_path, raw)
+    for name in ("one", "two"):
+        write_splits(tmp_path / "galaxies.parquet", {"split": SPLIT, "seed": 3}, tmp_path / f"{name}.parquet")
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    found = pd.read_parquet(tmp_path / "one.parquet")
+    assert found.columns.tolist() == ["targetid", "split"]
+    assert found["targetid"].tolist() == galaxies.index.tolist()
+    assert set(found["split"]) <= {"train", "validation", "test"}
+
+
+def test_empty_split_is_reported(tmp_path, raw, caplog):
+    build(tmp_path, raw)
+    config = {"split": {**SPLIT, "fractions": {"train": 0.999999, "validation": 1e-6, "test": 0.0}}, "seed": 0}
+    with caplog.at_level(logging.WARNING):
+        write_splits(tmp_path / "galaxies.parquet", config, tmp_path / "splits.parquet")
+    assert "the split 'validation' is empty" in caplog.text
+    assert "'test'" not in caplog.text
+
+
+def write_zcatalog_as_is(path, **columns):
+    """The redshift catalogue with other columns (None: without), by astropy, which writes anything."""
+    table = small_survey.zcatalog()
+    for name, values in columns.items():
+        if values is None:
+            table.remove_column(name)
+        else:
+            table[name] = values
+    hdu = fits.table_to_hdu(table)
+    hdu.name = "ZCATALOG"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"Z": "0.1"}, "zall.fits: HDU ZCATALOG column Z is str"),
+        ({"TARGETID": 1.5}, "zall.fits: HDU ZCATALOG column TARGETID is float64, expected an integer"),
+        ({"TARGET_RA": None}, "zall.fits: HDU ZCATALOG has no column TARGET_RA"),
+        ({"ZCAT_PRIMARY": None}, "zall.fits: HDU ZCATALOG has no column ZCAT_PRIMARY"),
+        ({"FLUX_R": "bright"}, "zall.fits: column FLUX_R is <U6, expected numbers"),
+        ({"ZCAT_PRIMARY": "yes"}, "zall.fits: column ZCAT_PRIMARY holds text; the cut 'best_spectrum' asks for equals"),
+        ({"TARGET_DEC": 91.0}, "declinations beyond 90 degrees, first 91 "),
+        ({"TARGET_RA": np.nan}, "no galaxy left: 'image within 1 arcsec' lost the last 10 of 17"),
+        ({"ZWARN": 4}, r"no galaxy left: 'redshift_ok' \(ZWARN equals 0\) lost the last 17 of 17"),
+        ({"TARGETID": 77}, "no galaxy left: 'spectrum in a coadd file' lost the last 1 of 17"),
+    ],
+)
+def test_wrong_redshift_catalogue_is_named(tmp_path, raw, columns, message):
+    write_zcatalog_as_is(raw["zcatalog"][0], **columns)
+    refused(tmp_path, raw, message)
+
+
+def refused(folder, raw, message, **changes):
+    """`build` must fail with one line that matches, and leave nothing behind."""
+    with pytest.raises(BadInput, match=message) as error:
+        build(folder, raw, **changes)
+    assert "\n" not in str(error.value)
+    assert not list(folder.glob("*galaxies*")) + list(folder.glob("*cuts*"))
+
+
+def test_wrong_property_table_is_named(tmp_path, raw):
+    path = raw["properties"][0]
+    table = small_survey.properties()
+    provabgs.write_properties(path, table[[name for name in table.colnames if name != "Z_MW"]])
+    refused(tmp_path, raw, "properties.hdf5: .*no column Z_MW")
+    table["Z_MW"] = np.array(["high"] * len(table), "S4")
+    provabgs.write_properties(path, table)
+    refused(tmp_path, raw, "properties.hdf5: column Z_MW is .*, expected numbers")
+
+
+def test_no_properties_where_they_are_required(tmp_path, raw):
+    refused(tmp_path, {**raw, "properties": []}, "'in the property catalogue' lost the last 7", require_properties=True)
+
+
+def test_empty_catalogue_missing_images_and_doubtful_names_are_refused(tmp_path, raw):
+    refused(tmp_path, {**raw, "images": []}, "small: modalities name 'image', but the survey has no image file")
+    refused(tmp_path, {**raw, "coadd": []}, "no coadd file")
+    refused(tmp_path, {**raw, "coadd": [raw["coadd"][0]] * 2}, "have the same name")
+    desi.write_zcatalog(raw["zcatalog"][0], small_survey.zcatalog()[:0])
+    refused(tmp_path, raw, "zall.fits: no rows")
+
+
+def test_truncated_files_are_named(tmp_path, raw):
+    for role in ("coadd", "zcatalog", "images", "properties"):
+        path = Path(raw[role][0])
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        refused(tmp_path, raw, path.name)
+        path.write_bytes(whole)

@@ -1,0 +1,149 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from skyloom import models
+from skyloom.errors import BadConfig
+from skyloom.models import astrodino
+from skyloom.models.astrodino import AstroDINO, Config, Objective, cross_view_loss, entropies, koleo, resample, sinkhorn
+from skyloom.training.draws import Draws
+
+TINY = Config(
+    image_size=24, patch=4, dim=32, layers=1, heads=2, global_size=20, local_size=8, local_crops=2, prototypes=16,
+    head_hidden=32, head_dim=8, noise=0.0, brightness=0.0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def batch():
+    return {"rgb": torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(1))}
+
+
+@pytest.fixture
+def objective():
+    torch.manual_seed(0)
+    return Objective(AstroDINO(TINY))
+
+
+def test_published_shape_is_a_vit_large():
+    with torch.device("meta"):
+        model = models.build({"kind": "astrodino", "model": astrodino.PUBLISHED})
+    assert models.parameter_count(model) == pytest.approx(303e6, rel=0.02)  # ViT-L; the paper's 307M counts its heads
+
+
+def test_tokens_are_cls_and_patches_and_leave_registers_out(batch):
+    torch.manual_seed(0)
+    model = AstroDINO(Config(**{**TINY.__dict__, "registers": 3}))
+    tokens = model.tokens(batch)
+    assert tokens.shape == (6, 1 + 36, 32)
+    assert torch.equal(model.embed(batch), tokens[:, 0])
+    assert model.encode(batch["rgb"]).shape[1] == 1 + 3 + 36
+
+
+def test_patches_are_those_of_a_convolution(batch, objective):
+    model = objective.model
+    kernel = model.embed_patch.weight.view(32, 3, 4, 4)
+    expected = functional.conv2d(batch["rgb"], kernel, model.embed_patch.bias, stride=4).flatten(2).mT
+    assert torch.allclose(model.embed_patch(model.patches(batch["rgb"])), expected, atol=1e-5)
+
+
+def test_larger_images_are_cropped_at_the_centre_and_smaller_ones_refused(batch, objective):
+    padded = {"rgb": functional.pad(batch["rgb"], (4, 4, 4, 4))}
+    assert torch.equal(objective.model.embed(padded), objective.model.embed(batch))
+    with pytest.raises(BadConfig, match="image_size: 24 is more than the 20 pixels"):
+        objective.model.embed({"rgb": batch["rgb"][..., :20, :20]})
+
+
+def test_positions_keep_their_place_when_resampled():
+    assert torch.allclose(resample(6, 6), torch.eye(36), atol=1e-5)
+    ramp = torch.arange(8.0).repeat(8, 1).flatten()
+    inner = (resample(8, 4) @ ramp).view(4, 4)[:, 1:-1]
+    assert torch.allclose(inner, torch.tensor([2.5, 4.5]).expand(4, 2), atol=0.05)  # centres of the coarse cells
+    assert torch.allclose(resample(8, 3).sum(1), torch.ones(9), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [8, 20])
+def test_crops_are_unscaled_windows_that_hold_the_centre(objective, size):
+    y, x = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
+    images = torch.stack([y, x, torch.zeros(24, 24)]).expand(300, -1, -1, -1)
+    crops = objective.crop(images, Draws(0, 0, 300), size)
+    rows, columns = crops[:, 0], crops[:, 1]
+    assert crops.shape == (300, 3, size, size)
+    for axis in (rows, columns):  # every window spans `size` consecutive pixels and holds 11 and 12
+        low, high = axis.flatten(1).min(1).values, axis.flatten(1).max(1).values
+        assert (high - low == size - 1).all()
+        assert (low <= 12).all() and (high >= 11).all()
+        assert len(low.unique()) > 3  # placed at random
+    orientation = torch.stack(
+        [rows[:, 1, 0] - rows[:, 0, 0], rows[:, 0, 1] - rows[:, 0, 0], columns[:, 0, 1] - columns[:, 0, 0]]
+    )
+    assert len(orientation.T.unique(dim=0)) > 4  # flips and rotations
+
+
+def test_sinkhorn_uses_prototypes_equally():
+    q = sinkhorn(torch.randn(32, 8, generator=torch.Generator().manual_seed(0)), 0.3, iterations=50)
+    assert torch.allclose(q.sum(1), torch.ones(32), atol=1e-4)
+    assert torch.allclose(q.sum(0), torch.full((8,), 4.0), atol=1e-2)
+
+
+def test_koleo_is_the_log_distance_to_the_nearest_neighbour():
+    angle = torch.tensor([0.0, 0.3, 2.0, 2.5])
+    points = 7 * torch.stack([angle.cos(), angle.sin()], 1)  # length does not count
+    chords = [2 * math.sin(0.15)] * 2 + [2 * math.sin(0.25)] * 2
+    assert koleo(points).item() == pytest.approx(-sum(map(math.log, chords)) / 4, rel=1e-4)
+
+
+def test_loss_compares_every_target_with_every_other_view():
+    target = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    views = [torch.tensor([[p, 1 - p]]).log() for p in (0.9, 0.8, 0.7)]
+    pairs = [0.8, 0.7, 1 - 0.9, 1 - 0.7]  # target 0 with views 1, 2; target 1 with views 0, 2
+    assert cross_view_loss(target, views).item() == pytest.approx(-sum(map(math.log, pairs)) / 4, rel=1e-5)
+
+
+def test_teacher_follows_the_student_and_gets_no_gradient(objective, batch):
+    loss, _ = objective(batch, Draws(0, 0, 6), 0.0)
+    loss.backward()
+    assert all(p.grad is None for p in [*objective.model.parameters(), *objective.teacher_head.parameters()])
+    assert all(p.grad is not None for p in [*objective.student.parameters(), *objective.student_head.parameters()])
+    with torch.no_grad():
+        objective.student.norm.bias.add_(1)
+    before = objective.model.norm.bias.clone()
+    objective.after_step(0.0)
+    assert torch.allclose(objective.model.norm.bias - before, torch.full((32,), 1 - TINY.momentum), atol=1e-6)
+    objective.after_step(1.0)  # at the end the momentum is 1: nothing moves
+    assert torch.allclose(objective.model.norm.bias - before, torch.full((32,), 1 - TINY.momentum), atol=1e-6)
+
+
+def test_entropies_tell_the_two_kinds_of_collapse():
+    uniform, one, spread = torch.full((8, 8), 0.125), torch.eye(8)[[0] * 8], torch.eye(8)
+    signs = [tuple(round(v.item(), 3) for v in entropies(t).values()) for t in (uniform, one, spread)]
+    assert signs == [(1, 1), (0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("centring", ["centre", "sinkhorn"])
+def test_training_tells_galaxies_apart(centring):
+    torch.manual_seed(0)
+    objective = Objective(AstroDINO(Config(**{**TINY.__dict__, "centring": centring, "momentum": 0.9})))
+    colour = torch.rand(32, 3, 1, 1, generator=torch.Generator().manual_seed(2))
+    batch = {"rgb": colour.expand(-1, -1, 24, 24).contiguous()}
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 2e-3)
+    for step in range(60):
+        loss, metrics = objective(batch, Draws(0, step, 32), step / 60)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        objective.after_step(step / 60)
+    assert metrics["mean_entropy"] > 0.5
+    assert metrics["teacher_entropy"] < 0.98
+    embedding = functional.normalize(objective.model.embed(batch), dim=-1)
+    nearest = (embedding @ embedding.T).fill_diagonal_(-1).argmax(1)
+    assert (colour - colour[nearest]).abs().mean() < 0.6 * (colour - colour.roll(1, 0)).abs().mean()
+
+
+def test_sizes_that_do_not_fit_the_patch_are_refused():
+    with pytest.raises(BadConfig, match="local_size: 10 is not a multiple of patch 4"):
+        Config(image_size=24, patch=4, global_size=20, local_size=10)
+    with pytest.raises(BadConfig, match="at most image_size 24"):
+        Config(image_size=24, patch=4, global_size=28, local_size=8)

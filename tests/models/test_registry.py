@@ -1,0 +1,81 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from skyloom import models
+from skyloom.errors import BadConfig, BadInput
+
+SPECTRUM = {"kind": "specformer", "model": {"pixels": 200, "dim": 8, "layers": 1}}
+IMAGE = {
+    "kind": "astrodino",
+    "model": {"image_size": 24, "patch": 4, "dim": 8, "global_size": 20, "local_size": 8, "layers": 1},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    model = models.build(SPECTRUM)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "model.json").write_text(json.dumps({"config": models.describe(model)}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("config", [SPECTRUM, IMAGE, {"kind": "pca", "model": {"pixels": 50}}, {"kind": "astroclip"}])
+def test_description_builds_the_same_network(config):
+    backbones = (
+        {"image": models.build(IMAGE), "spectrum": models.build(SPECTRUM)} if config["kind"] == "astroclip" else None
+    )
+    model = models.build(config, backbones)
+    again = models.build(json.loads(json.dumps(models.describe(model))))
+    assert {n: t.shape for n, t in model.state_dict().items()} == {n: t.shape for n, t in again.state_dict().items()}
+    assert models.describe(again) == models.describe(model)
+    assert set(model.inputs) <= {"image", "spectrum"} and model.inputs
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"kind": "resnet"}, "kind: 'resnet' is not a model; allowed are specformer, astrodino, astroclip, pca"),
+        ({"kind": "specformer", "model": {"depth": 3}}, "specformer.model: unknown key 'depth'; allowed are pixels"),
+        ({"kind": "specformer", "model": {"dim": "big"}}, "specformer.model.dim: 'big' is not allowed; expected int"),
+        (
+            {"kind": "specformer", "model": {"layers": True}},
+            "specformer.model.layers: True is not allowed; expected int",
+        ),
+        ({"kind": "specformer", "model": {"loss_weight": "snr"}}, "'snr' is not allowed; allowed are none, ivar"),
+        ({"kind": "specformer", "model": {"stride": 90}}, "stride 90: expected 0 < stride <= size"),
+    ],
+)
+def test_a_wrong_config_gets_one_line(config, message):
+    with pytest.raises(BadConfig, match=message) as caught:
+        models.build(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_gives_the_weights_back(folder):
+    model, _ = models.load(folder)
+    torch.manual_seed(0)
+    for name, tensor in models.build(SPECTRUM).state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name])
+    assert not model.training and not any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors: no such file"),
+        (lambda f: (f / "model.json").unlink(), "model.json: no such file"),
+        (lambda f: (f / "model.json").write_text("{"), "model.json: not a model card"),
+        (lambda f: (f / "model.json").write_text("{}"), "model.json: not a model card"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), "weights are damaged"),
+        (lambda f: save_file({"a": torch.zeros(1)}, f / "model.safetensors"), "weights are damaged or not those of"),
+    ],
+)
+def test_a_damaged_model_gets_one_line(folder, damage, message):
+    damage(folder)
+    with pytest.raises(BadInput, match=message) as caught:
+        models.load(folder)
+    assert "\n" not in str(caught.value)

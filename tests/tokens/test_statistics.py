@@ -1,0 +1,163 @@
+"""Statistics of the training split: against numpy, blind to the other splits and to the order of the shards."""
+
+import csv
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skyloom.errors import BadInput
+from skyloom.tokens.statistics import LogHistogram, Moments, gather
+from skyloom.tokens.store import write_shard
+
+HEADER = "targetid,file,row,reason\n"
+
+
+def write_spectra(folder, flux, ivar, names=("a", "b", "c")):
+    paths = [folder / f"{name}.h5" for name in names]
+    for path, rows in zip(paths, np.array_split(np.arange(len(flux)), len(names)), strict=True):
+        write_shard(path, rows, {"flux": flux[rows], "ivar": ivar[rows]}, {"modality": "spectrum"})
+    return paths
+
+
+def write_splits(path, split):
+    order = np.random.default_rng(3).permutation(len(split))
+    pq.write_table(pa.table({"targetid": order, "split": np.asarray(split)[order]}), path)
+
+
+def spectra(n=30, width=200):
+    rng = np.random.default_rng(0)
+    flux, ivar = rng.normal(3, 2, (n, width)).astype("f4"), 10 ** rng.normal(0, 0.5, (n, width)).astype("f4")
+    ivar[rng.random((n, width)) < 0.1] = 0
+    flux[ivar == 0] = 0
+    split = np.array((["train"] * 3 + ["validation", "test"]) * (n // 5))
+    return flux, ivar, split
+
+
+def run(folder, paths, quarantine=()):
+    out = folder / "statistics.json"
+    gather(paths, folder / "splits.parquet", quarantine, out, folder / "quarantine.csv")
+    return json.loads(out.read_text())
+
+
+def test_spectra_agree_with_numpy_on_the_training_split(tmp_path):
+    flux, ivar, split = spectra()
+    write_splits(tmp_path / "splits.parquet", split)
+    result = run(tmp_path, write_spectra(tmp_path, flux, ivar))
+    flux, ivar = flux[split == "train"].astype("f8"), ivar[split == "train"]
+    good = ivar > 0
+    assert result["galaxies"] == {"train": 18, "validation": 6, "test": 6} and result["split"] == "train"
+    assert result["flux_pixel"]["mean"] == pytest.approx(flux[good].mean(), rel=1e-12)
+    assert result["flux_pixel"]["std"] == pytest.approx(flux[good].std(), rel=1e-12)
+    means = np.array([f[g].mean() for f, g in zip(flux, good, strict=True)])
+    stds = np.array([f[g].std() for f, g in zip(flux, good, strict=True)])
+    assert result["flux_mean_of_spectrum"] == pytest.approx({"mean": means.mean(), "std": means.std()}, rel=1e-9)
+    assert result["flux_std_of_spectrum"] == pytest.approx({"mean": stds.mean(), "std": stds.std()}, rel=1e-9)
+    assert result["masked_fraction"] == pytest.approx(1 - good.mean(), rel=1e-12)
+    for level, value in result["ivar_quantiles"].items():
+        exact = np.quantile(ivar[good], float(level), method="inverted_cdf")
+        assert np.log10(value / exact) == pytest.approx(0, abs=0.0052)
+
+
+def test_images_agree_with_numpy_on_the_training_split(tmp_path):
+    rng = np.random.default_rng(1)
+    flux, rgb = rng.normal(2, 1, (20, 3, 8, 8)).astype("f4"), rng.random((20, 3, 8, 8)).astype("f4")
+    split = np.array(["train", "test"] * 10)
+    write_shard(tmp_path / "a.h5", np.arange(20), {"flux": flux, "rgb": rgb}, {"modality": "image"})
+    write_splits(tmp_path / "splits.parquet", split)
+    result = run(tmp_path, [tmp_path / "a.h5"])
+    for name, channel, values in [
+        ("flux", "g", flux[::2, 0]),
+        ("flux", "z", flux[::2, 2]),
+        ("rgb", "red", rgb[::2, 0]),
+    ]:
+        values = values.astype("f8")
+        assert result[name][channel] == pytest.approx({"mean": values.mean(), "std": values.std()}, rel=1e-12)
+
+
+def test_other_splits_have_no_influence(tmp_path):
+    flux, ivar, split = spectra()
+    write_splits(tmp_path / "splits.parquet", split)
+    before = run(tmp_path, write_spectra(tmp_path, flux, ivar))
+    flux[split != "train"] = 1e6
+    ivar[split != "train"] = 1e6
+    after = run(tmp_path, write_spectra(tmp_path, flux, ivar))
+    assert before.pop("shards") != after.pop("shards")
+    assert before == after
+    flux[split == "train"] += 1
+    changed = run(tmp_path, write_spectra(tmp_path, flux, ivar))
+    assert changed["flux_pixel"] != before["flux_pixel"]
+
+
+def test_order_and_number_of_shards_do_not_matter_to_the_last_bit(tmp_path):
+    flux, ivar, split = spectra()
+    write_splits(tmp_path / "splits.parquet", split)
+    paths = write_spectra(tmp_path, flux, ivar)
+    run(tmp_path, paths)
+    first = (tmp_path / "statistics.json").read_bytes()
+    run(tmp_path, paths[::-1])
+    assert (tmp_path / "statistics.json").read_bytes() == first
+    one = run(tmp_path, write_spectra(tmp_path, flux, ivar, names=["whole"]))
+    three = json.loads(first)
+    assert one.pop("shards") != three.pop("shards") and one == three
+
+
+def test_without_training_galaxies_the_numbers_are_null(tmp_path):
+    flux, ivar, _ = spectra(n=5)
+    write_splits(tmp_path / "splits.parquet", ["test"] * 5)
+    result = run(tmp_path, write_spectra(tmp_path, flux, ivar))
+    assert result["flux_pixel"] == {"mean": None, "std": None} and result["masked_fraction"] is None
+    assert set(result["ivar_quantiles"].values()) == {None}
+
+
+def test_quarantine_lists_are_joined_sorted(tmp_path):
+    flux, ivar, split = spectra()
+    write_splits(tmp_path / "splits.parquet", split)
+    (tmp_path / "q1.csv").write_text(HEADER + "90,b.fits,3,flux is NaN everywhere\n")
+    (tmp_path / "q2.csv").write_text(HEADER)
+    (tmp_path / "q3.csv").write_text(
+        HEADER + "80,c.fits,1,a reason, with a comma\n".replace("a reason, with a comma", '"x, y"')
+    )
+    result = run(tmp_path, write_spectra(tmp_path, flux, ivar), [tmp_path / f"q{i}.csv" for i in (1, 2, 3)])
+    with open(tmp_path / "quarantine.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        HEADER.strip().split(","),
+        ["80", "c.fits", "1", "x, y"],
+        ["90", "b.fits", "3", "flux is NaN everywhere"],
+    ]
+    assert result["quarantined"] == 2
+
+
+def test_a_damaged_shard_a_missing_split_and_a_foreign_file_are_named(tmp_path):
+    flux, ivar, split = spectra()
+    paths = write_spectra(tmp_path, flux, ivar)
+    with pytest.raises(BadInput, match="splits.parquet: expected Parquet"):
+        run(tmp_path, paths)
+    write_splits(tmp_path / "splits.parquet", split[:28])
+    with pytest.raises(BadInput, match="splits.parquet: column targetid lacks 2 galaxies of the shards, the first 28"):
+        run(tmp_path, paths)
+    write_splits(tmp_path / "splits.parquet", split)
+    (tmp_path / "q.csv").write_text("something else\n")
+    with pytest.raises(BadInput, match="q.csv: first line must be targetid,file,row,reason"):
+        run(tmp_path, paths, [tmp_path / "q.csv"])
+    data = paths[1].read_bytes()
+    paths[1].write_bytes(data[:-3000])
+    with pytest.raises(BadInput, match="b.h5: the shard is damaged"):
+        run(tmp_path, paths)
+    assert not (tmp_path / "statistics.json").exists()
+
+
+def test_moments_are_exact_where_floats_cancel():
+    moments = Moments()
+    for part in ([1e16, 1.0], [-1e16, 1.0]):
+        moments.add(2, np.array(part), np.zeros(2))
+    assert moments.result()["mean"] == 0.5
+
+
+def test_values_outside_the_histogram_are_kept_at_its_ends():
+    histogram = LogHistogram()
+    histogram.add(np.array([1e-30, 1e-30, 1e30]))
+    assert histogram.quantiles([0.5, 0.9]) == pytest.approx({"0.5": 1e-12, "0.9": 1e12}, rel=0.02)

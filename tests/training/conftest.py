@@ -1,0 +1,85 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skyloom.tokens.store import write_shard
+
+FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl", "figure": "loss.png"}
+SPECFORMER = {
+    "kind": "specformer",
+    "threads": 1,
+    "model": {"pixels": 200, "size": 20, "stride": 20, "dim": 16, "layers": 1, "drop_path": 0.1},
+    "training": {"steps": 24, "batch_size": 8, "warmup": 4, "log_every": 5, "validate_every": 7, "checkpoint_every": 6},
+}
+ASTRODINO = {
+    "kind": "astrodino",
+    "threads": 1,
+    "model": {
+        "image_size": 16,
+        "patch": 4,
+        "dim": 16,
+        "layers": 1,
+        "global_size": 12,
+        "local_size": 8,
+        "local_crops": 1,
+        "prototypes": 16,
+        "head_hidden": 16,
+        "head_dim": 8,
+    },
+    "training": SPECFORMER["training"],
+}
+ASTROCLIP = {
+    "kind": "astroclip",
+    "threads": 1,
+    "model": {"dim": 8, "image_views": 2, "token_noise": 0.1},
+    "training": SPECFORMER["training"],
+}
+
+
+def outputs(folder):
+    return {name: folder / file for name, file in FILES.items()}
+
+
+def contents(folder):
+    return {file: (folder / file).read_bytes() for file in FILES.values()}
+
+
+@pytest.fixture(scope="session")
+def survey(tmp_path_factory):
+    """48 galaxies in two shards a modality, neither of which is sorted; the last two have no image."""
+    folder = tmp_path_factory.mktemp("survey")
+    rng = np.random.default_rng(0)
+    targetid = 39627000000000000 + rng.permutation(1000)[:48].astype("i8")
+    phase = rng.uniform(0, 6, (48, 1))
+    flux = (2 + np.sin(np.linspace(0, 9, 200) + phase) + 0.1 * rng.normal(size=(48, 200))).astype("f4")
+    ivar = np.full((48, 200), 100, "f4")
+    colour = np.concatenate([np.sin(phase), np.cos(phase), 0 * phase], 1)[..., None, None]
+    rgb = np.clip(0.5 + 0.3 * colour + 0.02 * rng.normal(size=(48, 3, 16, 16)), 0, 1).astype("f4")
+    for number, rows in enumerate((slice(0, 20), slice(20, 48))):
+        write_shard(
+            folder / f"s{number}.h5", targetid[rows], {"flux": flux[rows], "ivar": ivar[rows]}, {"modality": "spectrum"}
+        )
+        rows = slice(rows.start, min(rows.stop, 46))
+        write_shard(folder / f"i{number}.h5", targetid[rows], {"rgb": rgb[rows]}, {"modality": "image"})
+    split = np.array(["train"] * 32 + ["validation"] * 8 + ["test"] * 8)
+    pq.write_table(pa.table({"targetid": targetid, "split": split}), folder / "splits.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokens(survey):
+    return {"spectrum": [survey / "s0.h5", survey / "s1.h5"], "image": [survey / "i0.h5", survey / "i1.h5"]}
+
+
+@pytest.fixture(scope="session")
+def trained(survey, tokens, tmp_path_factory):
+    """Folders of a trained model of each kind."""
+    from skyloom.training import train
+
+    folder = tmp_path_factory.mktemp("models")
+    backbones = {"image": folder / "astrodino", "spectrum": folder / "specformer"}
+    for config in (SPECFORMER, ASTRODINO, ASTROCLIP):
+        out = outputs(folder / config["kind"])
+        train(config, tokens, survey / "splits.parquet", out, folder / "checkpoints", backbones)
+    return folder
