@@ -113,6 +113,7 @@ def test_every_file_can_be_asked_for_by_name(tmp_path, inputs):
     files, figures, cards = inputs
     for path in [*files["quarantine"], files["regression"], *figures.values(), *cards]:
         assert f"snakemake {path}\n" in page
+    assert f"snakemake {files['published']}" not in page  # an input: nothing makes it
 
 
 def test_the_page_says_what_the_tables_say(tmp_path, inputs):

@@ -34,9 +34,9 @@ IMAGES = {1: 0.2, 2: 0.1, 7: 0.1, 8: 1.5, 9: 0.1, 11: 0.0, 12: 0.3, 13: 0.3, 14:
 SPECTRA = ((1, 2, 3, 4, 5, 8, 9, 13), (16, 15, 14, 13, 12, 11, 10))
 FLOW = [
     ("catalogue", "rows read", 17, 0),
-    ("quality", "redshift_ok", 16, 1),
+    ("quality", "is_target", 16, 1),
     ("quality", "fibre_ok", 15, 1),
-    ("quality", "is_target", 14, 1),
+    ("quality", "redshift_ok", 14, 1),
     ("quality", "is_galaxy", 13, 1),
     ("quality", "best_spectrum", 12, 1),
     ("quality", "one row a TARGETID", 11, 1),

@@ -1,4 +1,4 @@
-"""The cross-match against astropy, and where spheres are awkward: poles, wrap, pixel corners, ties, missing positions."""
+"""The cross-match against astropy, and where spheres are awkward: poles, wrap, corners, ties, missing positions."""
 
 import logging
 
@@ -7,11 +7,11 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord, search_around_sky
 from astropy_healpix import lonlat_to_healpix
-from bench.bench_crossmatch import catalogues
 
 from skyloom.catalog import crossmatch as module
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel, pairs
 from skyloom.errors import BadConfig, BadInput
+from tests.bench.bench_crossmatch import catalogues
 
 
 @pytest.mark.parametrize("radius", [0.1, 1.0, 40.0])

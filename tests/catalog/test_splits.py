@@ -15,7 +15,7 @@ ARCSEC = 1 / 3600
 
 
 def crowded_sky(n=4000, seed=5):
-    """Identifiers and positions with many close pairs: clumps at a pole, on the wrap, on a corner of sky pixels, elsewhere."""
+    """Identifiers and positions with many close pairs: clumps at a pole, the wrap, a corner of pixels, elsewhere."""
     rng = np.random.default_rng(seed)
     places = np.array([[0.0, 90.0], [0.0, 0.0], [45.0, 0.0], [200.0, -41.8]])
     ra, dec = places[rng.integers(4, size=n)].T
@@ -46,6 +46,7 @@ def test_chains_are_followed_to_their_end():
     group = groups(np.append(np.arange(50), 49), np.append(ra, 100.0), np.append(dec, 0.0), 1.0)
     assert len(set(group)) == 1
     assert len(set(groups(np.arange(50), ra, dec, 0.89))) == 50
+    assert len(set(groups(np.arange(50) // 2, ra, dec, 0))) == 25
 
 
 def test_close_pair_across_the_wrap_is_one_group():

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import copy_project, run, snakemake
+from tests.end_to_end.conftest import copy_project, run, snakemake
 
 from skyloom.files import sha256
 

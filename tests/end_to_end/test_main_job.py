@@ -7,7 +7,7 @@ import sys
 
 import pandas
 import pytest
-from conftest import ROOT, run
+from tests.end_to_end.conftest import ROOT, run
 
 
 pytestmark = pytest.mark.end_to_end

@@ -37,12 +37,22 @@ ASTROCLIP = {
 }
 
 
-def outputs(folder):
-    return {name: folder / file for name, file in FILES.items()}
+@pytest.fixture(scope="session")
+def configs():
+    """Configurations of tiny models by kind."""
+    return {config["kind"]: config for config in (SPECFORMER, ASTRODINO, ASTROCLIP)}
 
 
-def contents(folder):
-    return {file: (folder / file).read_bytes() for file in FILES.values()}
+@pytest.fixture(scope="session")
+def outputs():
+    """What `train` is to write into a folder."""
+    return lambda folder: {name: folder / file for name, file in FILES.items()}
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """The bytes of a model's folder."""
+    return lambda folder: {file: (folder / file).read_bytes() for file in FILES.values()}
 
 
 @pytest.fixture(scope="session")
@@ -73,13 +83,12 @@ def tokens(survey):
 
 
 @pytest.fixture(scope="session")
-def trained(survey, tokens, tmp_path_factory):
+def trained(survey, tokens, configs, outputs, tmp_path_factory):
     """Folders of a trained model of each kind."""
     from skyloom.training import train
 
     folder = tmp_path_factory.mktemp("models")
     backbones = {"image": folder / "astrodino", "spectrum": folder / "specformer"}
-    for config in (SPECFORMER, ASTRODINO, ASTROCLIP):
-        out = outputs(folder / config["kind"])
-        train(config, tokens, survey / "splits.parquet", out, folder / "checkpoints", backbones)
+    for kind, config in configs.items():
+        train(config, tokens, survey / "splits.parquet", outputs(folder / kind), folder / "checkpoints", backbones)
     return folder

@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.conftest import ASTROCLIP, ASTRODINO, SPECFORMER, contents, outputs
 
 from skyloom import models
 from skyloom.errors import BadConfig, BadInput, SkyloomError
 from skyloom.training import train
 from skyloom.training.data import Samples
+
+KINDS = ("specformer", "astrodino", "astroclip")
 
 
 def change(config, **parts):
@@ -30,34 +31,48 @@ def rows(folder, split=None):
 
 
 @pytest.fixture
-def run(survey, tokens, trained, tmp_path):
-    def run(config, name="out", **keywords):
+def run(survey, tokens, trained, outputs, tmp_path):
+    """Train with a config; the folder of the model."""
+
+    def run(config, name="out"):
         backbones = {"image": trained / "astrodino", "spectrum": trained / "specformer"}
-        train(
-            config,
-            tokens,
-            survey / "splits.parquet",
-            outputs(tmp_path / name),
-            tmp_path / "checkpoints",
-            backbones,
-            **keywords,
-        )
+        train(config, tokens, survey / "splits.parquet", outputs(tmp_path / name), tmp_path / "checkpoints", backbones)
         return tmp_path / name
 
     return run
 
 
-@pytest.mark.parametrize("config", [SPECFORMER, ASTRODINO, ASTROCLIP], ids=lambda config: config["kind"])
-def test_the_same_config_gives_the_same_bytes(run, trained, config):
+@pytest.fixture
+def command(survey, tmp_path):
+    """The command line, without the interpreter, that trains a config into a folder."""
+
+    def command(config, name, *more):
+        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+        shards = [survey / f"{kind}{number}.h5" for kind in "si" for number in (0, 1)]
+        options = ["--config", tmp_path / f"{name}.json", "--out", tmp_path / name]
+        options += ["--checkpoints", tmp_path / f"{name}.c", "--splits", survey / "splits.parquet", *more]
+        return ["-m", "skyloom.training", *map(str, [*options, "--tokens", *shards])]
+
+    return command
+
+
+@pytest.fixture
+def environment():
+    return {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_config_gives_the_same_bytes(run, trained, configs, contents, kind):
+    config = configs[kind]
     folder = run(config)
-    assert contents(folder) == contents(trained / config["kind"])
+    assert contents(folder) == contents(trained / kind)
     assert not (folder.parent / "checkpoints").exists()
     other = run({**config, "seed": 1}, "other")
     assert (other / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("config", [SPECFORMER, ASTRODINO, ASTROCLIP], ids=lambda config: config["kind"])
-def test_a_run_that_broke_off_ends_with_the_same_bytes(run, trained, config, monkeypatch, caplog):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broken_off_run_ends_with_the_same_bytes(run, trained, configs, contents, kind, monkeypatch, caplog):
     from skyloom.training.loop import Trainer
 
     advance = Trainer.advance
@@ -69,43 +84,20 @@ def test_a_run_that_broke_off_ends_with_the_same_bytes(run, trained, config, mon
 
     monkeypatch.setattr(Trainer, "advance", breaks)
     with pytest.raises(KeyboardInterrupt):
-        run(config)
+        run(configs[kind])
     monkeypatch.undo()
     with caplog.at_level("INFO"):
-        folder = run(config)
+        folder = run(configs[kind])
     assert "continuing from the checkpoint of step 12" in caplog.text
-    assert contents(folder) == contents(trained / config["kind"])
+    assert contents(folder) == contents(trained / kind)
 
 
-def test_a_killed_process_continues_and_ends_with_the_same_bytes(survey, tmp_path):
+def test_a_killed_process_ends_with_the_same_bytes(configs, contents, run, command, environment, tmp_path):
     """kill -9 of the command line; then the newest checkpoint is damaged too, so that the one before is used."""
-    config = change(SPECFORMER, training={"steps": 400, "checkpoint_every": 20, "validate_every": 100})
-    (tmp_path / "config.json").write_text(json.dumps(config))
-
-    def command(name):
-        shards = [str(survey / f"s{number}.h5") for number in (0, 1)]
-        options = [
-            "--config",
-            tmp_path / "config.json",
-            "--out",
-            tmp_path / name,
-            "--checkpoints",
-            tmp_path / f"{name}.c",
-        ]
-        return [
-            sys.executable,
-            "-m",
-            "skyloom.training",
-            *options,
-            "--tokens",
-            *shards,
-            "--splits",
-            survey / "splits.parquet",
-        ]
-
-    environment = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2])}
-    subprocess.run(command("whole"), env=environment, check=True, capture_output=True)
-    process = subprocess.Popen(command("killed"), env=environment, stderr=subprocess.DEVNULL)
+    config = change(configs["specformer"], training={"steps": 240, "checkpoint_every": 20, "validate_every": 100})
+    whole = run(config, "whole")
+    killed = [sys.executable, *command(config, "killed")]
+    process = subprocess.Popen(killed, env=environment, stderr=subprocess.DEVNULL)
     checkpoints = tmp_path / "killed.c"
     while len(list(checkpoints.glob("step-*.safetensors"))) < 2:
         assert process.poll() is None
@@ -115,39 +107,35 @@ def test_a_killed_process_continues_and_ends_with_the_same_bytes(survey, tmp_pat
     assert not (tmp_path / "killed").exists()
     newest = max(checkpoints.glob("step-*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-100])
-    again = subprocess.run(command("killed"), env=environment, check=True, capture_output=True, text=True)
+    again = subprocess.run(killed, env=environment, check=True, capture_output=True, text=True)
     assert f"{newest}: the checkpoint is damaged" in again.stderr
     assert "continuing from the checkpoint of step" in again.stderr
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "killed") == contents(whole)
 
 
-@pytest.mark.parametrize("config", [SPECFORMER, ASTRODINO, ASTROCLIP], ids=lambda config: config["kind"])
-def test_two_processes_train_as_one_does(survey, trained, tmp_path, config):
-    one, two = trained / config["kind"], tmp_path / "two"
-    # drop path and bfloat16 are a process's own; without them both runs differ by rounding only
-    config = change(
-        config, model={"drop_path": 0.0} if config["kind"] == "specformer" else {}, training={"precision": "float32"}
-    )
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    shards = [str(survey / f"{kind}{number}.h5") for kind in "si" for number in (0, 1)]
-    options = [
-        "--config",
-        tmp_path / "config.json",
-        "--checkpoints",
-        tmp_path / "c",
-        "--splits",
-        survey / "splits.parquet",
-    ]
-    options += ["--backbone-image", trained / "astrodino", "--backbone-spectrum", trained / "specformer"]
-    command = ["-m", "skyloom.training", *map(str, options), "--tokens", *shards, "--out"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+def test_two_processes_train_as_one_does(configs, survey, tokens, trained, run, outputs, environment, tmp_path):
+    """All kinds in one torchrun: starting it takes longer than training."""
+    # each process draws drop path for itself; without it the runs differ by rounding only
+    changed = {kind: change(configs[kind], training={"precision": "float32"}) for kind in KINDS}
+    changed["specformer"] = change(changed["specformer"], model={"drop_path": 0.0})
+    backbones = {"image": str(trained / "astrodino"), "spectrum": str(trained / "specformer")}
+    shards = {modality: list(map(str, paths)) for modality, paths in tokens.items()}
+    script = ["import torch.distributed", "from skyloom.training import train"]
+    script.append("torch.distributed.init_process_group('gloo')")
+    for kind in KINDS:
+        out = {name: str(path) for name, path in outputs(tmp_path / f"two-{kind}").items()}
+        arguments = (changed[kind], shards, str(survey / "splits.parquet"), out, str(tmp_path / "c"), backbones)
+        script.append(f"train(*{arguments!r})")
+    script.append("torch.distributed.destroy_process_group()")
+    (tmp_path / "script.py").write_text("\n".join(script))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, *command, str(two)], env=environment, check=True, capture_output=True)
-    subprocess.run([sys.executable, *command, str(tmp_path / "one")], env=environment, check=True, capture_output=True)
-    one = tmp_path / "one"
-    for ours, theirs in zip(rows(two), rows(one), strict=True):
-        assert ours == pytest.approx(theirs, rel=2e-3)
-    assert len(rows(one, "train")) == 5
+    subprocess.run([*torchrun, tmp_path / "script.py"], env=environment, check=True, capture_output=True)
+    for kind in KINDS:
+        one, two = rows(run(changed[kind], f"one-{kind}")), rows(tmp_path / f"two-{kind}")
+        assert len(one) == len(two) == 10
+        for ours, theirs in zip(one, two, strict=True):
+            assert ours.pop("split") == theirs.pop("split")
+            assert theirs == pytest.approx(ours, rel=2e-3)
 
 
 def test_metrics_and_card_say_what_happened(trained):
@@ -167,17 +155,21 @@ def test_collapse_can_be_seen_in_the_metrics(trained):
     assert all(0 < row["mean_entropy"] <= 1.001 for row in rows(trained / "astrodino"))
 
 
-def test_no_steps_give_the_untrained_network_of_the_same_seed(run, trained):
-    untrained = load_file(run(change(SPECFORMER, training={"steps": 0})) / "model.safetensors")
-    again = load_file(run(change(SPECFORMER, training={"steps": 0, "batch_size": 4}), "again") / "model.safetensors")
+def test_no_steps_give_the_untrained_network_of_the_same_seed(configs, run, trained):
+    untrained = load_file(run(change(configs["specformer"], training={"steps": 0})) / "model.safetensors")
+    again = load_file(
+        run(change(configs["specformer"], training={"steps": 0, "batch_size": 4}), "again") / "model.safetensors"
+    )
     network = load_file(trained / "specformer" / "model.safetensors")
     assert all(torch.equal(untrained[name], again[name]) for name in network)
     assert any(not torch.equal(untrained[name], network[name]) for name in network)
 
 
-def test_the_best_validation_step_is_kept(run):
+def test_the_best_validation_step_is_kept(configs, run):
     # a rate this high spoils the heads after some steps: the last step is not the best
-    folder = run(change(ASTROCLIP, training={"select": "best", "steps": 60, "learning_rate": 0.3, "warmup": 40}))
+    folder = run(
+        change(configs["astroclip"], training={"select": "best", "steps": 60, "learning_rate": 0.3, "warmup": 40})
+    )
     losses = {row["step"]: row["loss"] for row in rows(folder, "validation")}
     card = json.loads((folder / "model.json").read_text())
     best = min(losses, key=losses.get)
@@ -185,21 +177,21 @@ def test_the_best_validation_step_is_kept(run):
     assert (card["selected_step"], card["validation_loss"]) == (best, losses[best])
 
 
-def test_streaming_and_memory_give_the_same_weights(run, trained):
-    streamed = run(change(SPECFORMER, training={"resident": False}))
+def test_streaming_and_memory_give_the_same_weights(configs, run, trained):
+    streamed = run(change(configs["specformer"], training={"resident": False}))
     assert (streamed / "metrics.jsonl").read_bytes() == (trained / "specformer" / "metrics.jsonl").read_bytes()
     assert (streamed / "model.safetensors").read_bytes() == (trained / "specformer" / "model.safetensors").read_bytes()
 
 
-def test_cached_tokens_train_like_live_ones(run, trained):
-    live = run(change(ASTROCLIP, training={"cache_tokens": False}))
+def test_cached_tokens_train_like_live_ones(configs, run, trained):
+    live = run(change(configs["astroclip"], training={"cache_tokens": False}))
     for ours, theirs in zip(rows(live), rows(trained / "astroclip"), strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=5e-3)  # the cache is in half precision
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-2)  # the cache is in half precision
 
 
-def test_many_tokens_go_to_a_file(run, trained, monkeypatch):
+def test_many_tokens_go_to_a_file(configs, run, trained, monkeypatch):
     monkeypatch.setattr("skyloom.training.loop.RESIDENT_TOKENS", 0)
-    folder = run(ASTROCLIP)
+    folder = run(configs["astroclip"])
     assert (folder / "metrics.jsonl").read_bytes() == (trained / "astroclip" / "metrics.jsonl").read_bytes()
 
 
@@ -216,48 +208,47 @@ def test_pairs_are_galaxies_with_every_modality(survey, tokens):
     assert len(Samples(tokens, {"spectrum": ("flux",)}, survey / "splits.parquet").targetid) == 48
 
 
-def test_a_diverging_run_ends_with_one_line(run):
+def test_a_diverging_run_ends_with_one_line(configs, run):
     with pytest.raises(SkyloomError, match=r"the loss is (nan|inf) at step \d+; lower learning_rate"):
-        run(change(SPECFORMER, training={"learning_rate": 1e30, "warmup": 0, "clip": 0.0}))
+        run(change(configs["specformer"], training={"learning_rate": 1e30, "warmup": 0, "clip": 0.0}))
 
 
 @pytest.mark.parametrize(
-    "config, message",
+    "wrong, message",
     [
-        ({**SPECFORMER, "epochs": 3}, "model: unknown key 'epochs'"),
-        (change(SPECFORMER, training={"lr": 3}), "specformer.training: unknown key 'lr'"),
-        (change(SPECFORMER, training={"steps": -1}), "specformer.training.steps: -1 is not allowed; at least 0"),
-        (
-            change(SPECFORMER, training={"batch_size": 0}),
-            "specformer.training.batch_size: 0 is not allowed; at least 1",
-        ),
-        (change(SPECFORMER, training={"select": "first"}), "'first' is not allowed; allowed are last, best"),
+        ({"epochs": 3}, "model: unknown key 'epochs'"),
         ({"kind": "vit"}, "kind: 'vit' is not a model"),
+        ({"training": {"lr": 3}}, "specformer.training: unknown key 'lr'"),
+        ({"training": {"steps": -1}}, "specformer.training.steps: -1 is not allowed; at least 0"),
+        ({"training": {"batch_size": 0}}, "specformer.training.batch_size: 0 is not allowed; at least 1"),
+        ({"training": {"select": "first"}}, "'first' is not allowed; allowed are last, best"),
     ],
 )
-def test_a_wrong_config_gets_one_line(run, config, message):
+def test_a_wrong_config_gets_one_line(configs, run, wrong, message):
     with pytest.raises(BadConfig, match=message) as caught:
-        run(config)
+        run({**configs["specformer"], **wrong})
     assert "\n" not in str(caught.value)
 
 
-def test_bad_inputs_get_one_line(survey, tokens, tmp_path):
+def test_bad_inputs_get_one_line(configs, outputs, survey, tokens, tmp_path):
     out, checkpoints = outputs(tmp_path / "out"), tmp_path / "c"
     with pytest.raises(BadInput, match="no image tokens were given"):
-        train(ASTRODINO, {"spectrum": tokens["spectrum"]}, survey / "splits.parquet", out, checkpoints)
+        train(configs["astrodino"], {"spectrum": tokens["spectrum"]}, survey / "splits.parquet", out, checkpoints)
     with pytest.raises(BadConfig, match="no backbone for image was given"):
-        train(ASTROCLIP, tokens, survey / "splits.parquet", out, checkpoints)
+        train(configs["astroclip"], tokens, survey / "splits.parquet", out, checkpoints)
     pq.write_table(pa.table({"id": [1]}), tmp_path / "wrong.parquet")
     with pytest.raises(BadInput, match="wrong.parquet: expected a Parquet table with columns targetid and split"):
-        train(SPECFORMER, tokens, tmp_path / "wrong.parquet", out, checkpoints)
+        train(configs["specformer"], tokens, tmp_path / "wrong.parquet", out, checkpoints)
     pq.write_table(pa.table({"targetid": [1], "split": ["train"]}), tmp_path / "other.parquet")
     with pytest.raises(BadInput, match="no galaxy of split train has tokens"):
-        train(SPECFORMER, tokens, tmp_path / "other.parquet", out, checkpoints)
+        train(configs["specformer"], tokens, tmp_path / "other.parquet", out, checkpoints)
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_line_needs_no_workflow_manager():
-    code = "import sys; sys.modules['snakemake'] = None; sys.argv = ['x', '--help']; from skyloom.training.__main__ import main; main()"
-    environment = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert "--backbone-spectrum" in done.stdout
+def test_the_command_line_needs_no_workflow_manager_and_ends_with_one_line(configs, command, environment):
+    _, module, *arguments = command(configs["astroclip"], "out")
+    code = f"import sys, runpy; sys.modules['snakemake'] = None; sys.argv[1:] = {arguments!r}; "
+    code += f"runpy.run_module({module!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "skyloom.training: astroclip: no backbone for image was given\n"

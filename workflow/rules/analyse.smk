@@ -10,14 +10,14 @@ rule regress:
     output:
         table=report(
             "results/{survey}/analysis/regression.csv",
-            caption="../report/regression_table.rst",
+            caption="../report/regression-table.rst",
             category="{survey}",
             labels={"figure": "regression table"},
         ),
         predictions="results/{survey}/analysis/regression-predictions.parquet",
         figure_predictions=report(
             "results/{survey}/analysis/regression-predictions.png",
-            caption="../report/regression_predictions.rst",
+            caption="../report/regression-predictions.rst",
             category="{survey}",
             labels={"figure": "regression predictions"},
         ),
@@ -64,7 +64,7 @@ rule retrieve:
         ),
         figure_recall=report(
             "results/{survey}/analysis/retrieval-recall.png",
-            caption="../report/retrieval_recall.rst",
+            caption="../report/retrieval-recall.rst",
             category="{survey}",
             labels={"figure": "retrieval recall"},
         ),

@@ -62,9 +62,11 @@ def wheel_path(name: str) -> str:
     return f"results/downloads/{name}.whl"
 
 
-def survey_config(wildcards) -> dict:
-    """The configuration of the survey."""
-    return config["surveys"][wildcards.survey]
+def survey_settings(*keys: str):
+    """A parameter function: the settings of the survey that a rule depends on, so that others do not rerun it."""
+    return lambda wildcards: {
+        key: value for key, value in config["surveys"][wildcards.survey].items() if key in keys
+    }
 
 
 def model_config(wildcards) -> dict:
@@ -137,4 +139,10 @@ def astroclip_embeddings() -> list[str]:
 
 def report_inputs(wildcards) -> dict[str, list[str]]:
     """All that the report of a survey shows: its own results, and those of surveys embedded with its models."""
-    return layout.report_files(wildcards.survey, config)
+    shown = layout.report_files(wildcards.survey, config)
+    return {**shown["tables"], "figures": list(shown["figures"].values()), "cards": shown["cards"]}
+
+
+def report_names(role: str):
+    """A parameter function: the names of the tables or figures of the report."""
+    return lambda wildcards: list(layout.report_files(wildcards.survey, config)[role])

@@ -24,7 +24,9 @@ rule crossmatch:
         runtime=30,
     params:
         code=code("crossmatch"),
-        survey=survey_config,
+        survey=survey_settings(
+            "crossmatch", "cuts", "property_cuts", "require_properties", "shards", "modalities"
+        ),
     message:
         "Cross-match and cut {wildcards.survey}"
     script:
@@ -49,7 +51,7 @@ rule split_galaxies:
         runtime=30,
     params:
         code=code("split_galaxies"),
-        split=lambda wildcards: survey_config(wildcards)["split"],
+        split=lambda wildcards: config["surveys"][wildcards.survey]["split"],
         seed=config["seed"],
     message:
         "Split {wildcards.survey} into train, validation and test"

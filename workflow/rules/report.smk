@@ -20,6 +20,8 @@ rule report:
     params:
         code=code("report"),
         config=config,
+        tables=report_names("tables"),
+        figures=report_names("figures"),
     message:
         "Write the report of {wildcards.survey}"
     script:

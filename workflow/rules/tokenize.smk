@@ -21,7 +21,7 @@ rule tokenize_spectra:
         runtime=30,
     params:
         code=code("tokenize_spectra"),
-        survey=survey_config,
+        survey=survey_settings("compression", "minimum_good"),
     message:
         "Tokenize spectra of {wildcards.survey}, shard {wildcards.shard}"
     script:
@@ -48,7 +48,7 @@ rule tokenize_images:
         runtime=30,
     params:
         code=code("tokenize_images"),
-        survey=survey_config,
+        survey=survey_settings("compression", "minimum_good", "crop"),
     message:
         "Tokenize images of {wildcards.survey}, shard {wildcards.shard}"
     script:

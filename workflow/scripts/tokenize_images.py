@@ -11,6 +11,5 @@ with job(snakemake):
         int(snakemake.wildcards.shard),
         snakemake.output.shard,
         snakemake.output.quarantine,
-        crop=snakemake.params.survey["crop"],
-        compression=snakemake.params.survey["compression"],
+        **snakemake.params.survey,
     )

@@ -11,5 +11,5 @@ with job(snakemake):
         int(snakemake.wildcards.shard),
         snakemake.output.shard,
         snakemake.output.quarantine,
-        compression=snakemake.params.survey["compression"],
+        **snakemake.params.survey,
     )

@@ -64,28 +64,36 @@ def models_of_stage(stage: str, config: dict) -> list[str]:
     return [name for name, entry in config["models"].items() if ("backbones" in entry) == (stage == "align")]
 
 
-def report_files(survey: str, config: dict) -> dict[str, list[str]]:
-    """What the report of a survey is made from, by role."""
+def report_files(survey: str, config: dict) -> dict[str, dict[str, list[str]] | list[str]]:
+    """What the report of a survey shows: tables and figures by name, and the cards of its models.
+
+    Surveys that are embedded with its models (``models_from``) appear with their redshifts.
+    """
     folder, entry = survey_folder(survey), config["surveys"][survey]
-    analyses = f"{folder}/analysis"
     guests = [name for name in config["surveys"] if name != survey and trained_on(name, config) == survey]
+    figures = {name: f"{folder}/analysis/{name}.png" for name in FIGURES}
+    figures |= {"redshift": f"{survey_folder(name)}/analysis/redshift.png" for name in guests[:1]}
+    models = {model: model_folder(survey, model, config) for model in entry["models"]}
+    trained = [model for model in models if config["models"][model].get("training", {}).get("steps", 1) and config["models"][model]["kind"] != "pca"]
+    figures |= {f"loss-{model}": f"{models[model]}/loss.png" for model in trained}
     return {
-        "manifest": [f"{folder}/raw/manifest.csv"],
-        "galaxies": [f"{folder}/catalog/galaxies.parquet"],
-        "splits": [f"{folder}/catalog/splits.parquet"],
-        "cuts": [f"{survey_folder(name)}/catalog/cuts.csv" for name in (survey, *guests)],
-        "quarantine": [f"{folder}/tokens/{modality}/quarantine.csv" for modality in entry["modalities"]],
-        "statistics": [f"{folder}/tokens/{modality}/statistics.json" for modality in entry["modalities"]],
-        "cards": [f"{model_folder(survey, model, config)}/model.json" for model in entry["models"]],
-        "losses": [f"{model_folder(survey, model, config)}/loss.png" for model in entry["models"]],
-        "tables": [f"{analyses}/{name}.csv" for name in ("regression", "retrieval", "clusters")],
-        "figures": [f"{analyses}/{name}.png" for name in REPORT_FIGURES],
-        "redshifts": [f"{survey_folder(name)}/analysis/redshift.csv" for name in guests],
-        "redshift_figures": [f"{survey_folder(name)}/analysis/redshift.png" for name in guests],
+        "tables": {
+            "flow": [f"{survey_folder(name)}/catalog/cuts.csv" for name in (survey, *guests)],
+            "splits": [f"{folder}/catalog/splits.parquet"],
+            "quarantine": [f"{folder}/tokens/{modality}/quarantine.csv" for modality in entry["modalities"]],
+            "regression": [f"{folder}/analysis/regression.csv"],
+            "retrieval": [f"{folder}/analysis/retrieval.csv"],
+            "clusters": [f"{folder}/analysis/clusters.csv"],
+            "redshift": [f"{survey_folder(name)}/analysis/redshift.csv" for name in guests],
+            "published": ["resources/published.csv"],
+            "manifest": [f"{folder}/raw/manifest.csv"],
+        },
+        "figures": figures,
+        "cards": [f"{path}/model.json" for path in models.values()],
     }
 
 
-REPORT_FIGURES = (
+FIGURES = (
     "catalog",
     "examples",
     "regression",

@@ -24,25 +24,7 @@ from skyloom.files import write_text
 log = logging.getLogger(__name__)
 
 TEMPLATES = Path(__file__).parent / "templates"
-CAPTIONS = {
-    "catalog": "The galaxies by split: redshift, magnitude, colours, and where they are on the sky.",
-    "examples": "Galaxies as the models see them: arcsinh RGB image (z, r, g as red, green, blue) and spectrum (grey; "
-    "black: running mean over 4 Angstrom), with the main lines at the catalogue's redshift.",
-    "regression": "R2 on the test split. Filled: trained; open: untrained network of the same shape; grey: "
-    "principal components. Bars are 95 % bootstrap intervals over galaxies. An arrow at the left edge: off the scale.",
-    "regression-predictions": "Predicted against true redshift and stellar mass of the test split, with R2 and its "
-    "95 % interval; the dashed line is perfect.",
-    "retrieval": "Retrieval by cosine similarity. Black frame: the query; green frame: its own counterpart in the "
-    "other modality; then the nearest galaxies of the split, best first.",
-    "retrieval-recall": "Fraction of galaxies whose true counterpart is among the k nearest; dashed: chance.",
-    "umap": "UMAP of the embeddings, for looking at, not for measuring: distances and densities are not preserved.",
-    "kmeans": "k-means: inertia with the chosen k (farthest below the chord), mean property of each cluster (number of "
-    "galaxies in brackets; colour: in units of the scatter between clusters), and mutual information with binned "
-    "properties, adjusted for chance.",
-    "hdbscan": "HDBSCAN on the leading principal components of each embedding: galaxies by cluster, noise first.",
-    "redshift": "Real DESI spectra with the main lines at redrock's redshift and at that of their neighbours in the "
-    "training survey.",
-}
+CAPTIONS = Path(__file__).parents[2] / "report"  # one text a figure, which Snakemake's own report shows too
 
 
 def build_report(
@@ -56,7 +38,7 @@ def build_report(
     config : the run's configuration (all of it), shown as it is
     tables : name -> path or list of paths (shown one below the other), any of flow, splits (parquet), quarantine,
         regression, retrieval, redshift, published (csv); other names are listed among the files only
-    figures : name -> PNG path, any of CAPTIONS, and loss curves under the names `loss-MODEL`
+    figures : name -> PNG path, any with a caption in CAPTIONS, and loss curves under the names `loss-MODEL`
     cards : paths of model.json files
     out_path : the HTML file; needs no network, no script, no other file
     """
@@ -80,10 +62,11 @@ def build_report(
         "retrieval": shape.retrieval_table(retrieval),
         "redshift": shape.grid(frames.get("redshift")),
         "published": shape.published_table(survey, frames.get("published"), regression),
+        "references": shape.references(frames.get("published")),
         "published_photoz": shape.published_photoz(survey, frames.get("published"), regression),
         "figures": {name: figure(name, path) for name, path in figures.items() if not name.startswith("loss-")},
         "losses": [figure(name, figures[name]) for name in figures if name.startswith("loss-")],
-        "files": [str(path) for path in files],
+        "files": [str(path) for path in files if path not in tables.get("published", [])],  # committed, not made
         "provenance": provenance_rows(files),
     }
     environment = jinja2.Environment(
@@ -127,7 +110,9 @@ def figure(name: str, path: str | os.PathLike) -> dict:
     content = Path(path).read_bytes()
     if not content.startswith(b"\x89PNG\r\n"):
         raise BadInput(f"{path}: not a PNG image")
-    text = CAPTIONS.get(name) or f"Loss during training: {name.removeprefix('loss-')}."
+    text = f"Loss during training: {name.removeprefix('loss-')}."
+    if not name.startswith("loss-"):
+        text = " ".join((CAPTIONS / f"{name}.rst").read_text(encoding="utf-8").split())
     return {"uri": "data:image/png;base64," + base64.b64encode(content).decode(), "caption": text, "path": str(path)}
 
 

@@ -116,33 +116,33 @@ def published_table(survey: str, published: pandas.DataFrame | None, table: pand
     """Published R2, each followed by ours for the same model, modality and method; every line says which survey."""
     if published is None:
         return None
-    ours = (
-        pandas.DataFrame(columns=tidy.COLUMNS)
-        if table is None
-        else table[(table["metric"] == "r2") & (table["split"] == "test")]
-    )
+    ours = pandas.DataFrame(columns=tidy.COLUMNS) if table is None else table
+    ours = ours[(ours["metric"] == "r2") & (ours["split"] == "test")]
     ours = ours.set_index(["model", "modality", "method", "property"])["value"]
     rows = published[published["metric"] == "r2"].replace({"property": PUBLISHED_AS})
     properties = [p for p in style.LABELS if p in set(rows["property"])]
     lines = []
     for (model, modality, method), group in rows.groupby(["model", "modality", "method"], sort=False):
-        for (source, where, reference), some in group.groupby(["source", "survey", "reference"], sort=False):
+        name = [model, modality, method_name(method)]
+        for (source, where), some in group.groupby(["source", "survey"], sort=False):
             values = some.set_index("property")["value"]
-            cells = [f"{values[p]:.2f}" if p in values.index else "" for p in properties]
-            lines.append(
-                {
-                    "ours": False,
-                    "title": reference,
-                    "cells": [source, where, model, modality, method_name(method), *cells],
-                }
-            )
-        own = {p: ours.get((model, modality, method, p)) for p in properties}
-        if any(v is not None for v in own.values()):
-            cells = ["" if v is None else f"{v:.2f}" for v in own.values()]
-            name = ["this run", survey, model, modality, method_name(method)]
-            lines.append({"ours": True, "title": "", "cells": [*name, *cells]})
+            lines.append({"ours": False, "cells": [source, where, *name, *_two_digits(values, properties)]})
+        own = {p: ours[key] for p in properties if (key := (model, modality, method, p)) in ours.index}
+        if own:
+            lines.append({"ours": True, "cells": ["this run", survey, *name, *_two_digits(own, properties)]})
     columns = ["source", "survey", "model", "input", "method", *map(style.label, properties)]
     return {"columns": columns, "lines": lines}
+
+
+def references(published: pandas.DataFrame | None) -> list[tuple[str, str]]:
+    """Source and reference of everything published, each once."""
+    if published is None:
+        return []
+    return list(published[["source", "reference"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _two_digits(values, properties: list[str]) -> list[str]:
+    return [f"{values[p]:.2f}" if p in values else "" for p in properties]
 
 
 def published_photoz(survey: str, published: pandas.DataFrame | None, table: pandas.DataFrame | None) -> dict | None:

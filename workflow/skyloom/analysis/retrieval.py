@@ -150,16 +150,13 @@ def example_rows(pair: dict, targetid: np.ndarray, z: np.ndarray, shard_paths: d
 
 
 def _panel(shards: dict[str, Shards], modality: str, targetid: int, z: float, text: str, frame: str) -> dict:
-    store, name = shards[modality], "rgb" if modality == "image" else "flux"
+    store, names = shards[modality], ["rgb"] if modality == "image" else ["flux", "ivar"]
     found = store.rows(np.array([targetid]))
     if found[0] < 0:
         raise BadInput(f"{store.paths[0]}: targetid {targetid} has an embedding but no {modality} in the token shards")
-    return {
-        "modality": modality,
-        "data": store.read(found, [name])[name][0],
-        "note": f"{text}  z={z:.3f}",
-        "frame": frame,
-    }
+    data = store.read(found, names)
+    data = data["rgb"][0] if modality == "image" else np.stack([data["flux"][0], data["ivar"][0]])
+    return {"modality": modality, "data": data, "note": f"{text}  z={z:.3f}", "frame": frame}
 
 
 def _nearest(queries: np.ndarray, gallery: np.ndarray, k: int, skip_self: bool) -> np.ndarray:

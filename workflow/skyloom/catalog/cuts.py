@@ -25,15 +25,18 @@ OPERATORS: dict[str, Callable[[np.ndarray, object], np.ndarray]] = {
 }
 
 DESI_GALAXIES = (
-    {"name": "redshift_ok", "column": "ZWARN", "equals": 0},
-    {"name": "fibre_ok", "column": "COADD_FIBERSTATUS", "equals": 0},
     {"name": "is_target", "column": "OBJTYPE", "equals": "TGT"},
+    {"name": "fibre_ok", "column": "COADD_FIBERSTATUS", "equals": 0},
+    {"name": "redshift_ok", "column": "ZWARN", "equals": 0},
     {"name": "is_galaxy", "column": "SPECTYPE", "equals": "GALAXY"},
     {"name": "best_spectrum", "column": "ZCAT_PRIMARY", "equals": True},
 )
-"""Good galaxies of a DESI redshift catalogue: one spectrum each, on a working fibre, with a trusted redshift."""
+"""Good galaxies of a DESI redshift catalogue: one spectrum each, on a working fibre, with a trusted redshift.
 
-DESI_TARGETS = DESI_GALAXIES[1:3]
+The order is that of causes: redrock warns on the sky and on broken fibres too, which should not count as bad fits.
+"""
+
+DESI_TARGETS = DESI_GALAXIES[:2]
 """What can be asked of spectra without a redshift catalogue: a working fibre that was on a target."""
 
 PROPERTIES = (

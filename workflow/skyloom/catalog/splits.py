@@ -49,7 +49,7 @@ def split(
     nside : int
         Of the (nested) pixels of "healpix".
     separation_arcsec : float
-        Galaxies at most this far apart are in one split.
+        Galaxies at most this far apart are in one split; 0 looks at TARGETIDs alone.
 
     Returns
     -------
@@ -82,8 +82,10 @@ def split(
 
 def groups(targetid, ra, dec, separation_arcsec: float) -> np.ndarray:
     """Group numbers (N,) from 0: equal for equal TARGETIDs and for positions within the separation, transitively."""
-    close = pairs(ra, dec, ra, dec, separation_arcsec)
-    left, right = close["left"].to_numpy(), close["right"].to_numpy()
+    left = right = np.empty(0, np.int64)
+    if separation_arcsec > 0:
+        close = pairs(ra, dec, ra, dec, separation_arcsec)
+        left, right = close["left"].to_numpy(), close["right"].to_numpy()
     distinct = left < right
     _, first, same = np.unique(np.asarray(targetid), return_index=True, return_inverse=True)
     rows = np.arange(len(same))

@@ -67,7 +67,7 @@ def draw_spectrum(
     """A DESI spectrum (7781,): raw in grey, smoothed in ink; lines marked at redshift `z`; masked pixels left out."""
     flux = np.asarray(flux, dtype=float)
     good = np.isfinite(flux) if ivar is None else np.asarray(ivar) > 0
-    smooth = _smooth(flux, good, 15 if compact else SMOOTH)
+    smooth = _smooth(flux, good, 3 * SMOOTH if compact else SMOOTH)
     if not compact:
         axis.plot(WAVELENGTH, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
     axis.plot(WAVELENGTH, smooth, color=style.INK, lw=0.6 if compact else 0.7)
@@ -104,7 +104,11 @@ def mark_lines(axis, z: float, colour: str, ls: str = ":", names: bool = True) -
 
 
 def _smooth(flux: np.ndarray, good: np.ndarray, width: int) -> np.ndarray:
+    """Running mean over the good ones of `width` pixels; NaN where there are none.
+
+    Not weighted by ivar: a bright line has more photon noise, and weights would flatten it.
+    """
     kernel = np.ones(width)
-    weight = np.convolve(good, kernel, "same")
+    count = np.convolve(good, kernel, "same")
     total = np.convolve(np.where(good, flux, 0), kernel, "same")
-    return np.where(weight > 0, total / np.maximum(weight, 1), np.nan)
+    return np.where(count > 0.5, total / np.maximum(count, 1), np.nan)

@@ -11,7 +11,7 @@ def draw_retrieval(rows: list[dict], path) -> None:
     """One row a query: the query, its own counterpart, then the nearest galaxies.
 
     Each of `rows` has `title`, and `panels`: a list of dicts with modality ("image" or "spectrum"), `data` (rgb
-    (3, S, S) or flux (W,)), `note` (one line under the panel) and `frame` ("query", "match" or "").
+    (3, S, S), or flux and ivar (2, W)), `note` (one line under the panel) and `frame` ("query", "match" or "").
     """
     columns = max(len(row["panels"]) for row in rows)
     fig = style.figure(height=1.42 * len(rows) + 0.3)
@@ -30,7 +30,7 @@ def _panel(axis, panel: dict) -> None:
     if panel["modality"] == "image":
         draw_image(axis, panel["data"])
     else:
-        draw_spectrum(axis, panel["data"], compact=True)
+        draw_spectrum(axis, *panel["data"], compact=True)
         axis.set_box_aspect(0.9)
     axis.set_title(panel["note"], fontsize=8)
     colour = {"query": style.INK, "match": style.FAMILIES["astroclip"]}.get(panel["frame"])

@@ -47,7 +47,10 @@ def build(config: dict, backbones: dict[str, nn.Module] | None = None) -> nn.Mod
     BadConfig : unknown kind or key, or a value of the wrong type.
     """
     module = module_of(config["kind"])
-    settings = parse(module.Config, config.get("model", {}), f"{config['kind']}.model")
+    values = dict(config.get("model", {}))
+    if config["kind"] == "pca" and "modality" in config:
+        values.setdefault("modality", config["modality"])
+    settings = parse(module.Config, values, f"{config['kind']}.model")
     network = KINDS[config["kind"]][1]
     if config["kind"] != "astroclip":
         return network(settings)

@@ -22,17 +22,27 @@ class Config:
     Attributes
     ----------
     modality : "spectrum" (z-scored flux) or "image" (rgb)
-    pixels : pixels of a spectrum, or side of the central part of an image that is used
+    pixels : pixels of a spectrum, or side of the central part of an image that is used; 0 for 7781, or 96
     components : how many are kept
     samples : at most this many training galaxies are used for the fit (they are held in memory)
     std_floor : see `skyloom.tokens.spectra.normalise`
     """
 
     modality: Literal["spectrum", "image"] = "spectrum"
-    pixels: int = 7781
+    pixels: int = 0
     components: int = 64
     samples: int = 4096
     std_floor: float = 0.2
+
+    @property
+    def side(self) -> int:
+        """`pixels`, or its default for the modality."""
+        return self.pixels or {"spectrum": 7781, "image": 96}[self.modality]
+
+    @property
+    def width(self) -> int:
+        """Numbers in a sample."""
+        return self.side if self.modality == "spectrum" else 3 * self.side**2
 
 
 TRAINING = {"steps": 0}
@@ -45,16 +55,15 @@ class PCA(nn.Module):
         super().__init__()
         self.config = config
         self.inputs = {"spectrum": ("flux", "ivar")} if config.modality == "spectrum" else {"image": ("rgb",)}
-        width = config.pixels if config.modality == "spectrum" else 3 * config.pixels**2
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("directions", torch.zeros(config.components, width))
+        self.register_buffer("mean", torch.zeros(config.width))
+        self.register_buffer("directions", torch.zeros(config.components, config.width))
         self.register_buffer("explained_variance_ratio", torch.zeros(config.components))
 
     def vectors(self, batch: dict[str, Tensor]) -> Tensor:
         """What the components describe, (B, width)."""
         if self.config.modality == "spectrum":
             return normalise(batch["flux"], batch["ivar"], self.config.std_floor)[0]
-        return centre_crop(batch["rgb"], self.config.pixels).flatten(1)
+        return centre_crop(batch["rgb"], self.config.side).flatten(1)
 
     def embed(self, batch: dict[str, Tensor], modality: str = "") -> Tensor:
         """Components, (B, components), the one with the largest variance first."""

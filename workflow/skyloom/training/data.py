@@ -93,9 +93,13 @@ class Samples:
     def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
         """Samples as tensors on the device, name -> (n, ...)."""
         if self._held is None:
-            return {name: torch.from_numpy(values).to(self.device) for name, values in self.read(indices).items()}
+            return {name: self.placed(torch.from_numpy(values)) for name, values in self.read(indices).items()}
         place = self._place[torch.from_numpy(indices)].to(self.device)
         return {name: tensor[place] for name, tensor in self._held.items()}
+
+    def placed(self, tensor: Tensor) -> Tensor:
+        """A copy on the device, in memory of torch's own: sums depend in the last bits on how memory is aligned."""
+        return tensor.to(self.device, non_blocking=True, copy=True)
 
     def shuffled(
         self, indices: np.ndarray, size: int, seed: int, first: int, last: int, rank: int, world: int
@@ -103,7 +107,7 @@ class Samples:
         """This rank's part of the batch of every step from `first` to `last` - 1: pure in (seed, step, rank)."""
         if self._held is None:
             for batch in batches(self, indices, self.names, size, seed, first, last - first, rank, world):
-                yield {name: batch[name].to(self.device, non_blocking=True) for name in self.names}
+                yield {name: self.placed(batch[name]) for name in self.names}
         else:
             for step in range(first, last):
                 yield self.batch(indices[step_samples(len(indices), size, seed, step)[rank::world]])

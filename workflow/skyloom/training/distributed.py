@@ -11,10 +11,12 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def process_group(device: str) -> Iterator[tuple[int, int]]:
-    """Yield (rank, number of processes); under torchrun join the others first (gloo on CPU, nccl on GPU)."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield 0, 1
+    """Yield (rank, number of processes); under torchrun join the others first (gloo on CPU, nccl on GPU).
+
+    A group that the caller has made is used as it is.
+    """
+    if dist.is_initialized() or os.environ.get("WORLD_SIZE", "1") == "1":
+        yield (dist.get_rank() if dist.is_initialized() else 0), world_size()
         return
     if device.startswith("cuda"):
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

@@ -220,7 +220,8 @@ def _dust(log_mstar, quenched, q_disk, rng):
     av = np.clip(typical * inclination * 10 ** rng.normal(0, 0.09, n), 0, 3.5)
     # opaque galaxies have greyer curves (Salim et al. 2018, ApJ 859, 11)
     slope = np.clip(-0.55 + 0.45 * np.minimum(av, 1.2) + rng.normal(0, 0.15, n), -1.3, 0.4)
-    return {"av": av, "dust_slope": slope, "av_birth": (av + 0.1) * 10 ** rng.normal(-0.05, 0.2, n)}
+    # nebulae see 1 / .44 times the dust of the stars (Calzetti et al. 2000)
+    return {"av": av, "dust_slope": slope, "av_birth": (av + 0.1) * 10 ** rng.normal(0.1, 0.2, n)}
 
 
 def _kinematics(log_mstar, quenched, q_disk, rng):

@@ -12,7 +12,6 @@ from scipy.special import ndtr
 from skyloom.surveys.mock import dust
 from skyloom.surveys.mock.photometry import flux_scale
 from skyloom.surveys.mock.population import Z_RANGE, Population
-from skyloom.surveys.mock.ssp import SSPGrid
 from skyloom.surveys.mock.synthesis import Templates, line_luminosities
 from skyloom.surveys.mock.wavelengths import OBSERVED, PIXEL
 
@@ -42,11 +41,6 @@ def spectra(population: Population, templates: Templates, ebv: np.ndarray) -> np
     add_lines(flux, lines * scale[:, None], templates.grid.line_wavelength, p.redshift, p.sigma_gas)
     flux *= np.exp(-0.4 * np.log(10) * np.asarray(ebv)[:, None] * dust.milky_way(OBSERVED)).astype("f4")
     return flux
-
-
-def templates_for_spectra(grid: SSPGrid) -> Templates:
-    """Templates at the grid's full resolution, for `spectra`."""
-    return Templates.of(grid)
 
 
 def broaden(rest: np.ndarray, sigma_v: np.ndarray, velocity_step: float) -> np.ndarray:

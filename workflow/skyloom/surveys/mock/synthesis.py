@@ -44,8 +44,8 @@ class Templates:
         grid = self.grid
         young_bins = len(self.young) // len(grid.log_z)
         nebular_bins = len(self.nebular) // len(grid.log_z)
-        stars = metallicity_weights(grid.log_z, log_z)
-        gas = metallicity_weights(grid.log_z, log_z_gas)
+        stars = node_weights(grid.log_z, log_z)
+        gas = node_weights(grid.log_z, log_z_gas)
         light = _weights(stars, sfh[:, :young_bins]) @ self.young
         light += _weights(gas, sfh[:, :nebular_bins]) @ self.nebular
         curve = dust.attenuation(self.wavelength, dust_slope).astype("f4")
@@ -58,15 +58,15 @@ class Templates:
 def line_luminosities(grid: SSPGrid, sfh, log_z_gas, log_u, av, dust_slope, av_birth) -> np.ndarray:
     """Luminosity of each emission line (n, L), Lsun, behind both dust layers; arguments as in Population."""
     bins = grid.lines.shape[2]
-    z_weight = metallicity_weights(grid.log_z, log_z_gas)
-    u_weight = metallicity_weights(grid.log_u, log_u)
+    z_weight = node_weights(grid.log_z, log_z_gas)
+    u_weight = node_weights(grid.log_u, log_u)
     weights = np.einsum("nm,nu,ny->nmuy", z_weight, u_weight, sfh[:, :bins]).reshape(len(sfh), -1)
     light = weights @ grid.lines.reshape(-1, grid.lines.shape[-1]).astype(float)
     curve = dust.attenuation(grid.line_wavelength, dust_slope)
     return light * 10 ** (-0.4 * (av + av_birth)[:, None] * curve)
 
 
-def metallicity_weights(nodes: np.ndarray, value: np.ndarray) -> np.ndarray:
+def node_weights(nodes: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Weights (n, M) of linear interpolation between `nodes` (M,); beyond the ends the end node counts."""
     position = np.interp(value, nodes, np.arange(len(nodes)))
     return np.maximum(1 - np.abs(position[:, None] - np.arange(len(nodes))), 0.0)

@@ -20,7 +20,7 @@ from skyloom.surveys.mock import instrument, measure, sky, targets
 from skyloom.surveys.mock.images import render
 from skyloom.surveys.mock.photometry import photometry
 from skyloom.surveys.mock.population import Population, draw
-from skyloom.surveys.mock.spectra import REST_RANGE, spectra, templates_for_spectra
+from skyloom.surveys.mock.spectra import REST_RANGE, spectra
 from skyloom.surveys.mock.ssp import SSPGrid, load_grid
 from skyloom.surveys.mock.synthesis import Templates
 from skyloom.surveys.mock.truth import write_truth
@@ -88,7 +88,7 @@ def make_tile(
         grid = load_grid(grid_path, REST_RANGE)
         tile = plan(hpix, config, grid)
         night = instrument.load_sky(sky_path)
-        spectra_rows, measured, images = _observe_galaxies(tile, config, templates_for_spectra(grid), night)
+        spectra_rows, measured, images = _observe_galaxies(tile, config, Templates.of(grid), night)
         fibermap, spectra_rows, snr = _with_sky_fibres(tile, measured, spectra_rows, night)
         redshifts = _redshifts(tile, fibermap, snr)
         header = healpix_header(hpix, SURVEY, PROGRAM)

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from skyloom.errors import BadInput
 from skyloom.files import atomic
 from skyloom.surveys.mock.population import Population
-from skyloom.surveys.mock.spectra import REST_RANGE, spectra, templates_for_spectra
+from skyloom.surveys.mock.spectra import REST_RANGE, spectra
 from skyloom.surveys.mock.ssp import load_grid
+from skyloom.surveys.mock.synthesis import Templates
 
 UNITS = {
     "ra": "deg",
@@ -63,7 +64,7 @@ def noiseless(truth_path: str | os.PathLike, grid_path: str | os.PathLike, rows=
     """
     columns, _ = read_truth(truth_path)
     population = Population(**{f.name: columns[f.name] for f in fields(Population)})[rows]
-    templates = templates_for_spectra(load_grid(grid_path, REST_RANGE))
+    templates = Templates.of(load_grid(grid_path, REST_RANGE))
     return spectra(population, templates, columns["ebv"][rows])
 
 
