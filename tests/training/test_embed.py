@@ -57,7 +57,7 @@ def test_row_groups_do_not_change_the_table(survey, tokens, trained, tmp_path, m
 
 @pytest.mark.parametrize("modality, pixels", [("spectrum", 200), ("image", 12)])
 def test_a_fitted_pca_embeds_like_any_model(survey, tokens, outputs, tmp_path, modality, pixels):
-    shape = {"modality": modality, "pixels": pixels, "components": 4}
+    shape = {"pixels": pixels, "components": 4}
     config = {"kind": "pca", "modality": modality, "threads": 1, "model": shape}
     train(config, tokens, survey / "splits.parquet", outputs(tmp_path), tmp_path / "c")
     embed(tmp_path, modality, tokens[modality], survey / "splits.parquet", tmp_path / "e.parquet", threads=1)

@@ -191,9 +191,9 @@ class Trainer:
             self.precompute()
         if not self.resume():
             self.validate(0.0)
-        wrapped = (
-            DistributedDataParallel(self.objective, forward_sync_buffers=False) if self.world > 1 else self.objective
-        )
+        wrapped = self.objective
+        if self.world > 1:
+            wrapped = DistributedDataParallel(self.objective, forward_sync_buffers=False)
         self.objective.train()
         clock = Clock(self.step, steps, self.batch_size)
         arguments = (self.batch_size, self.seed, self.step, steps, self.rank, self.world)
