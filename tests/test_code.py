@@ -36,3 +36,11 @@ def test_hash_ignores_comments_docstrings_and_modules_not_imported(library):
     before = code.code_hash(library.parent / "script.py")
     assert hash_after(library, "lines.py", '"""Vacuum."""\n\nHALPHA = 6564.6  # Angstrom\n') == before
     assert hash_after(library, "other.py", "x = 2\n") == before
+
+
+def test_hash_follows_data_files(library):
+    page = library.parent / "page.html"
+    page.write_text("old")
+    before = code.code_hash(library.parent / "script.py", page)
+    page.write_text("new")
+    assert code.code_hash(library.parent / "script.py", page) != before

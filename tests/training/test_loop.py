@@ -148,6 +148,7 @@ def test_metrics_and_card_say_what_happened(trained):
     assert card["parameters"] == sum(t.numel() for t in load_file(folder / "model.safetensors").values())
     assert card["validation_loss"] == rows(folder, "validation")[-1]["loss"]
     assert (card["seed"], card["steps"], card["selected_step"], card["modalities"]) == (0, 24, 24, ["spectrum"])
+    assert card["training"]["precision"] in ("float32", "bfloat16")  # what "auto" meant on this machine
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,6 +1,7 @@
 """What the rules share: the checked configuration, inputs that depend on it, and the hash of each rule's code."""
 
 import contextlib
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -37,9 +38,10 @@ onstart:
         raise WorkflowError(str(error))
 
 
-def code(script: str) -> str:
-    """The hash of a script and of the library code it uses: a change of code reruns what depends on it."""
-    return code_hash(f"{workflow.basedir}/workflow/scripts/{script}.py")
+def code(script: str, *data: str) -> str:
+    """The hash of a script, the library code it uses and the files it shows: a change of code reruns what depends on it."""
+    folder = Path(workflow.basedir, "workflow")
+    return code_hash(folder / "scripts" / f"{script}.py", *sorted(path for name in data for path in folder.glob(name)))
 
 
 def one_of(names: list[str]) -> str:
@@ -64,9 +66,7 @@ def wheel_path(name: str) -> str:
 
 def survey_settings(*keys: str):
     """A parameter function: the settings of the survey that a rule depends on, so that others do not rerun it."""
-    return lambda wildcards: {
-        key: value for key, value in config["surveys"][wildcards.survey].items() if key in keys
-    }
+    return lambda wildcards: {key: value for key, value in config["surveys"][wildcards.survey].items() if key in keys}
 
 
 def model_config(wildcards) -> dict:

@@ -24,9 +24,7 @@ rule crossmatch:
         runtime=30,
     params:
         code=code("crossmatch"),
-        survey=survey_settings(
-            "crossmatch", "cuts", "property_cuts", "require_properties", "shards", "modalities"
-        ),
+        survey=survey_settings("crossmatch", "cuts", "property_cuts", "require_properties", "shards", "modalities"),
     message:
         "Cross-match and cut {wildcards.survey}"
     script:

@@ -18,7 +18,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("report"),
+        code=code("report", "skyloom/analysis/templates/*", "report/*.rst"),
         config=config,
         tables=report_names("tables"),
         figures=report_names("figures"),

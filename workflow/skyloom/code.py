@@ -5,17 +5,21 @@ import functools
 import hashlib
 from pathlib import Path
 
+from skyloom.files import sha256
+
 LIBRARY = Path(__file__).parent
 
 
-def code_hash(script: str | Path) -> str:
-    """Hash of `script` and of the library modules it imports, directly or through others (16 hexadecimal digits).
+def code_hash(script: str | Path, *data: str | Path) -> str:
+    """Hash of `script`, of the library modules it imports, directly or through others, and of `data` files it reads
+    (16 hexadecimal digits).
 
     Comments, docstrings and formatting do not count: only a change that can change a result changes the hash. A rule
     carries it as a parameter, so editing a module reruns the rules that depend on it and no others.
     """
     modules = sorted(_closure(Path(script).resolve()))
-    return hashlib.sha256("".join(_meaning(module)[0] for module in modules).encode()).hexdigest()[:16]
+    digests = [_meaning(module)[0] for module in modules] + [sha256(path) for path in data]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
 def _closure(script: Path) -> set[Path]:
