@@ -24,6 +24,6 @@ rule embed:
     params:
         code=code("embed"),
     message:
-        "Embed {wildcards.modality}s of {wildcards.survey} with {wildcards.model}"
+        "Embed {wildcards.survey} with {wildcards.model}, {wildcards.modality}"
     script:
         "../scripts/embed.py"

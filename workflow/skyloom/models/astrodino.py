@@ -1,7 +1,7 @@
 """AstroDINO: a vision transformer for galaxy images, trained without labels by self-distillation (DINO).
 
 Notable:
-- input is arcsinh RGB in 0..1 (tokens/images.py), without further normalisation
+- input is arcsinh RGB in 0..1 (tokens/images.py)
 - a student sees two global and several local crops, cut without rescaling (an arcsecond stays an arcsecond); the
   teacher, a running mean of the student, sees the global ones; both must agree. The final model is the teacher
 - colours are never jittered: for a galaxy they are the redshift. Crops hold the centre of the cutout, where the galaxy
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.errors import BadConfig
-from skyloom.models.blocks import Block, normal
+from skyloom.models.blocks import Block, init_by_depth, normal
 from skyloom.training import distributed
 from skyloom.training.draws import Draws
 
@@ -36,6 +36,8 @@ class Config:
     ----------
     image_size : side of the images to embed, pixels (larger ones are cropped at the centre)
     patch : side of a patch, pixels
+    offset, scale : the network sees (rgb - offset) / scale; published 0 and 1. The default is about the mean and deviation
+        of all pixels: a small network in a short training does not find them by itself
     dim, layers, heads, mlp_ratio, drop_path, layer_scale, registers : the transformer
     global_size, local_size, local_crops : sides of the crops, pixels, and how many local ones
     noise : deviation of the noise added to a crop, in units of RGB
@@ -51,6 +53,8 @@ class Config:
 
     image_size: int = 96
     patch: int = 12
+    offset: float = 0.15
+    scale: float = 0.15
     dim: int = 128
     layers: int = 4
     heads: int = 2
@@ -87,6 +91,8 @@ class Config:
 
 
 PUBLISHED = {
+    "offset": 0.0,
+    "scale": 1.0,
     "image_size": 144,
     "dim": 1024,
     "layers": 24,
@@ -121,7 +127,7 @@ class AstroDINO(nn.Module):
             for rate in np.linspace(0, config.drop_path, config.layers)
         )
         self.norm = nn.LayerNorm(config.dim)
-        init(self)
+        init_by_depth(self, 1)  # at the published width about the usual 0.02
         normal(self.first, 0.02)
         normal(self.position, 0.02)
 
@@ -136,7 +142,7 @@ class AstroDINO(nn.Module):
         position = self.position
         if side != self.grid:
             position = resample(self.grid, side).to(position.device) @ position
-        x = self.embed_patch(self.patches(images)) + position
+        x = self.embed_patch(self.patches((images - self.config.offset) / self.config.scale)) + position
         x = torch.cat([self.first.expand(len(x), -1, -1), x], dim=1)
         for block in self.blocks:
             x = block(x)
@@ -167,14 +173,6 @@ def resample(grid: int, side: int) -> Tensor:
     return functional.interpolate(basis, (side, side), mode="bicubic", antialias=True).flatten(1).T.contiguous()
 
 
-def init(module: nn.Module) -> None:
-    """Linear weights from a normal of deviation 0.02 cut at 2 sigma, biases 0."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            normal(part.weight, 0.02)
-            nn.init.zeros_(part.bias)
-
-
 class Head(nn.Module):
     """Embedding (B, dim) to logits over prototypes (B, prototypes): MLP, L2 norm, cosine to each prototype."""
 
@@ -188,7 +186,7 @@ class Head(nn.Module):
             nn.GELU(),
             nn.Linear(hidden, config.head_dim),
         )
-        init(self.mlp)
+        init_by_depth(self.mlp, 1)
         self.prototypes = nn.Parameter(torch.randn(config.prototypes, config.head_dim))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def embed(
     splits_path: str | os.PathLike,
     out_path: str | os.PathLike,
     batch_size: int = 64,
-    threads: int = 2,
+    threads: int = 1,
     device: str = "auto",
 ) -> None:
     """Write targetid, split and embedding (fixed-size list of float32) of every galaxy in the shards, by rising
