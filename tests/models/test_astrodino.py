@@ -142,6 +142,10 @@ def test_training_tells_galaxies_apart(centring):
     assert (colour - colour[nearest]).abs().mean() < 0.6 * (colour - colour.roll(1, 0)).abs().mean()
 
 
+def test_crops_follow_the_image_and_the_patch_unless_told():
+    assert [(c.global_size, c.local_size) for c in (Config(), Config(image_size=96, patch=12))] == [(42, 24), (84, 48)]
+
+
 def test_sizes_that_do_not_fit_the_patch_are_refused():
     with pytest.raises(BadConfig, match="local_size: 10 is not a multiple of patch 4"):
         Config(image_size=24, patch=4, global_size=20, local_size=10)

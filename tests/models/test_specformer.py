@@ -5,7 +5,7 @@ from skyloom import models
 from skyloom.models.specformer import PUBLISHED, Config, Objective, SpecFormer, segments
 from skyloom.training.draws import Draws
 
-TINY = Config(pixels=400, size=40, stride=40, dim=32, layers=1, heads=2)
+TINY = Config(pixels=400, size=40, stride=40, dim=32, layers=1, heads=2, pooled_weight=0.0)
 
 
 @pytest.fixture
@@ -76,6 +76,18 @@ def test_loss_is_the_mean_over_masked_values(batch, weighting):
             values = torch.cat([sample[1:, 2:][masked[1:]].flatten(), sample[0, :2][masked[:1].expand(2)]])
         each.append(values.square().mean())
     assert loss.item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-5)
+
+
+def test_pooled_loss_is_that_of_the_whole_spectrum(batch):
+    torch.manual_seed(0)
+    model = SpecFormer(Config(**{**TINY.__dict__, "pooled_weight": 0.5}))
+    objective = Objective(model)
+    torch.nn.init.zeros_(objective.from_pooled[-1].weight)
+    torch.nn.init.zeros_(objective.from_pooled[-1].bias)
+    loss, parts = objective(batch, Draws(3, 0, 8), 0.0)
+    values = model.slices(batch)[:, 1:, 2:]  # ivar is the same everywhere: every pixel weighs 1
+    assert parts["pooled"].item() == pytest.approx(values.square().mean().item(), rel=1e-5)
+    assert loss.item() == pytest.approx((parts["masked"] + 0.5 * parts["pooled"]).item(), rel=1e-5)
 
 
 def test_pixels_without_information_change_nothing(model, batch):

@@ -73,7 +73,7 @@ rule generate_tile:
         runtime=30,
     params:
         code=code("generate_tile"),
-        survey=survey_settings("population", "galaxies_per_tile"),
+        survey=survey_settings("population", "magnitude_limit", "galaxies_per_tile"),
         seed=config["seed"],
     message:
         "Generate tile {wildcards.hpix} of {wildcards.survey}"

@@ -36,10 +36,11 @@ class Config:
     ----------
     image_size : side of the images to embed, pixels (larger ones are cropped at the centre)
     patch : side of a patch, pixels
-    offset, scale : the network sees (rgb - offset) / scale; published 0 and 1. The default is about the mean and deviation
-        of all pixels: a small network in a short training does not find them by itself
+    offset, scale : the network sees (rgb - offset) / scale; published 0 and 1. The default is about the mean and
+        deviation of all pixels: a small network in a short training does not find them by itself
     dim, layers, heads, mlp_ratio, drop_path, layer_scale, registers : the transformer
-    global_size, local_size, local_crops : sides of the crops, pixels, and how many local ones
+    global_size, local_size, local_crops : sides of the crops, pixels, and how many local ones; a side of 0 is 7/8
+        (1/2) of the image, in whole patches
     noise : deviation of the noise added to a crop, in units of RGB
     brightness : a crop is multiplied by 1 +- at most this, the same factor for all bands
     prototypes, head_hidden, head_dim : the projection head
@@ -51,8 +52,8 @@ class Config:
     koleo : weight of the loss that spreads embeddings out
     """
 
-    image_size: int = 96
-    patch: int = 12
+    image_size: int = 48
+    patch: int = 6
     offset: float = 0.15
     scale: float = 0.15
     dim: int = 128
@@ -62,25 +63,29 @@ class Config:
     drop_path: float = 0.0
     layer_scale: float = 0.0
     registers: int = 0
-    global_size: int = 84
-    local_size: int = 48
+    global_size: int = 0
+    local_size: int = 0
     local_crops: int = 3
     noise: float = 0.01
     brightness: float = 0.05
-    prototypes: int = 1024
+    prototypes: int = 256
     head_hidden: int = 512
     head_dim: int = 64
     student_temperature: float = 0.1
-    teacher_temperature: float = 0.04
-    teacher_temperature_end: float = 0.07
+    teacher_temperature: float = 0.03
+    teacher_temperature_end: float = 0.03
     teacher_warmup: float = 0.3
-    momentum: float = 0.99
+    momentum: float = 0.95
     momentum_end: float = 1.0
     centring: Literal["centre", "sinkhorn"] = "sinkhorn"
     centre_momentum: float = 0.9
     koleo: float = 0.1
 
     def __post_init__(self):
+        for name, share in (("global_size", 7 / 8), ("local_size", 1 / 2)):
+            if getattr(self, name) == 0:
+                patches = max(1, int(self.image_size * share) // self.patch)
+                object.__setattr__(self, name, patches * self.patch)
         for name in ("image_size", "global_size", "local_size"):
             if getattr(self, name) % self.patch:
                 raise BadConfig(f"{name}: {getattr(self, name)} is not a multiple of patch {self.patch}")
@@ -91,6 +96,10 @@ class Config:
 
 
 PUBLISHED = {
+    "teacher_temperature_end": 0.07,
+    "teacher_temperature": 0.04,
+    "centring": "sinkhorn",
+    "patch": 12,
     "offset": 0.0,
     "scale": 1.0,
     "image_size": 144,
@@ -107,7 +116,13 @@ PUBLISHED = {
     "head_dim": 256,
     "momentum": 0.992,
 }
-TRAINING = {"batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.001, "weight_decay_end": 0.01, "clip": 3.0}
+TRAINING = {
+    "batch_size": 64,
+    "learning_rate": 2e-3,
+    "weight_decay": 0.001,
+    "weight_decay_end": 0.01,
+    "clip": 3.0,
+}
 
 
 class AstroDINO(nn.Module):

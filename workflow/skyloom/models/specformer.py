@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.models.blocks import Block, init_by_depth, normal
-from skyloom.tokens.spectra import STATISTICS_CHANNELS, slice_count, specformer_tokens, token_weights
+from skyloom.tokens.spectra import STATISTICS_CHANNELS, slice_count, specformer_tokens, token_shrinkage, token_weights
 from skyloom.training.draws import Draws
 
 
@@ -35,6 +35,13 @@ class Config:
     loss_weight : "none", or "ivar" for normalised, capped inverse variances
     weight_cap : largest weight, in units of the spectrum's mean
     std_floor : smallest standard deviation a spectrum is divided by, 1e-17 erg/s/cm2/Angstrom
+    normalise : "zscore" as published, or "ivar": mean and deviation weighted by inverse variance, and every pixel of
+        the input shrunk by ivar / (ivar + median ivar), so that a noisy blue end neither sets the scale nor fills the
+        input
+    summary : length of the embedding, a linear summary of the mean of the tokens; 0: that mean itself, as published
+    pooled_weight : weight of a second loss, the whole spectrum predicted from the embedding alone (0: none, as published).
+        It makes the embedding carry what the tokens know, redshift first
+    pooled_hidden : units of the hidden layer of that prediction
     """
 
     pixels: int = 7781
@@ -51,6 +58,10 @@ class Config:
     loss_weight: Literal["none", "ivar"] = "ivar"
     weight_cap: float = 4.0
     std_floor: float = 0.2
+    normalise: Literal["zscore", "ivar"] = "ivar"
+    summary: int = 24
+    pooled_weight: float = 1.0
+    pooled_hidden: int = 512
 
     @property
     def token_count(self) -> int:
@@ -64,6 +75,7 @@ class Config:
 
 
 PUBLISHED = {"size": 20, "stride": 10, "dim": 768, "layers": 6, "heads": 6, "positions": 800, "loss_weight": "none"}
+PUBLISHED |= {"normalise": "zscore", "summary": 0, "pooled_weight": 0.0}
 TRAINING = {"batch_size": 64, "learning_rate": 1e-3, "betas": (0.9, 0.95), "weight_decay": 0.1, "clip": 1.0}
 
 
@@ -86,15 +98,26 @@ class SpecFormer(nn.Module):
         )
         self.norm = nn.LayerNorm(config.dim)
         self.head = nn.Linear(config.dim, width)
+        self.summary = nn.Linear(config.dim, config.summary) if config.summary else nn.Identity()
         init_by_depth(self.blocks, config.layers)
         init_by_depth(self.head, 0.5)
         init_by_depth(self.embed_slice, 0.5)
         normal(self.position, config.dim**-0.5)
 
     def slices(self, batch: dict[str, Tensor]) -> Tensor:
-        """Normalised input tokens, (B, T, width)."""
+        """Normalised tokens, (B, T, width): what the network is to predict."""
         c = self.config
-        return specformer_tokens(batch["flux"], batch["ivar"], c.size, c.stride, c.std_floor)
+        weighted = c.normalise == "ivar"
+        return specformer_tokens(batch["flux"], batch["ivar"], c.size, c.stride, c.std_floor, weighted=weighted)
+
+    def shrink(self, slices: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The tokens as they enter the network: with noisy pixels shrunk, if so configured."""
+        c = self.config
+        if c.normalise == "zscore":
+            return slices
+        factor = torch.ones_like(slices)
+        factor[:, 1:, STATISTICS_CHANNELS:] = token_shrinkage(batch["ivar"], c.size, c.stride)
+        return slices * factor
 
     def encode(self, slices: Tensor) -> Tensor:
         """Input tokens (B, T, width) to output tokens (B, T, dim)."""
@@ -105,11 +128,15 @@ class SpecFormer(nn.Module):
 
     def tokens(self, batch: dict[str, Tensor]) -> Tensor:
         """Output tokens of every slice and of the first token, (B, T, dim)."""
-        return self.encode(self.slices(batch))
+        return self.encode(self.shrink(self.slices(batch), batch))
 
     def embed(self, batch: dict[str, Tensor], modality: str = "spectrum") -> Tensor:
-        """Mean over the output tokens of all slices, (B, dim)."""
-        return self.tokens(batch)[:, 1:].mean(dim=1)
+        """What the output tokens of all slices say together, (B, summary or dim)."""
+        return self.pool(self.tokens(batch))
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        """Output tokens (B, T, dim) to embeddings (B, summary or dim): the mean over slices, and its linear summary."""
+        return self.summary(tokens[:, 1:].mean(dim=1))
 
 
 class Objective(nn.Module):
@@ -123,15 +150,26 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.inputs = model.inputs
+        c = model.config
+        if c.pooled_weight:
+            out = (c.token_count - 1) * c.size
+            self.from_pooled = nn.Sequential(
+                nn.Linear(c.summary or c.dim, c.pooled_hidden), nn.GELU(), nn.Linear(c.pooled_hidden, out)
+            )
 
     def forward(self, batch: dict[str, Tensor], draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.model.config
         slices = self.model.slices(batch)  # (B, T, width)
         mask = segments(draws, slices.shape[1], config.mask_segments, config.segment_length)  # (B, T)
-        predicted = self.model.head(self.model.encode(slices.masked_fill(mask[..., None], 0)))
-        weight = self.weights(batch, slices) * mask[..., None]
-        error = ((predicted - slices).square() * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-6)
-        return error.mean(), {}
+        seen = self.model.shrink(slices, batch).masked_fill(mask[..., None], 0)
+        tokens = self.model.encode(seen)
+        weight = self.weights(batch, slices)
+        masked = weighted_error(self.model.head(tokens), slices, weight * mask[..., None])
+        if not config.pooled_weight:
+            return masked.mean(), {}
+        whole = self.from_pooled(self.model.pool(tokens)).unflatten(1, (-1, config.size))
+        pooled = weighted_error(whole, slices[:, 1:, STATISTICS_CHANNELS:], weight[:, 1:, STATISTICS_CHANNELS:])
+        return (masked + config.pooled_weight * pooled).mean(), {"masked": masked.mean(), "pooled": pooled.mean()}
 
     def weights(self, batch: dict[str, Tensor], slices: Tensor) -> Tensor:
         """Weight of every value of every token, (B, T, width) or (1, 1, 1)."""
@@ -144,6 +182,11 @@ class Objective(nn.Module):
             batch["ivar"], config.size, config.stride, config.weight_cap
         )
         return weights
+
+
+def weighted_error(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean squared error of each sample, (B,), of (B, T, width) values."""
+    return ((predicted - truth).square() * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-6)
 
 
 def segments(draws: Draws, tokens: int, count: int, length: int) -> Tensor:

@@ -95,7 +95,7 @@ def reasons(coadd: Coadd, flux: np.ndarray, ivar: np.ndarray, minimum_good: floa
     return np.select([bad for bad, _ in checks], [why for _, why in checks], default="")
 
 
-def normalise(flux: Tensor, ivar: Tensor | None = None, std_floor: float = 0.2) -> tuple[Tensor, Tensor, Tensor]:
+def normalise(flux: Tensor, ivar: Tensor | None = None, std_floor: float = 0.2, weighted: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Z-score each spectrum by the mean and standard deviation of its good pixels.
 
     Pixels with zero ivar carry no information: inside the spectrum they are filled by linear interpolation between
@@ -106,16 +106,20 @@ def normalise(flux: Tensor, ivar: Tensor | None = None, std_floor: float = 0.2) 
     ----------
     flux, ivar : (B, W); every pixel is good when ivar is None
     std_floor : smallest standard deviation divided by, in the unit of flux (0.2 as published)
+    weighted : mean and deviation weighted by ivar, so that a noisy end of the spectrum does not set its scale
 
     Returns
     -------
     flux (B, W) in standard deviations, mean (B, 1), std (B, 1)
     """
     good = torch.ones_like(flux, dtype=torch.bool) if ivar is None else ivar > 0
-    count = good.sum(1, keepdim=True)
-    mean = torch.where(good, flux, 0).sum(1, keepdim=True) / count.clamp(min=1)
+    weight = ivar.clamp(min=0) if weighted and ivar is not None else good.to(flux.dtype)
+    weight = weight / weight.mean(1, keepdim=True).clamp(min=torch.finfo(flux.dtype).tiny)
+    total = weight.sum(1, keepdim=True)
+    mean = (torch.where(good, flux, 0) * weight).sum(1, keepdim=True) / total.clamp(min=1)
     residual = torch.where(good, flux - mean, 0)
-    variance = residual.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
+    count = good.sum(1, keepdim=True)
+    variance = (residual.square() * weight).sum(1, keepdim=True) / total.clamp(min=1) * count / (count - 1).clamp(min=1)
     std = variance.sqrt().clamp(min=std_floor)
     scaled = residual / std
     return (scaled if ivar is None else _interpolate(scaled, good)), mean, std
@@ -160,6 +164,7 @@ def specformer_tokens(
     stride: int = 10,
     std_floor: float = 0.2,
     tail: bool = False,
+    weighted: bool = False,
 ) -> Tensor:
     """SpecFormer tokens (AstroCLIP, journal version; see the module docstring for what differs from the public code).
 
@@ -168,7 +173,7 @@ def specformer_tokens(
     flux : (B, W) in 1e-17 erg/s/cm2/Angstrom
     ivar : (B, W) or None; see `normalise`
     size, stride : pixels in a slice, and between the starts of two slices
-    std_floor : see `normalise`
+    std_floor, weighted : see `normalise`; published: not weighted
     tail : cover the pixels after the last full slice too
 
     Returns
@@ -176,7 +181,7 @@ def specformer_tokens(
     (B, 1 + T, 2 + size); 778 x 22 for 7781 pixels. Token 0 is ((mean-2)/2, (std-2)/8, 0, ...); token 1 + t is
     (0, 0, slice t).
     """
-    scaled, mean, std = normalise(flux, ivar, std_floor)
+    scaled, mean, std = normalise(flux, ivar, std_floor, weighted)
     tokens = functional.pad(slices(scaled, size, stride, tail), (STATISTICS_CHANNELS, 0, 1, 0))
     tokens[:, 0, :STATISTICS_CHANNELS] = torch.cat([(mean - 2) / 2, (std - 2) / 8], 1)
     return tokens
@@ -228,3 +233,23 @@ def token_weights(ivar: Tensor, size: int = 20, stride: int = 10, cap: float = 4
     weight = torch.where(good, (ivar / median).clamp(max=cap), 0)
     mean = weight.sum(1, keepdim=True) / good.sum(1, keepdim=True).clamp(min=1)
     return slices(torch.where(good, weight / mean, 0), size, stride, tail)
+
+
+def token_shrinkage(ivar: Tensor, size: int = 20, stride: int = 10, tail: bool = False) -> Tensor:
+    """Factors ivar / (ivar + median ivar) that shrink noisy pixels of the input, cut like the tokens.
+
+    The form of a Wiener filter whose signal power is one over the spectrum's median ivar: a pixel of median noise counts
+    half, one without information not at all.
+
+    Parameters
+    ----------
+    ivar : (B, W)
+    size, stride, tail : as in `specformer_tokens`
+
+    Returns
+    -------
+    (B, T, size) in 0..1, for tokens[:, 1:, 2:]
+    """
+    good = ivar > 0
+    median = torch.where(good, ivar, torch.nan).nanmedian(1, keepdim=True).values
+    return slices(torch.where(good, ivar / (ivar + median), 0), size, stride, tail)

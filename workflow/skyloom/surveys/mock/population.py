@@ -89,14 +89,18 @@ def draw(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid) -> Popul
 
 
 def draw_parametric(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid) -> Population:
-    """The default: mass function, main sequence, mass-metallicity and other relations with their scatter."""
+    """The default: mass function, main sequence, mass-metallicity and other relations with their scatter.
+
+    `config["magnitude_limit"]` is the faintest r of a target: 19.5 is BGS Bright, 20.175 (if absent) BGS Bright and Faint.
+    """
+    limit = config.get("magnitude_limit", R_LIMIT)
     fast = FastPhotometry.of(grid)
-    sampler = _MassRedshift()
+    sampler = _MassRedshift(limit)
     found: list[Population] = []
     while sum(map(len, found)) < n:
         candidates = _candidates(CANDIDATES, rng, grid, sampler, fast)
         in_fibre = candidates.mag_r - 2.5 * np.log10(fibre_share(candidates))
-        found.append(candidates[(candidates.mag_r < R_LIMIT) & (in_fibre < FIBRE_LIMIT)])
+        found.append(candidates[(candidates.mag_r < limit) & (in_fibre < FIBRE_LIMIT)])
     names = [f.name for f in fields(Population)]
     joined = Population(**{name: np.concatenate([getattr(part, name) for part in found]) for name in names})
     return joined[:n]
@@ -126,7 +130,7 @@ def fibre_share(galaxies: Population) -> np.ndarray:
 class _MassRedshift:
     """Joint distribution of stellar mass and redshift, without what is too faint whatever its history."""
 
-    def __init__(self):
+    def __init__(self, limit):
         self.z_edges = np.linspace(*Z_RANGE, 301)
         self.m_edges = np.linspace(6.5, 12.3, 233)
         z = 0.5 * (self.z_edges[1:] + self.z_edges[:-1])
@@ -135,7 +139,7 @@ class _MassRedshift:
         number = relations.mass_function(m, z[:, None]) * volume[:, None]
         # the brightest thing a mass can be: mass-to-light ratio .25 in r (solar M_r = 4.65), no dust, no K correction
         brightest = 4.65 - 2.5 * (m - np.log10(0.25)) + 5 * np.log10(cosmology.luminosity_distance(z)[:, None] * 1e5)
-        self.cumulative = np.cumsum(np.where(brightest < R_LIMIT, number, 0.0))
+        self.cumulative = np.cumsum(np.where(brightest < limit, number, 0.0))
 
     def draw(self, n, rng):
         index = np.searchsorted(self.cumulative, rng.random(n) * self.cumulative[-1])

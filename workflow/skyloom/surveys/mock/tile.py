@@ -35,7 +35,7 @@ EXPOSURE_SCATTER = 0.12  # from tile to tile, in ln
 # streams of random numbers of a tile; block i of galaxies has BLOCKS + i
 POPULATION, PLACES, FIBRES, SKY_FIBRES, REDSHIFTS, PROPERTIES, BLOCKS = range(7)
 CONFIG_KEYS = (  # what of a survey's configuration a tile depends on
-    *("galaxies_per_tile", "population", "exposure", "resolution"),
+    *("galaxies_per_tile", "population", "magnitude_limit", "exposure", "resolution"),
     *("neighbours", "artefact_rate", "zero_point_scatter"),
     *("one_sided", "duplicates", "astrometric_scatter"),
 )
