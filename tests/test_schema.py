@@ -15,7 +15,13 @@ ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "workflow" / "schemas"
 COMMON = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
-ANALYSES = {"regression": regression, "retrieval": retrieval, "umap": projection, "clusters": clusters, "redshift": redshift}
+ANALYSES = {
+    "regression": regression,
+    "retrieval": retrieval,
+    "umap": projection,
+    "clusters": clusters,
+    "redshift": redshift,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,7 +17,9 @@ def costs(folder: Path) -> pandas.DataFrame:
     rows = []
     for path in sorted((folder / "benchmarks").glob("*.tsv")):
         run = pandas.read_csv(path, sep="\t").iloc[0]
-        rows.append({"rule": re.match(r"\w+", path.stem).group(), "jobs": 1, "s": run["s"], "peak_mb": float(run["max_rss"])})
+        rows.append(
+            {"rule": re.match(r"\w+", path.stem).group(), "jobs": 1, "s": run["s"], "peak_mb": float(run["max_rss"])}
+        )
     table = pandas.DataFrame(rows).groupby("rule").agg({"jobs": "sum", "s": "sum", "peak_mb": "max"})
     table["ms_per_galaxy"] = 1000 * table["s"] / galaxies
     return table.sort_values("s", ascending=False)

@@ -7,8 +7,8 @@ import sys
 
 import pandas
 import pytest
-from tests.end_to_end.conftest import ROOT, run
 
+from tests.end_to_end.conftest import ROOT, run
 
 pytestmark = pytest.mark.end_to_end
 TINY = ("--configfile", "tiny.yaml", "--cores", "2")

@@ -41,7 +41,8 @@ def test_default_has_195_tokens_and_masks_the_published_share_of_them():
 def test_tokens_and_embedding_have_the_promised_shapes(model, batch):
     tokens = model.tokens(batch)
     assert tokens.shape == (8, 11, 32)
-    assert torch.allclose(model.embed(batch), tokens[:, 1:].mean(1))
+    assert torch.allclose(model.embed(batch), model.summary(tokens[:, 1:].mean(1)))
+    assert model.embed(batch).shape == (8, model.config.summary)
 
 
 def test_every_token_is_masked_equally_often_in_contiguous_stretches():

@@ -16,6 +16,7 @@ from skyloom.tokens.spectra import (
     normalise,
     slice_count,
     specformer_tokens,
+    token_shrinkage,
     token_weights,
     tokenize_spectra,
     untokenize,
@@ -314,3 +315,28 @@ def test_a_few_quiet_pixels_do_not_own_the_weights():
 
 def test_weights_of_a_spectrum_without_a_good_pixel_are_zero():
     assert not token_weights(torch.zeros(1, 100), 20, 10).any()
+
+
+def test_weighted_normalisation_is_the_plain_one_for_equal_noise():
+    flux = torch.randn(3, 200, generator=torch.Generator().manual_seed(5)) * 2 + 1
+    for plain, weighted in zip(
+        normalise(flux, torch.full_like(flux, 4.0)),
+        normalise(flux, torch.full_like(flux, 4.0), weighted=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(plain, weighted)
+
+
+def test_weighted_normalisation_takes_its_scale_from_the_quiet_pixels():
+    generator = torch.Generator().manual_seed(6)
+    signal = torch.sin(torch.linspace(0, 40, 400))[None] + 3
+    noise = torch.where(torch.arange(400) < 100, 50.0, 0.1)
+    flux = signal + noise * torch.randn(1, 400, generator=generator)
+    _, mean, std = normalise(flux, noise.pow(-2)[None], weighted=True)
+    assert float(mean) == pytest.approx(float(signal[:, 100:].mean()), abs=0.02)
+    assert float(std) == pytest.approx(float(signal[:, 100:].std()), rel=0.05)
+
+
+def test_shrinkage_is_a_half_at_median_noise_and_zero_without_information():
+    ivar = torch.tensor([[0.0, 1.0, 4.0, 4.0, 4.0, 12.0]])
+    torch.testing.assert_close(token_shrinkage(ivar, 3, 3).flatten(), torch.tensor([0.0, 0.2, 0.5, 0.5, 0.5, 0.75]))

@@ -1,4 +1,4 @@
-"""Properties from embeddings beside the baselines. In: catalogue, splits, embeddings. Out: table, predictions, figures."""
+"""Properties from embeddings and baselines. In: catalogue, splits, embeddings. Out: table, predictions, figures."""
 
 from skyloom.job import job
 

@@ -1,4 +1,4 @@
-"""Crop the images of one shard of galaxies, raw and as arcsinh RGB. In: catalogue, cutouts. Out: shard, quarantine list."""
+"""Crop the images of one shard of galaxies, raw and as RGB. In: catalogue, cutouts. Out: shard, quarantine list."""
 
 from skyloom.job import job
 

@@ -31,4 +31,6 @@ def archive(
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(done.stdout)
         if done.returncode:
-            raise SkyloomError(f"{path}: Snakemake could not make its report of {target}; its messages are above in the log")
+            raise SkyloomError(
+                f"{path}: Snakemake could not make its report of {target}; its messages are above in the log"
+            )

@@ -33,7 +33,9 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink()
         # HDF5 hides errno behind messages of its own: a write that failed on a full disk failed for that.
         if is_disk_full(error) or (isinstance(error, OSError | RuntimeError) and free < 2**20):
-            raise SkyloomError(f"{path}: the disk is full ({free / 2**20:.1f} MiB left); nothing half-written stays") from error
+            raise SkyloomError(
+                f"{path}: the disk is full ({free / 2**20:.1f} MiB left); nothing half-written stays"
+            ) from error
         raise
 
 

@@ -1,4 +1,4 @@
-"""What surrounds every rule's script: its log, its error line, its provenance, and a guard against leftovers of a killed run."""
+"""What surrounds every rule's script: log, error line, provenance, and a guard against leftovers of a killed run."""
 
 import contextlib
 import fcntl

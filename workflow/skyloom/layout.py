@@ -1,7 +1,7 @@
 """The names of all results: the one place that knows which file is called what.
 
-Pure functions of the configuration, cheap enough for the Snakefile to call while it builds the DAG. ``{survey}`` is a key
-of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``.
+Pure functions of the configuration, cheap enough for the Snakefile to call while it builds the DAG. ``{survey}`` is a
+key of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``.
 """
 
 from skyloom.surveys import registry
@@ -72,9 +72,14 @@ def report_files(survey: str, config: dict) -> dict[str, dict[str, list[str]] | 
     folder, entry = survey_folder(survey), config["surveys"][survey]
     guests = [name for name in config["surveys"] if name != survey and trained_on(name, config) == survey]
     figures = {name: f"{folder}/analysis/{name}.png" for name in FIGURES}
-    figures |= {"redshift": f"{survey_folder(name)}/analysis/redshift.png" for name in guests[:1]}
+    if guests:  # the tables of all are shown, the spectra of the first
+        figures["redshift"] = f"{survey_folder(guests[0])}/analysis/redshift.png"
     models = {model: model_folder(survey, model, config) for model in entry["models"]}
-    trained = [model for model in models if config["models"][model].get("training", {}).get("steps", 1) and config["models"][model]["kind"] != "pca"]
+    trained = [
+        model
+        for model in models
+        if config["models"][model].get("training", {}).get("steps", 1) and config["models"][model]["kind"] != "pca"
+    ]
     figures |= {f"loss-{model}": f"{models[model]}/loss.png" for model in trained}
     return {
         "tables": {

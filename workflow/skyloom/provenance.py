@@ -86,7 +86,8 @@ def main() -> None:
     for name, entry in chain(path).items():
         state = "" if Path(name).exists() and sha256(name) == entry["sha256"] else "   (CHANGED OR GONE since)"
         print(
-            f"{name}{state}\n  sha256 {entry['sha256']}\n  rule {entry['rule']}, seed {entry['seed']}, skyloom {entry['version']}"
+            f"{name}{state}\n  sha256 {entry['sha256']}\n"
+            f"  rule {entry['rule']}, seed {entry['seed']}, skyloom {entry['version']}"
         )
         print(f"  params {json.dumps(entry['params'], sort_keys=True)}")
         for source, value in entry["inputs"].items():

@@ -39,8 +39,8 @@ class Config:
         the input shrunk by ivar / (ivar + median ivar), so that a noisy blue end neither sets the scale nor fills the
         input
     summary : length of the embedding, a linear summary of the mean of the tokens; 0: that mean itself, as published
-    pooled_weight : weight of a second loss, the whole spectrum predicted from the embedding alone (0: none, as published).
-        It makes the embedding carry what the tokens know, redshift first
+    pooled_weight : weight of a second loss, the whole spectrum predicted from the embedding alone (0: none, as
+        published). It makes the embedding carry what the tokens know, redshift first
     pooled_hidden : units of the hidden layer of that prediction
     """
 

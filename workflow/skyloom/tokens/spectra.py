@@ -95,7 +95,9 @@ def reasons(coadd: Coadd, flux: np.ndarray, ivar: np.ndarray, minimum_good: floa
     return np.select([bad for bad, _ in checks], [why for _, why in checks], default="")
 
 
-def normalise(flux: Tensor, ivar: Tensor | None = None, std_floor: float = 0.2, weighted: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+def normalise(
+    flux: Tensor, ivar: Tensor | None = None, std_floor: float = 0.2, weighted: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Z-score each spectrum by the mean and standard deviation of its good pixels.
 
     Pixels with zero ivar carry no information: inside the spectrum they are filled by linear interpolation between
@@ -238,8 +240,8 @@ def token_weights(ivar: Tensor, size: int = 20, stride: int = 10, cap: float = 4
 def token_shrinkage(ivar: Tensor, size: int = 20, stride: int = 10, tail: bool = False) -> Tensor:
     """Factors ivar / (ivar + median ivar) that shrink noisy pixels of the input, cut like the tokens.
 
-    The form of a Wiener filter whose signal power is one over the spectrum's median ivar: a pixel of median noise counts
-    half, one without information not at all.
+    The form of a Wiener filter whose signal power is one over the spectrum's median ivar: a pixel of median noise
+    counts half, one without information not at all.
 
     Parameters
     ----------

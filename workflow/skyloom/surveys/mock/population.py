@@ -91,7 +91,8 @@ def draw(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid) -> Popul
 def draw_parametric(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid) -> Population:
     """The default: mass function, main sequence, mass-metallicity and other relations with their scatter.
 
-    `config["magnitude_limit"]` is the faintest r of a target: 19.5 is BGS Bright, 20.175 (if absent) BGS Bright and Faint.
+    `config["magnitude_limit"]` is the faintest r of a target: 19.5 is BGS Bright, 20.175 (if absent) BGS Bright and
+    Faint.
     """
     limit = config.get("magnitude_limit", R_LIMIT)
     fast = FastPhotometry.of(grid)
