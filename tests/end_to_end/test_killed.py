@@ -36,7 +36,7 @@ STAGES = {
 
 
 def kill_when(folder: Path, arguments: list[str], pattern: str, everything: bool) -> None:
-    """Start a run and kill it, all its processes or only Snakemake itself, as soon as a log of the stage has content."""
+    """Start a run and kill it, all of it or only Snakemake itself, as soon as a log of the stage has content."""
     process = subprocess.Popen(snakemake(folder, *arguments), cwd=folder, start_new_session=True, stdout=-3, stderr=-3)
     deadline = time.monotonic() + 300
     while not any(log.stat().st_size for log in (folder / "results/mock").glob(pattern)):
