@@ -14,7 +14,7 @@ from skyloom.training.embed import embed
 @pytest.mark.parametrize(
     "kind, modality, dim",
     [
-        ("specformer", "spectrum", 16),
+        ("specformer", "spectrum", 24),
         ("astrodino", "image", 16),
         ("astroclip", "spectrum", 8),
         ("astroclip", "image", 8),

@@ -169,7 +169,7 @@ def test_no_steps_give_the_untrained_network_of_the_same_seed(configs, run, trai
 def test_the_best_validation_step_is_kept(configs, run):
     # a rate this high spoils the heads after some steps: the last step is not the best
     folder = run(
-        change(configs["astroclip"], training={"select": "best", "steps": 60, "learning_rate": 0.3, "warmup": 40})
+        change(configs["astroclip"], training={"select": "best", "steps": 60, "learning_rate": 3.0, "warmup": 60})
     )
     losses = {row["step"]: row["loss"] for row in rows(folder, "validation")}
     card = json.loads((folder / "model.json").read_text())

@@ -46,8 +46,8 @@ rule archive_report:
         runtime=30,
     params:
         code=code("archive_report"),
-        snakefile=workflow.main_snakefile,
-        configfiles=workflow.configfiles,
+        snakefile=os.path.relpath(workflow.main_snakefile),
+        configfiles=[os.path.relpath(path) for path in workflow.configfiles],
     message:
         "Archive the report of {wildcards.survey}"
     script:
