@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
@@ -74,3 +75,14 @@ def test_unknown_settings_say_what_is_allowed(data):
         neighbours.nearest(queries, reference, 3, "manhattan")
     with pytest.raises(BadConfig, match="gauss.*allowed: distance, uniform"):
         neighbours.average(np.ones((1, 2)), np.ones((1, 2)), "gauss")
+
+
+def test_whitening_agrees_with_scikit_learn_and_takes_its_measure_from_the_reference():
+    rng = np.random.default_rng(3)
+    reference = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6))
+    other = rng.standard_normal((20, 6))
+    ours, ours_other = neighbours.whiten(3, reference, other)
+    theirs = PCA(3, whiten=True).fit(reference)
+    np.testing.assert_allclose(np.abs(ours), np.abs(theirs.transform(reference)), atol=1e-4)
+    np.testing.assert_allclose(np.abs(ours_other), np.abs(theirs.transform(other)), atol=1e-4)
+    np.testing.assert_allclose(ours.std(axis=0, ddof=1), 1, atol=1e-4)

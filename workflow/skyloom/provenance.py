@@ -84,7 +84,11 @@ def main() -> None:
     except BadInput as error:
         sys.exit(str(error))
     for name, entry in chain(path).items():
-        state = "" if Path(name).exists() and sha256(name) == entry["sha256"] else "   (CHANGED OR GONE since)"
+        state = ""
+        if not Path(name).exists():
+            state = "   (no longer here)"
+        elif sha256(name) != entry["sha256"]:
+            state = "   (CHANGED since)"
         print(
             f"{name}{state}\n  sha256 {entry['sha256']}\n"
             f"  rule {entry['rule']}, seed {entry['seed']}, skyloom {entry['version']}"

@@ -70,6 +70,20 @@ def standardise(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     return [((x - mean) / std).astype(np.float32) for x in (reference, *others)]
 
 
+def whiten(count: int, reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """The leading `count` principal components of the reference, each scaled to deviation 1 in it.
+
+    In a standardised embedding every column counts the same, those that hold noise too; the leading components are what
+    its columns have in common. Signs are fixed, so that the result does not depend on the linear algebra library.
+    """
+    mean = reference.mean(axis=0, dtype=np.float64)
+    values, vectors = np.linalg.eigh(np.cov(reference.T.astype(np.float64)))
+    leading = vectors[:, ::-1][:, :count]
+    leading = leading * np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(count)])
+    scale = np.sqrt(np.maximum(values[::-1][:count], np.finfo(np.float32).tiny))
+    return [((x - mean) @ leading / scale).astype(np.float32) for x in (reference, *others)]
+
+
 def _prepare(rows: np.ndarray, centre: np.ndarray | float, metric: str) -> torch.Tensor:
     # Distances do not change with the origin; a centred cloud loses fewer digits in the expanded square.
     rows = torch.as_tensor(np.asarray(rows, dtype=np.float32) - np.float32(centre))

@@ -25,6 +25,12 @@ DEFAULTS = {
     "weights": "distance",
     "metric": ["euclidean"],  # of standardised embeddings; "cosine" L2-normalises them first
     "components": [4, 8, 16, 32, 64],  # of the PCA baseline, chosen on validation
+    "whitened": [
+        0,
+        4,
+        8,
+        16,
+    ],  # leading principal components of an embedding, whitened, in which kNN looks; 0: all, as is
     "hidden": 64,
     "dropout": 0.1,
     "learning_rate": 1e-3,
@@ -49,7 +55,11 @@ OUTLIERS = (0.15, 0.05)
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Features of one model: (n, d) for each split. `widths`: how many leading columns to try (PCA components)."""
+    """Features of one model: (n, d) for each split.
+
+    `widths`: how many leading columns to try (PCA components); `whitened`: how many whitened principal components of
+    the features kNN tries, 0 for the features themselves.
+    """
 
     model: str
     modality: str
@@ -57,6 +67,7 @@ class Source:
     widths: tuple[int, ...]
     standardise: bool = True
     few_shot: bool = True
+    whitened: tuple[int, ...] = (0,)
 
     def candidates(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """Width and features, standardised by the training split."""
@@ -123,7 +134,8 @@ def sources(samples: dict[str, pandas.DataFrame], embeddings: list[Embedding], c
     for e in embeddings:
         width = e.values.shape[1]
         widths = sorted({min(width, c) for c in config["components"]}) if is_pca(e.model) else [width]
-        found.append(Source(e.model, e.modality, features[e.name], tuple(widths)))
+        whitened = (0,) if is_pca(e.model) else tuple(n for n in config["whitened"] if n <= width)
+        found.append(Source(e.model, e.modality, features[e.name], tuple(widths), whitened=whitened))
     for query, reference in itertools.permutations(embeddings, 2):
         if query.model == reference.model == "astroclip":
             crossed = {**features[query.name], "train": features[reference.name]["train"]}
@@ -162,7 +174,8 @@ def predict(source: Source, labels: dict[str, np.ndarray], config: dict, method:
 def knn(source: Source, train: np.ndarray, config: dict) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
     """Predictions on validation and test for each width, metric and k."""
     metrics = config["metric"] if source.standardise else ["cosine"]
-    for (width, features), metric in itertools.product(source.candidates(), metrics):
+    for (width, scaled), metric, count in itertools.product(source.candidates(), metrics, source.whitened):
+        features = dict(zip(scaled, neighbours.whiten(count, *scaled.values()), strict=True)) if count else scaled
         found = {
             k: {s: np.full((len(features[s]), train.shape[1]), np.nan) for s in ("validation", "test")}
             for k in config["k"]
@@ -175,7 +188,7 @@ def knn(source: Source, train: np.ndarray, config: dict) -> Iterator[tuple[dict,
                     near = train[known, p][index[:, :k]]
                     found[k][split][:, p] = neighbours.average(distance[:, :k], near, config["weights"])
         for k in config["k"]:
-            yield {"components": width, "metric": metric, "k": k}, found[k]
+            yield {"components": count or width, "metric": metric, "k": k}, found[k]
 
 
 def mlp(source: Source, train: np.ndarray, config: dict) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
@@ -245,7 +258,7 @@ def _score(truth: np.ndarray, prediction: np.ndarray) -> float:
 
 def _choices(key: tuple, got: Prediction, p: int, n: int, config: dict) -> Iterator[dict]:
     # Only what had an alternative is worth a row.
-    if is_pca(got.model):
+    if is_pca(got.model) or (got.method == "knn" and len(config["whitened"]) > 1):
         yield tables.row(*key, "validation", "chosen_components", got.chosen[p]["components"], n=n)
     for name in ("k", "epochs"):
         if name in got.chosen[p] and len(config[name]) > 1:
