@@ -74,8 +74,18 @@ class Config:
         return self.mask_length or max(1, round(30 / 778 * self.token_count))
 
 
-PUBLISHED = {"size": 20, "stride": 10, "dim": 768, "layers": 6, "heads": 6, "positions": 800, "loss_weight": "none"}
-PUBLISHED |= {"normalise": "zscore", "summary": 0, "pooled_weight": 0.0}
+PUBLISHED = {
+    "size": 20,
+    "stride": 10,
+    "dim": 768,
+    "layers": 6,
+    "heads": 6,
+    "positions": 800,
+    "loss_weight": "none",
+    "normalise": "zscore",
+    "summary": 0,
+    "pooled_weight": 0.0,
+}
 TRAINING = {"batch_size": 64, "learning_rate": 1e-3, "betas": (0.9, 0.95), "weight_decay": 0.1, "clip": 1.0}
 
 
