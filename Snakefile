@@ -20,11 +20,13 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/mock.smk"
 include: "workflow/rules/crossmatch.smk"
+include: "workflow/rules/simulated.smk"
 include: "workflow/rules/tokenize.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/validate.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -33,6 +35,12 @@ rule all:
     input:
         report=f"results/{config['report']}/report.html",
         archive=f"results/{config['report']}/report.zip",
+        tokens=layout.all_statistics(config),
+
+
+rule mock_validation:
+    input:
+        [f"results/{survey}/validation/mock_validation.html" for survey in layout.mock_surveys(config)],
 
 
 rule astroclip:

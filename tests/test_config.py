@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from skyloom import layout
 from skyloom.config import validate
 from skyloom.errors import BadConfig
 
@@ -49,6 +50,10 @@ def test_presets_are_valid_on_top_of_the_default(preset):
         ("surveys.mock.split.fractions.train", 0.7, ["add up to 0.9", "must add up to 1"]),
         ("surveys.mock.models", ["specformer", "specformr"], ["'specformr' is not a model", "specformer"]),
         ("surveys.desi_samples.models_from", "mok", ["'mok' is not a survey", "mock"]),
+        ("surveys.mock.modalities", ["spectrum", "radio"], ["'radio' is not a modality", "hsc_image"]),
+        ("surveys.mock.modalities", [1], ["surveys.mock.modalities.0", "expected string"]),
+        ("surveys.mock.crossmatch.require", ["spectrum"], ["crossmatch.require.0", "allowed are image, hsc_image"]),
+        ("models.pca_hsc_image.modality", "lsst", ["models.pca_hsc_image.modality", "'lsst'", "hsc_image"]),
         ("report", "sdss", ["'sdss' is not a survey"]),
         ("seed", -1, ["seed", "-1", "at least 0"]),
         ("seed", ..., ["top level", "'seed' is missing"]),
@@ -65,3 +70,12 @@ def test_a_wrong_value_is_one_line(path, value, words):
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_model_of_a_modality_that_the_survey_lacks_is_neither_embedded_nor_reported():
+    for modalities, expected in ((["spectrum", "image", "hsc_image"], True), (["spectrum", "image"], False)):
+        config = changed("surveys.mock.modalities", modalities)
+        cards = layout.report_files("mock", config)["cards"]
+        assert ("results/mock/models/pca_hsc_image/model.json" in cards) == expected
+        assert ("pca_hsc_image-hsc_image" in layout.embeddings("mock", config)) == expected
+        assert "results/mock/models/astroclip/model.json" in cards

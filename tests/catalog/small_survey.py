@@ -1,11 +1,11 @@
-"""A survey small enough to count by hand: two coadd files, a redshift catalogue, two image files, a property table."""
+"""A survey small enough to count by hand: two coadd files, redshifts, two image files, an HSC file, properties."""
 
 from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 
-from skyloom.surveys import desi, legacy, provabgs
+from skyloom.surveys import desi, galaxiesml, legacy, provabgs
 
 ARCSEC = 1 / 3600
 FILES = ("coadd-sv3-bright-100.fits", "coadd-sv3-dark-100.fits")
@@ -31,6 +31,7 @@ ROWS = (
     (16, {}),  # twice, both called primary
 )
 IMAGES = {1: 0.2, 2: 0.1, 7: 0.1, 8: 1.5, 9: 0.1, 11: 0.0, 12: 0.3, 13: 0.3, 14: 0.4, 16: 0.9}  # separation in arcsec
+HSC = {13: 0.4, 11: 1.5, 1: 0.2, 9: 0.1}  # separation in arcsec
 SPECTRA = ((1, 2, 3, 4, 5, 8, 9, 13), (16, 15, 14, 13, 12, 11, 10))
 FLOW = [
     ("catalogue", "rows read", 17, 0),
@@ -106,6 +107,8 @@ def write(folder: Path) -> dict[str, list[str]]:
     desi.write_zcatalog(raw["zcatalog"][0], zcatalog())
     raw["images"] = [str(folder / "images-1.h5"), str(folder / "images-0.h5")]
     write_images(raw["images"])
+    raw["hsc"] = [str(folder / "hsc.hdf5")]
+    write_hsc(raw["hsc"][0])
     raw["properties"] = [str(folder / "properties.hdf5")]
     provabgs.write_properties(raw["properties"][0], properties())
     return raw
@@ -124,3 +127,10 @@ def write_images(paths: list[str]) -> None:
         flux = np.full((n, 3), 5.0)
         images = np.zeros((n, 3, 152, 152), "f4")
         legacy.write_cutouts(path, images, {"ra": ra[part], "dec": dec[part], "flux": flux, **numbers})
+
+
+def write_hsc(path: str) -> None:
+    """One HSC image for each entry of HSC, south of its galaxy."""
+    ra, dec = np.array([position(targetid) for targetid in HSC]).T
+    columns = {"object_id": np.array(list(HSC)), "ra": ra, "dec": dec - np.array(list(HSC.values())) * ARCSEC}
+    galaxiesml.write_galaxiesml(path, np.ones((len(HSC), 5, 64, 64), "f4"), columns)

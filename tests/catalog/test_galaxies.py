@@ -102,6 +102,63 @@ def test_spectra_alone_need_no_images(tmp_path, raw):
     assert galaxies.loc[15, "healpix"] == -1
 
 
+THREE = ["spectrum", "image", "hsc_image"]
+
+
+def test_galaxies_without_an_hsc_image_are_dropped_and_counted(tmp_path, raw):
+    galaxies, flow = build(tmp_path, raw, modalities=THREE)
+    assert galaxies.index.tolist() == [1, 9, 13]
+    assert [tuple(row) for row in flow.loc[flow["step"] == "hsc_image", ["cut", "kept", "lost"]].values.tolist()] == [
+        ("HSC image within 1 arcsec", 3, 4),
+        ("HSC image not closer to another galaxy", 3, 0),
+    ]
+    assert set(galaxies["hsc_file"]) == {"hsc.hdf5"}
+    for targetid, galaxy in galaxies.iterrows():
+        assert galaxy["hsc_row"] == list(small_survey.HSC).index(targetid)
+        assert galaxy["hsc_separation_arcsec"] == pytest.approx(small_survey.HSC[targetid], abs=1e-6)
+
+
+def test_without_hsc_among_the_modalities_nobody_looks_for_it(tmp_path, raw):
+    galaxies, flow = build(tmp_path, {**raw, "hsc": ["/nowhere.hdf5"]})
+    assert galaxies.index.tolist() == small_survey.LEFT and "hsc_image" not in flow["step"].tolist()
+    assert set(galaxies["hsc_file"]) == {""} and set(galaxies["hsc_row"]) == {-1}
+    assert galaxies["hsc_separation_arcsec"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("require", "left", "steps"),
+    [
+        (["image"], small_survey.LEFT, ("image", "with hsc_image")),
+        (["hsc_image"], [1, 9, 13], ("with image", "hsc_image")),
+        ([], [1, 8, 9, 10, 11, 12, 13, 14, 15, 16], ("with image", "with hsc_image")),
+    ],
+)
+def test_kinds_of_image_that_are_not_required_drop_nobody(tmp_path, raw, require, left, steps):
+    crossmatch = {**CONFIG["crossmatch"], "require": require}
+    galaxies, flow = build(tmp_path, raw, modalities=THREE, crossmatch=crossmatch)
+    assert galaxies.index.tolist() == left
+    assert [step for step in dict.fromkeys(flow["step"]) if "image" in step] == list(steps)
+    with_hsc = galaxies[galaxies["hsc_row"] >= 0]
+    assert with_hsc.index.tolist() == [1, 9, 13]
+    near = 3 if require == ["image"] else 4  # 10, where it is still there, is near the image of 9 too
+    assert flow.loc[flow["step"] == steps[1], "kept"].tolist() == [near, 3]
+    absent = galaxies.drop(with_hsc.index)
+    assert set(absent["hsc_file"]) <= {""} and absent["hsc_separation_arcsec"].isna().all()
+    if 10 in left:  # its only image belongs to 9; its photometry is that of the redshift catalogue
+        assert (galaxies.loc[10, "image_file"], galaxies.loc[10, "image_row"]) == ("", -1)
+        assert galaxies.loc[10, "flux_r"] == 20.0
+
+
+def test_an_optional_image_without_any_match_and_its_photometry(tmp_path, raw):
+    table = small_survey.zcatalog()
+    table.remove_columns(["FLUX_G", "FLUX_R", "FLUX_Z"])
+    table["TARGET_DEC"] = table["TARGET_DEC"] + 0.1
+    desi.write_zcatalog(raw["zcatalog"][0], table)
+    galaxies, flow = build(tmp_path, raw, crossmatch={"radius_arcsec": 1.0, "one_to_one": True, "require": []})
+    assert len(galaxies) == 10 and galaxies["flux_r"].isna().all() and set(galaxies["image_row"]) == {-1}
+    assert flow.loc[flow["step"] == "with image", "kept"].tolist() == [0, 0]
+
+
 def test_own_cuts_replace_the_default_ones(tmp_path, raw):
     own = [{"name": "nearby", "column": "Z", "below": 0.095}, {"name": "a_target", "column": "OBJTYPE", "in": ["TGT"]}]
     galaxies, flow = build(tmp_path, raw, cuts=own, property_cuts=[])
@@ -261,6 +318,7 @@ def test_no_properties_where_they_are_required(tmp_path, raw):
 
 def test_empty_catalogue_missing_images_and_doubtful_names_are_refused(tmp_path, raw):
     refused(tmp_path, {**raw, "images": []}, "small: modalities name 'image', but the survey has no image file")
+    refused(tmp_path, {**raw, "hsc": []}, "'hsc_image', but the survey has no HSC image file", modalities=THREE)
     refused(tmp_path, {**raw, "coadd": []}, "no coadd file")
     refused(tmp_path, {**raw, "coadd": [raw["coadd"][0]] * 2}, "have the same name")
     desi.write_zcatalog(raw["zcatalog"][0], small_survey.zcatalog()[:0])
@@ -268,9 +326,9 @@ def test_empty_catalogue_missing_images_and_doubtful_names_are_refused(tmp_path,
 
 
 def test_truncated_files_are_named(tmp_path, raw):
-    for role in ("coadd", "zcatalog", "images", "properties"):
+    for role in ("coadd", "zcatalog", "images", "hsc", "properties"):
         path = Path(raw[role][0])
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        refused(tmp_path, raw, path.name)
+        refused(tmp_path, raw, path.name, modalities=THREE)
         path.write_bytes(whole)

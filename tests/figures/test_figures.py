@@ -93,6 +93,17 @@ def test_examples_show_galaxies_that_have_both(tmp_path):
     assert not (tmp_path / "b.png").exists()
 
 
+def test_examples_with_hsc_images_of_some(tmp_path):
+    images, spectra = shards(tmp_path, np.arange(20))
+    flux = np.random.default_rng(0).normal(0.01, 0.01, (5, 5, 64, 64))
+    write_shard(tmp_path / "hsc.h5", np.arange(5), {"flux": flux})
+    examples.draw_examples(galaxies(30), images, spectra, tmp_path / "a.png", 3, hsc_shards=[tmp_path / "hsc.h5"])
+    assert (tmp_path / "a.png").stat().st_size > 5000
+    pictures = examples._hsc_pictures([tmp_path / "hsc.h5"], np.array([7, 3]))
+    assert (pictures[0] == 1).all() and pictures[1].std() > 0.01
+
+
 def test_an_untrained_model_has_the_colour_of_its_family():
     assert style.colour("specformer_untrained") == style.colour("specformer") != style.colour("astrodino")
     assert style.pretty("specformer_untrained") == "specformer (untrained)" and style.pretty("pca_image") == "PCA"
+    assert style.source("hsc_image") == "HSC image" and style.source("image->spectrum") == "image->spectrum"

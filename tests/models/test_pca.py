@@ -4,6 +4,7 @@ from sklearn.decomposition import PCA as Oracle
 
 from skyloom.errors import BadInput
 from skyloom.models.pca import PCA, Config
+from skyloom.tokens.images import HSC_SOFTENING
 
 
 @pytest.fixture
@@ -56,6 +57,14 @@ def test_image_pca_uses_the_central_part():
     model = PCA(Config(modality="image", pixels=4, components=2))
     rgb = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model.vectors({"rgb": rgb}), rgb[:, :, 2:6, 2:6].flatten(1))
+
+
+def test_hsc_pca_stretches_the_five_bands_of_the_central_part():
+    model = PCA(Config(modality="hsc_image", pixels=4, components=2))
+    flux = 0.01 * torch.rand(3, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = torch.asinh(flux[:, :, 2:6, 2:6] / torch.tensor(HSC_SOFTENING).view(5, 1, 1)).flatten(1)
+    assert model.inputs == {"hsc_image": ("flux",)} and torch.allclose(model.vectors({"flux": flux}), expected)
+    assert model.embed({"flux": flux}, "hsc_image").shape == (3, 2)
 
 
 def test_too_few_samples_are_refused(vectors):

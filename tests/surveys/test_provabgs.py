@@ -98,3 +98,16 @@ def test_refuses_to_write_a_table_without_its_columns(tmp_path):
     with pytest.raises(ValueError, match="needs the columns MAG_G"):
         provabgs.write_properties(tmp_path / "provabgs.hdf5", table)
     assert not list(tmp_path.iterdir())
+
+
+def test_parts_and_chosen_columns(tmp_path):
+    table = make_table(9)
+    with provabgs.properties_writer(tmp_path / "provabgs.hdf5") as file:
+        for part in (slice(0, 4), slice(4, 4), slice(4, 9)):
+            file.append(table[part])
+    np.testing.assert_array_equal(Table.read(tmp_path / "provabgs.hdf5").as_array(), table.as_array())
+    some = provabgs.read_properties(tmp_path / "provabgs.hdf5", ["TARGETID", "LOG_MSTAR"])
+    assert some.colnames == ["TARGETID", "LOG_MSTAR"] and str(some["LOG_MSTAR"].unit) == "dex(solMass)"
+    np.testing.assert_array_equal(some["LOG_MSTAR"], table["LOG_MSTAR"])
+    with pytest.raises(BadInput, match="has no column LOGMSTAR, found TARGETID"):
+        provabgs.read_properties(tmp_path / "provabgs.hdf5", ["LOGMSTAR"])

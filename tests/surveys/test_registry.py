@@ -13,16 +13,26 @@ LIBRARY = Path(__file__).parents[2] / "workflow"
 
 
 def test_names_of_the_mock_survey():
-    files = registry.raw_files("mock", {"kind": "mock", "tiles": 3})
+    survey = {"kind": "mock", "tiles": 3, "targets_per_tile": {"bgs": 5, "qso": 1}}
+    files = registry.raw_files("mock", survey | {"modalities": ["spectrum", "image", "hsc_image"], "hsc_size": 127})
     assert tuple(files) == registry.ROLES
-    assert [len(files[role]) for role in registry.ROLES] == [3, 3, 1, 3, 1, 3]
+    count = {role: len(paths) for role, paths in files.items()}
+    several = dict.fromkeys(("coadd", "redrock", "images", "hsc", "truth"), 6)  # three tiles in two programs
+    assert count == several | {"zcatalog": 1, "properties": 1, "simulated": 0}
     hpix = int(Path(files["coadd"][0]).parent.name)
     assert files["coadd"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/coadd-sv3-bright-{hpix}.fits"
     assert files["redrock"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/redrock-sv3-bright-{hpix}.fits"
-    assert files["images"][0] == f"images/{hpix // 100}/images_npix152_{hpix}.h5"
-    assert files["truth"][0] == f"truth/{hpix // 100}/truth-{hpix}.parquet"
+    assert files["images"][0] == f"images/{hpix // 100}/images_npix152_bright_{hpix}.h5"
+    assert files["hsc"][0] == f"hsc/{hpix // 100}/5x127x127_bright_{hpix}_with_morphology.hdf5"
+    assert files["truth"][0] == f"truth/{hpix // 100}/truth-bright-{hpix}.parquet"
+    assert f"/dark/{hpix // 100}/{hpix}/coadd-sv3-dark-{hpix}.fits" in files["coadd"][3]
     assert files["zcatalog"] == ["zcatalog/zall-pix-mock.fits"]
     assert files["properties"] == ["properties/BGS_ANY_full.provabgs.mock.hdf5"]
+
+
+def test_a_mock_survey_without_hsc_has_no_hsc_files():
+    files = registry.raw_files("mock", {"kind": "mock", "tiles": 2, "modalities": ["spectrum", "image"]})
+    assert files["hsc"] == [] and len(files["images"]) == 2
 
 
 def test_more_tiles_keep_the_first_ones():
@@ -33,7 +43,7 @@ def test_more_tiles_keep_the_first_ones():
 def test_names_of_the_samples():
     files = registry.raw_files("desi_samples", {"kind": "desi_samples"})
     assert len(files["coadd"]) == 4 and len(files["redrock"]) == 2
-    assert files["images"] == files["zcatalog"] == files["properties"] == files["truth"] == []
+    assert all(files[role] == [] for role in set(registry.ROLES) - {"coadd", "redrock"})
 
 
 @pytest.mark.parametrize("kind", [None, "no_such_survey", "../mock", 3, ""])

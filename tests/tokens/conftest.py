@@ -1,4 +1,4 @@
-"""A tiny survey on disk: two coadds, two cutout files, galaxies.parquet and splits.parquet."""
+"""A tiny survey on disk: two coadds, two cutout files, two HSC files, and galaxies.parquet."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
+from skyloom.surveys import galaxiesml
 from skyloom.surveys.desi import ARMS, Coadd, arm_wavelength, write_coadd
 from skyloom.surveys.legacy import write_cutouts
 
@@ -42,6 +43,8 @@ class Survey:
     cutouts: list[Path]
     spectra: list[Coadd]
     images: list[np.ndarray]
+    hsc_files: list[Path]
+    hsc_images: list[np.ndarray]  # nanomaggy
 
     def rewrite(self) -> None:
         """Write spectra and images again after a test has changed them."""
@@ -51,15 +54,20 @@ class Survey:
             n = len(images)
             columns = {name: np.zeros(n) for name in ("ra", "dec", "release", "brickid", "objid")}
             write_cutouts(path, images, columns | {"flux": np.zeros((n, 3))})
+        for path, images in zip(self.hsc_files, self.hsc_images, strict=True):
+            columns = {name: np.zeros(len(images)) for name in galaxiesml.REQUIRED}
+            galaxiesml.write_galaxiesml(path, images * galaxiesml.COUNTS_PER_NANOMAGGY, columns)
 
     def catalogue(self, targetid, spectrum_file, spectrum_row, image_file, image_row, shard) -> None:
-        """Write galaxies.parquet with these columns."""
+        """Write galaxies.parquet with these columns; the HSC image of a galaxy has its image's row in `hsc-*`."""
         columns = {
             "targetid": pa.array(targetid, pa.int64()),
             "spectrum_file": pa.array(spectrum_file, pa.string()),
             "spectrum_row": pa.array(spectrum_row, pa.int32()),
             "image_file": pa.array(image_file, pa.string()),
             "image_row": pa.array(image_row, pa.int32()),
+            "hsc_file": pa.array([name.replace("cutouts", "hsc") for name in image_file], pa.string()),
+            "hsc_row": pa.array(image_row, pa.int32()),
             "shard": pa.array(shard, pa.int32()),
         }
         pq.write_table(pa.table(columns), self.galaxies)
@@ -73,7 +81,9 @@ def survey(tmp_path) -> Survey:
     targetid = [1000 * (f + 1) + np.arange(PER_FILE) for f in range(2)]
     spectra = [make_coadd(t, rng) for t in targetid]
     images = [rng.normal(0.05, 0.02, (PER_FILE, 3, 152, 152)).astype("f4") for _ in range(2)]
-    made = Survey(tmp_path, tmp_path / "galaxies.parquet", coadds, cutouts, spectra, images)
+    hsc_files = [tmp_path / f"hsc-{f}.h5" for f in range(2)]
+    hsc_images = [rng.normal(0.01, 0.001, (PER_FILE, 5, 64, 64)).astype("f4") for _ in range(2)]
+    made = Survey(tmp_path, tmp_path / "galaxies.parquet", coadds, cutouts, spectra, images, hsc_files, hsc_images)
     made.rewrite()
     shuffled = rng.permutation(2 * PER_FILE)  # the catalogue is not in the order of the files
     file, row = np.divmod(shuffled, PER_FILE)

@@ -161,3 +161,16 @@ def test_values_outside_the_histogram_are_kept_at_its_ends():
     histogram = LogHistogram()
     histogram.add(np.array([1e-30, 1e-30, 1e30]))
     assert histogram.quantiles([0.5, 0.9]) == pytest.approx({"0.5": 1e-12, "0.9": 1e12}, rel=0.02)
+
+
+def test_hsc_images_have_a_mean_for_each_of_five_bands(tmp_path):
+    flux = np.random.default_rng(1).normal([1, 2, 3, 4, 5], [5, 4, 3, 2, 1], (20, 8, 8, 5)).transpose(0, 3, 1, 2)
+    flux = flux.astype("f4")
+    split = np.array(["train"] * 15 + ["test"] * 5)
+    write_splits(tmp_path / "splits.parquet", split)
+    write_shard(tmp_path / "a.h5", np.arange(20), {"flux": flux}, {"modality": "hsc_image"})
+    result = run(tmp_path, [tmp_path / "a.h5"])
+    assert result["modality"] == "hsc_image" and list(result["flux"]) == sorted("grizy") and "rgb" not in result
+    for i, band in enumerate("grizy"):
+        pixels = flux[:15, i].astype("f8")
+        assert result["flux"][band] == pytest.approx({"mean": pixels.mean(), "std": pixels.std()}, rel=1e-9)

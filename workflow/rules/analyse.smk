@@ -232,6 +232,7 @@ rule draw_examples:
     input:
         galaxies=rules.crossmatch.output.galaxies,
         image=shards("image"),
+        hsc=shards_if_any("hsc_image"),
         spectrum=shards("spectrum"),
     output:
         figure=report(

@@ -12,6 +12,7 @@ from skyloom.errors import SkyloomError
 from skyloom.job import only_run
 from skyloom.surveys import desi_samples
 from skyloom.surveys.mock import layout as mock_layout
+from skyloom.surveys.simulated import layout as simulated_layout
 
 try:
     validate(config)
@@ -22,7 +23,7 @@ except SkyloomError as error:
 wildcard_constraints:
     survey="|".join(config["surveys"]),
     model="|".join(config["models"]),
-    modality="spectrum|image",
+    modality="|".join(layout.MODALITIES),
     shard=r"\d{4}",
     group=r"\d+",
     hpix=r"\d+",
@@ -52,6 +53,11 @@ def one_of(names: list[str]) -> str:
 def of_kind(kind: str) -> str:
     """A wildcard constraint: the surveys of one kind."""
     return one_of([name for name, survey in config["surveys"].items() if survey["kind"] == kind])
+
+
+def with_files(role: str) -> str:
+    """A wildcard constraint: the surveys that have raw files of a role."""
+    return one_of([name for name in config["surveys"] if layout.raw(name, config)[role]])
 
 
 def stage(name: str) -> str:
@@ -89,6 +95,15 @@ def shards(modality: str | None = None):
     return lambda wildcards: layout.shards(wildcards.survey, modality or wildcards.modality, config)
 
 
+def shards_if_any(modality: str):
+    """An input function: the token shards of a modality, none if it is not among the survey's."""
+    return lambda wildcards: (
+        layout.shards(wildcards.survey, modality, config)
+        if modality in config["surveys"][wildcards.survey]["modalities"]
+        else []
+    )
+
+
 def quarantines(wildcards) -> list[str]:
     """The lists of what tokenization put aside, one a shard."""
     return layout.quarantines(wildcards.survey, wildcards.modality, config)
@@ -105,7 +120,7 @@ def model_file(name: str):
 
 
 def backbones(name: str):
-    """An input function: a file of each encoder that a model aligns, spectrum and image in the order of the modalities."""
+    """An input function: a file of each encoder that a model aligns, in the order of the modalities."""
     return lambda wildcards: [
         f"{layout.model_folder(wildcards.survey, backbone, config)}/{name}"
         for _, backbone in sorted(model_config(wildcards)["backbones"].items())

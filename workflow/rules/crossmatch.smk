@@ -8,6 +8,7 @@ rule crossmatch:
         redrock=raw_files("redrock"),
         zcatalog=raw_files("zcatalog"),
         images=raw_files("images"),
+        hsc=raw_files("hsc"),
         properties=raw_files("properties"),
     output:
         galaxies="results/{survey}/catalog/galaxies.parquet",
@@ -16,6 +17,8 @@ rule crossmatch:
         "results/{survey}/logs/crossmatch.log",
     benchmark:
         "results/{survey}/benchmarks/crossmatch.tsv"
+    wildcard_constraints:
+        survey=with_files("coadd"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -55,3 +58,32 @@ rule split_galaxies:
         "Split {wildcards.survey} into train, validation and test"
     script:
         "../scripts/split_galaxies.py"
+
+
+rule build_galaxiesml_spectra:
+    """DESI spectra and HSC images of the same galaxies in one file, as GalaxiesML-Spectra is published."""
+    input:
+        galaxies=rules.crossmatch.output.galaxies,
+        coadd=raw_files("coadd"),
+        hsc=raw_files("hsc"),
+    output:
+        pairs="results/{survey}/catalog/DESI_HSC_{size}x{size}.hdf5",
+    log:
+        "results/{survey}/logs/build_galaxiesml_spectra-{size}.log",
+    benchmark:
+        "results/{survey}/benchmarks/build_galaxiesml_spectra-{size}.tsv"
+    wildcard_constraints:
+        survey=with_files("hsc"),
+        size="64|127",
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        code=code("build_galaxiesml_spectra"),
+    message:
+        "Build the pairs of spectra and HSC images of {wildcards.survey}"
+    script:
+        "../scripts/build_galaxiesml_spectra.py"

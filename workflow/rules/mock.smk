@@ -1,4 +1,20 @@
-"""The mock survey: one job a sky tile, in the formats of the real surveys."""
+"""The mock survey: one job a sky tile and program, in the formats of the real surveys."""
+
+
+def tile_outputs(hsc_size: int | None = None) -> dict[str, str]:
+    """The files of a tile by role, as patterns."""
+    names = mock_layout.tile_names("{program}", "{hpix}", "{group}", hsc_size)
+    return {role: f"results/{{survey}}/raw/{name}" for role, name in names.items()}
+
+
+def with_hsc(size: int | None) -> str:
+    """A wildcard constraint: the mock surveys whose HSC images have this size (None: without HSC)."""
+    mocks = {name: survey for name, survey in config["surveys"].items() if survey["kind"] == "mock"}
+    return one_of([name for name, survey in mocks.items() if mock_layout.hsc_size(survey) == size])
+
+
+wildcard_constraints:
+    program="|".join(mock_layout.TARGETS),
 
 
 rule build_ssp_grid:
@@ -50,35 +66,46 @@ rule extract_sky:
 
 
 rule generate_tile:
-    """One tile (a HEALPix pixel) of the mock survey: coadd, redrock, cutouts, catalogues, truth."""
+    """One tile (a HEALPix pixel in one program) of the mock survey: coadd, redrock, cutouts, truth."""
     input:
         grid=rules.build_ssp_grid.output.grid,
         sky=rules.extract_sky.output.sky,
     output:
-        coadd="results/{survey}/raw/spectra/healpix/sv3/bright/{group}/{hpix}/coadd-sv3-bright-{hpix}.fits",
-        redrock="results/{survey}/raw/spectra/healpix/sv3/bright/{group}/{hpix}/redrock-sv3-bright-{hpix}.fits",
-        images="results/{survey}/raw/images/{group}/images_npix152_{hpix}.h5",
-        truth="results/{survey}/raw/truth/{group}/truth-{hpix}.parquet",
+        **tile_outputs(),
     log:
-        "results/{survey}/logs/generate_tile-{group}-{hpix}.log",
+        "results/{survey}/logs/generate_tile-{program}-{group}-{hpix}.log",
     benchmark:
-        "results/{survey}/benchmarks/generate_tile-{group}-{hpix}.tsv"
+        "results/{survey}/benchmarks/generate_tile-{program}-{group}-{hpix}.tsv"
     wildcard_constraints:
-        survey=of_kind("mock"),
+        survey=with_hsc(None),
     conda:
         "../../envs/survey.yaml"
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=30,
+        runtime=60,
     params:
         code=code("generate_tile"),
-        survey=survey_settings("population", "magnitude_limit", "galaxies_per_tile"),
+        survey=survey_settings(*mock_layout.TILE_KEYS),
         seed=config["seed"],
     message:
-        "Generate tile {wildcards.hpix} of {wildcards.survey}"
+        "Generate {wildcards.program} tile {wildcards.hpix} of {wildcards.survey}"
     script:
         "../scripts/generate_tile.py"
+
+
+use rule generate_tile as generate_tile_with_hsc with:
+    output:
+        **tile_outputs(hsc_size=64),
+    wildcard_constraints:
+        survey=with_hsc(64),
+
+
+use rule generate_tile as generate_tile_with_large_hsc with:
+    output:
+        **tile_outputs(hsc_size=127),
+    wildcard_constraints:
+        survey=with_hsc(127),
 
 
 rule merge_mock_catalogs:

@@ -1,4 +1,4 @@
-"""Model inputs: shards of spectra and images, and the statistics of their training split."""
+"""Model inputs: shards of each modality, and the statistics of their training split."""
 
 
 rule tokenize_spectra:
@@ -13,6 +13,8 @@ rule tokenize_spectra:
         "results/{survey}/logs/tokenize_spectra-{shard}.log",
     benchmark:
         "results/{survey}/benchmarks/tokenize_spectra-{shard}.tsv"
+    wildcard_constraints:
+        survey=with_files("coadd"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -40,6 +42,8 @@ rule tokenize_images:
         "results/{survey}/logs/tokenize_images-{shard}.log",
     benchmark:
         "results/{survey}/benchmarks/tokenize_images-{shard}.tsv"
+    wildcard_constraints:
+        survey=with_files("images"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -53,6 +57,35 @@ rule tokenize_images:
         "Tokenize images of {wildcards.survey}, shard {wildcards.shard}"
     script:
         "../scripts/tokenize_images.py"
+
+
+rule tokenize_hsc_images:
+    """Store one shard of HSC images in nanomaggy."""
+    input:
+        galaxies=rules.crossmatch.output.galaxies,
+        images=raw_files("hsc"),
+    output:
+        shard="results/{survey}/tokens/hsc_image/shard-{shard}.h5",
+        quarantine="results/{survey}/tokens/hsc_image/quarantine-{shard}.csv",
+    log:
+        "results/{survey}/logs/tokenize_hsc_images-{shard}.log",
+    benchmark:
+        "results/{survey}/benchmarks/tokenize_hsc_images-{shard}.tsv"
+    wildcard_constraints:
+        survey=with_files("hsc"),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("tokenize_hsc_images"),
+        survey=survey_settings("compression", "minimum_good"),
+    message:
+        "Tokenize HSC images of {wildcards.survey}, shard {wildcards.shard}"
+    script:
+        "../scripts/tokenize_hsc_images.py"
 
 
 rule gather_statistics:

@@ -7,4 +7,5 @@ with job(snakemake):
     from skyloom.figures.examples import draw_examples
 
     galaxies = read_galaxies(snakemake.input.galaxies, columns=["z"])
-    draw_examples(galaxies, snakemake.input.image, snakemake.input.spectrum, snakemake.output.figure)
+    given = snakemake.input
+    draw_examples(galaxies, given.image, given.spectrum, snakemake.output.figure, hsc_shards=list(given.hsc))

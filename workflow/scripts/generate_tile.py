@@ -1,4 +1,4 @@
-"""One tile of the mock survey. In: stellar grid, sky spectrum. Out: coadd, redrock, cutouts, truth."""
+"""One tile of the mock survey. In: stellar grid, sky spectrum. Out: coadd, redrock, cutouts, HSC, truth."""
 
 from skyloom.job import job
 
@@ -7,6 +7,7 @@ with job(snakemake):
 
     make_tile(
         int(snakemake.wildcards.hpix),
+        snakemake.wildcards.program,
         snakemake.params.seed,
         snakemake.params.survey,
         snakemake.input.grid,

@@ -7,6 +7,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+from skyloom import layout
 from skyloom.errors import BadConfig
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
@@ -100,7 +101,11 @@ def _short(value: object) -> str:
 
 
 def _check_references(name: str, survey: dict, config: dict) -> None:
-    """Names that point elsewhere in the config must exist there."""
+    """Names that point elsewhere must exist there: modalities in the library, surveys and models in the config."""
+    for modality in survey["modalities"]:
+        if modality not in layout.MODALITIES:
+            where, allowed = f"config: surveys.{name}.modalities", ", ".join(layout.MODALITIES)
+            raise BadConfig(f"{where}: '{modality}' is not a modality; allowed are {allowed}")
     source = survey.get("models_from", name)
     if source not in config["surveys"]:
         allowed = ", ".join(config["surveys"])

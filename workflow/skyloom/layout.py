@@ -7,6 +7,8 @@ key of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``.
 from skyloom.surveys import registry
 
 RESULTS = "results"
+MODALITIES = ("spectrum", "image", "hsc_image", "scalars", "lsst", "spherex", "sfh", "sed")
+"""What a survey can hold of a galaxy: each has token shards, `results/{survey}/tokens/{modality}`, of its own."""
 
 
 def survey_folder(survey: str) -> str:
@@ -15,7 +17,7 @@ def survey_folder(survey: str) -> str:
 
 
 def raw(survey: str, config: dict) -> dict[str, list[str]]:
-    """The raw files of a survey by role: coadd, redrock, zcatalog, images, properties, truth."""
+    """The raw files of a survey by role: those of `skyloom.surveys.registry.ROLES`."""
     files = registry.raw_files(survey, config["surveys"][survey])
     return {role: [f"{survey_folder(survey)}/raw/{name}" for name in names] for role, names in files.items()}
 
@@ -30,6 +32,20 @@ def quarantines(survey: str, modality: str, config: dict) -> list[str]:
     """The lists of what tokenization put aside, one a shard."""
     count = config["surveys"][survey]["shards"]
     return [f"{survey_folder(survey)}/tokens/{modality}/quarantine-{number:04d}.csv" for number in range(count)]
+
+
+def all_statistics(config: dict) -> list[str]:
+    """The statistics of every modality of every survey: with them, all tokens."""
+    return [
+        f"{survey_folder(survey)}/tokens/{modality}/statistics.json"
+        for survey, entry in config["surveys"].items()
+        for modality in entry["modalities"]
+    ]
+
+
+def mock_surveys(config: dict) -> list[str]:
+    """The surveys of kind mock."""
+    return [survey for survey, entry in config["surveys"].items() if entry["kind"] == "mock"]
 
 
 def trained_on(survey: str, config: dict) -> str:
@@ -74,7 +90,8 @@ def report_files(survey: str, config: dict) -> dict[str, dict[str, list[str]] | 
     figures = {name: f"{folder}/analysis/{name}.png" for name in FIGURES}
     if guests:  # the tables of all are shown, the spectra of the first
         figures["redshift"] = f"{survey_folder(guests[0])}/analysis/redshift.png"
-    models = {model: model_folder(survey, model, config) for model in entry["models"]}
+    embedding = [model for model in entry["models"] if set(modalities(model, config)) & set(entry["modalities"])]
+    models = {model: model_folder(survey, model, config) for model in embedding}
     trained = [
         model
         for model in models

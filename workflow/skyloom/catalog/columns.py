@@ -22,6 +22,9 @@ GALAXIES: dict[str, tuple[str, str, str, str]] = {
     "image_file": ("U", "", "meta.dataset", "Name of the file with the image; empty where there is none"),
     "image_row": ("i4", "", "meta.record", "Row of the image in that file, from 0; -1 where there is none"),
     "separation_arcsec": ("f8", "arcsec", "pos.angDistance", "Distance on the sky between spectrum and image"),
+    "hsc_file": ("U", "", "meta.dataset", "Name of the file with the HSC image; empty where there is none"),
+    "hsc_row": ("i4", "", "meta.record", "Row of the HSC image in that file, from 0; -1 where there is none"),
+    "hsc_separation_arcsec": ("f8", "arcsec", "pos.angDistance", "Distance on the sky between spectrum and HSC image"),
     **{f"flux_{b}": ("f8", "nmgy", f"phot.flux;{ucd}", f"Total flux, {b} band") for b, ucd in BANDS.items()},
     **{
         f"mag_{b}": ("f8", "mag", f"phot.mag;{ucd}", f"22.5 - 2.5 log10(flux_{b}), AB, as observed (not dereddened)")

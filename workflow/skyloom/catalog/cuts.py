@@ -48,10 +48,15 @@ PROPERTIES = (
 """Physical properties that are measurements: zero stands for none. The cuts of AstroCLIP (arXiv 2310.03024)."""
 
 
+OPTIONAL_STEPS = ("labels", "with image", "with hsc_image")
+"""Steps whose losses stay in the catalogue, without that part."""
+
+
 class Flow:
     """The flow table: what each step kept and lost, in order.
 
-    Columns: survey, step (catalogue, quality, spectrum, image, properties, labels), cut, kept, lost.
+    Columns: survey, step (catalogue, quality, spectrum, image, hsc_image, properties, or one of OPTIONAL_STEPS), cut,
+    kept, lost.
     """
 
     def __init__(self, survey: str):
@@ -62,7 +67,7 @@ class Flow:
         """Add a line; raises BadInput when nothing is left, saying which cut lost the last galaxy."""
         self.rows.append({"survey": self.survey, "step": step, "cut": cut, "kept": int(kept), "lost": int(lost)})
         log.info("%s: %s, %s: %d kept, %d lost", self.survey, step, cut, kept, lost)
-        if kept == 0 and step != "labels":
+        if kept == 0 and step not in OPTIONAL_STEPS:
             total = max(row["kept"] + row["lost"] for row in self.rows)
             raise BadInput(f"{self.survey}: no galaxy left: '{cut}'{what} lost the last {lost} of {total}")
 

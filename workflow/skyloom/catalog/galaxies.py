@@ -1,13 +1,16 @@
 """One row a galaxy: from redshift catalogue, coadds, imaging catalogues and properties to ``galaxies.parquet``.
 
 In order: the rows of the redshift catalogue (or, where a survey has none, of the spectra themselves), quality cuts, the
-spectrum in its coadd file, the image within the cross-match radius, physical properties. The flow table says what each
-step lost. Only catalogues are held in memory, and of them only the columns needed.
+spectrum in its coadd file, the images within the cross-match radius, physical properties. A galaxy without a kind of
+image that the survey has among its modalities is dropped, unless ``crossmatch.require`` names the kinds that are needed
+and leaves that one out. The flow table says what each step lost. Only catalogues are held in memory, and of them only
+the columns needed.
 """
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,25 @@ NSIDE = 64
 BANDS = ("g", "r", "z")
 
 
+@dataclass(frozen=True)
+class Imaging:
+    """A kind of image: the role of its raw files, what reads their catalogue, how its columns and losses are called."""
+
+    role: str
+    read: Callable[[Sequence[str]], Table]
+    file: str
+    row: str
+    separation: str
+    words: str
+
+
+IMAGING = {
+    "image": Imaging("images", sources.read_images, "image_file", "image_row", "separation_arcsec", "image"),
+    "hsc_image": Imaging("hsc", sources.read_hsc_images, "hsc_file", "hsc_row", "hsc_separation_arcsec", "HSC image"),
+}
+"""The modalities that are images."""
+
+
 def build_galaxies(
     survey: str,
     config: Mapping,
@@ -42,11 +64,12 @@ def build_galaxies(
     survey : str
         Its name, for the flow table.
     config : mapping
-        The survey's entry: ``crossmatch`` {radius_arcsec, one_to_one}, ``cuts`` and ``property_cuts`` (lists; absent
-        ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
+        The survey's entry: ``crossmatch`` {radius_arcsec, one_to_one, require}, ``cuts`` and ``property_cuts`` (lists;
+        absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
-        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``properties``, which may be empty. Without
-        a ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
+        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, which may be
+        empty. Without a ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has
+        them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
 
@@ -59,8 +82,9 @@ def build_galaxies(
     spectra = sources.find_spectra(raw["coadd"])
     galaxies = _good_galaxies(config, raw, spectra, flow)
     galaxies = _with_spectra(galaxies, spectra, flow)
-    if "image" in config.get("modalities", ("spectrum", "image")):
-        galaxies = _with_images(galaxies, raw.get("images", ()), config.get("crossmatch", {}), flow)
+    for modality in IMAGING:
+        if modality in config.get("modalities", ("spectrum", "image")):
+            galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow)
     galaxies = _with_properties(galaxies, raw.get("properties", ()), config, flow)
     galaxies.sort("TARGETID")
     columns.write_table(galaxies_path, _output(galaxies, spectra, config.get("shards", 1)), columns.GALAXIES)
@@ -134,35 +158,50 @@ def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) ->
     return galaxies
 
 
-def _with_images(galaxies: Table, paths: Sequence[str], config: Mapping, flow: cuts.Flow) -> Table:
-    """Galaxies that have an image within the radius, with its file, row, separation and photometry."""
+def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, flow: cuts.Flow) -> Table:
+    """With the file, row and separation of the image within the radius; without galaxies that have none, if
+    required."""
+    imaging = IMAGING[modality]
+    paths = sorted(raw.get(imaging.role, ()), key=lambda path: Path(path).name)
     if not paths:
-        raise BadInput(f"{flow.survey}: modalities name 'image', but the survey has no image file")
-    paths = sorted(paths, key=lambda path: Path(path).name)
-    images = sources.read_images(paths)
+        raise BadInput(f"{flow.survey}: modalities name '{modality}', but the survey has no {imaging.words} file")
+    required = modality in config.get("require", IMAGING)
+    images = imaging.read(paths)
+    nearest = _nearest(galaxies, images, imaging.words, config, flow, modality if required else f"with {modality}")
+    index = np.full(len(galaxies), -1)
+    index[nearest["left"]] = nearest["right"]
+    separation = np.full(len(galaxies), np.nan)
+    separation[nearest["left"]] = nearest["separation_arcsec"]
+    found = index >= 0
+    names = np.array([Path(path).name for path in paths])
+    galaxies[imaging.file] = np.where(found, names[images["file"][index]], "")
+    galaxies[imaging.row] = np.where(found, images["row"][index], -1)
+    galaxies[imaging.separation] = separation
+    if modality == "image":
+        _fill_photometry(galaxies, images, index)
+    return galaxies[found] if required else galaxies
+
+
+def _nearest(galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str) -> pd.DataFrame:
+    """Pairs of galaxy and image as `crossmatch` finds them, and what the flow table says of them."""
     radius = config.get("radius_arcsec", 1.0)
     positions = (galaxies["TARGET_RA"], galaxies["TARGET_DEC"], images["ra"], images["dec"])
     nearest = crossmatch(*positions, radius)
-    flow.record("image", f"image within {radius:g} arcsec", len(nearest), len(galaxies) - len(nearest))
-    if config.get("one_to_one", True):
-        unique = crossmatch(*positions, radius, one_to_one=True)
-        flow.record("image", "image not closer to another galaxy", len(unique), len(nearest) - len(unique))
-        nearest = unique
-    galaxies, images = galaxies[nearest["left"].to_numpy()], images[nearest["right"].to_numpy()]
-    galaxies["image_file"] = np.array([Path(path).name for path in paths])[images["file"]]
-    galaxies["image_row"] = images["row"]
-    galaxies["separation_arcsec"] = nearest["separation_arcsec"].to_numpy()
-    _fill_photometry(galaxies, images)
-    return galaxies
+    flow.record(step, f"{words} within {radius:g} arcsec", len(nearest), len(galaxies) - len(nearest))
+    if not config.get("one_to_one", True):
+        return nearest
+    unique = crossmatch(*positions, radius, one_to_one=True)
+    flow.record(step, f"{words} not closer to another galaxy", len(unique), len(nearest) - len(unique))
+    return unique
 
 
-def _fill_photometry(galaxies: Table, images: Table) -> None:
-    """Take from the imaging catalogue what the redshift catalogue has no column for."""
+def _fill_photometry(galaxies: Table, images: Table, index: np.ndarray) -> None:
+    """Take from row `index` (-1: none) of the imaging catalogue what the redshift catalogue has no column for."""
     for number, band in enumerate(BANDS):
         if f"FLUX_{band.upper()}" not in galaxies.colnames:
-            galaxies[f"FLUX_{band.upper()}"] = images["flux"][:, number]
+            galaxies[f"FLUX_{band.upper()}"] = sources.pick(images["flux"][:, number], index)
     if "EBV" not in galaxies.colnames and "ebv" in images.colnames:
-        galaxies["EBV"] = images["ebv"]
+        galaxies["EBV"] = sources.pick(images["ebv"], index)
 
 
 def _with_properties(galaxies: Table, paths: Sequence[str], config: Mapping, flow: cuts.Flow) -> Table:
@@ -189,7 +228,9 @@ def _output(galaxies: Table, spectra: sources.Spectra, shards: int) -> dict[str,
     """The columns of galaxies.parquet by name."""
     total = len(galaxies)
     file = np.asarray(galaxies["spectrum_file"])
-    absent = {"image_file": "", "image_row": -1, "separation_arcsec": np.nan}
+    absent = {}
+    for imaging in IMAGING.values():
+        absent |= {imaging.file: "", imaging.row: -1, imaging.separation: np.nan}
     image = {name: galaxies[name] if name in galaxies.colnames else [value] * total for name, value in absent.items()}
     flux = {band: _number(galaxies, f"FLUX_{band.upper()}") for band in BANDS}
     ra, dec = _number(galaxies, "TARGET_RA"), _number(galaxies, "TARGET_DEC")

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from skyloom.errors import BadInput
-from skyloom.surveys import desi, legacy, provabgs
+from skyloom.surveys import desi, galaxiesml, legacy, provabgs
 from skyloom.surveys.fits_files import hdu_named, open_fits, read_table
 
 log = logging.getLogger(__name__)
@@ -105,16 +105,22 @@ def read_images(paths: Sequence[str]) -> Table:
     return vstack(tables, join_type="inner", metadata_conflicts="silent")
 
 
+def read_hsc_images(paths: Sequence[str]) -> Table:
+    """Positions of all HSC images (ra, dec), their file's number and row in it."""
+    tables = []
+    for number, path in enumerate(paths):
+        table = galaxiesml.read_catalog(path, columns=["ra", "dec"])
+        table["file"], table["row"] = np.int32(number), np.arange(len(table), dtype=np.int32)
+        tables.append(table)
+    return vstack(tables, metadata_conflicts="silent")
+
+
 def read_properties(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
     """The columns of a property table that cuts and labels need."""
-    table = provabgs.read_properties(path)
-    needed = dict.fromkeys(["TARGETID", *PROPERTIES, *(cut["column"] for cut in wanted_cuts)])
-    for name in needed:
-        if name not in table.colnames:
-            raise BadInput(f"{path}: no column {name}, found {', '.join(table.colnames)}")
+    table = provabgs.read_properties(path, ["TARGETID", *PROPERTIES, *(cut["column"] for cut in wanted_cuts)])
     for name in PROPERTIES:
         check_numbers(table, name, path)
-    return table[list(needed)]
+    return table
 
 
 def rows_of(keys, table_keys) -> np.ndarray:

@@ -34,7 +34,7 @@ def draw_predictions(predictions: pandas.DataFrame, table: pandas.DataFrame, pat
         fig.align_ylabels(axes[:, 0])
         axis_row[len(shown) // 2].set_xlabel(f"true {style.label(name)}")
     for axis, (model, modality, method) in zip(axes[0], shown, strict=True):
-        source = "g, r, z magnitudes" if modality == "photometry" else modality
+        source = "g, r, z magnitudes" if modality == "photometry" else style.source(modality)
         axis.set_title(f"{style.pretty(model)}\n{source}, {_method(method)}")
     style.save(fig, path)
 
@@ -98,7 +98,7 @@ def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
 
 def _ordered(scores: pandas.DataFrame) -> list[tuple[str, str]]:
     """Models by modality: photometry, images, image queries among spectra, spectra; baselines before trained models."""
-    modality = ["photometry", "image", "image->spectrum", "spectrum", "spectrum->image"]
+    modality = ["photometry", "image", "image->spectrum", "hsc_image", "spectrum", "spectrum->image"]
     names = set(zip(scores["model"], scores["modality"], strict=True))
 
     def place(name: tuple[str, str]) -> tuple:
@@ -109,7 +109,7 @@ def _ordered(scores: pandas.DataFrame) -> list[tuple[str, str]]:
 
 
 def _source(model: str, modality: str) -> str:
-    return "photometry (g, r, z)" if modality == "photometry" else f"{modality}: {style.pretty(model)}"
+    return "photometry (g, r, z)" if modality == "photometry" else f"{style.source(modality)}: {style.pretty(model)}"
 
 
 def _method(method: str) -> str:

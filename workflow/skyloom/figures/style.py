@@ -92,6 +92,11 @@ def pretty(model: str) -> str:
     return f"{model.removesuffix('_untrained')} (untrained)" if model.endswith("_untrained") else model
 
 
+def source(modality: str) -> str:
+    """A modality's name for people: `hsc_image` -> `HSC image`."""
+    return modality.replace("hsc_", "HSC ")
+
+
 def empty(axis, text: str) -> None:
     """Say in an axis why nothing is drawn."""
     axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, color="#6f6f6f")

@@ -1,4 +1,4 @@
-"""Principal components of normalised spectra or RGB images: the baseline that needs no network.
+"""Principal components of normalised spectra or stretched images: the baseline that needs no network.
 
 Components are ordered by explained variance, so the first k columns of an embedding are the PCA with k components: a k
 can be chosen later, on the validation split.
@@ -11,8 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.errors import BadInput
-from skyloom.tokens.images import centre_crop
+from skyloom.tokens.images import arcsinh_flux, centre_crop
 from skyloom.tokens.spectra import normalise
+
+INPUTS = {"spectrum": ("flux", "ivar"), "image": ("rgb",), "hsc_image": ("flux",)}
+SIDES = {"spectrum": 7781, "image": 96, "hsc_image": 64}  # pixels of a sample, or of its side, unless the config says
+CHANNELS = {"image": 3, "hsc_image": 5}
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,14 @@ class Config:
 
     Attributes
     ----------
-    modality : "spectrum" (z-scored flux) or "image" (rgb)
-    pixels : pixels of a spectrum, or side of the central part of an image that is used; 0 for 7781, or 96
+    modality : "spectrum" (z-scored flux), "image" (rgb) or "hsc_image" (arcsinh of the flux in five bands)
+    pixels : pixels of a spectrum, or side of the central part of an image that is used; 0 for all of SIDES
     components : how many are kept
     samples : at most this many training galaxies are used for the fit (they are held in memory)
     std_floor : see `skyloom.tokens.spectra.normalise`
     """
 
-    modality: Literal["spectrum", "image"] = "spectrum"
+    modality: Literal["spectrum", "image", "hsc_image"] = "spectrum"
     pixels: int = 0
     components: int = 64
     samples: int = 4096
@@ -37,24 +41,24 @@ class Config:
     @property
     def side(self) -> int:
         """`pixels`, or its default for the modality."""
-        return self.pixels or {"spectrum": 7781, "image": 96}[self.modality]
+        return self.pixels or SIDES[self.modality]
 
     @property
     def width(self) -> int:
         """Numbers in a sample."""
-        return self.side if self.modality == "spectrum" else 3 * self.side**2
+        return self.side if self.modality == "spectrum" else CHANNELS[self.modality] * self.side**2
 
 
 TRAINING = {"steps": 0}
 
 
 class PCA(nn.Module):
-    """Samples to components. A batch holds flux and ivar (B, pixels), or rgb (B, 3, S, S)."""
+    """Samples to components. A batch holds flux and ivar (B, pixels), or rgb (B, 3, S, S), or flux (B, 5, S, S)."""
 
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.inputs = {"spectrum": ("flux", "ivar")} if config.modality == "spectrum" else {"image": ("rgb",)}
+        self.inputs = {config.modality: INPUTS[config.modality]}
         self.register_buffer("mean", torch.zeros(config.width))
         self.register_buffer("directions", torch.zeros(config.components, config.width))
         self.register_buffer("explained_variance_ratio", torch.zeros(config.components))
@@ -63,6 +67,8 @@ class PCA(nn.Module):
         """What the components describe, (B, width)."""
         if self.config.modality == "spectrum":
             return normalise(batch["flux"], batch["ivar"], self.config.std_floor)[0]
+        if self.config.modality == "hsc_image":
+            return arcsinh_flux(centre_crop(batch["flux"], self.config.side)).flatten(1)
         return centre_crop(batch["rgb"], self.config.side).flatten(1)
 
     def embed(self, batch: dict[str, Tensor], modality: str = "") -> Tensor:

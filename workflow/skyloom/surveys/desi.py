@@ -5,17 +5,21 @@ Spectra come in three arms, b, r and z, on one 0.8 Angstrom grid that overlaps b
 Source: the DESI data model (desidatamodel.readthedocs.io), releases EDR "fuji" and DR1 "iron".
 """
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
-from astropy.table import Column, Table
+from astropy.table import Column, Table, vstack
 
 from skyloom.errors import BadInput
+from skyloom.files import atomic
 from skyloom.surveys.fits_files import (
     check_rows,
+    encoded,
     hdu_named,
     header_keywords,
     image_hdu,
@@ -23,6 +27,7 @@ from skyloom.surveys.fits_files import (
     primary_hdu,
     read_image_rows,
     read_table,
+    reserve_image,
     table_hdu,
     write_fits,
 )
@@ -37,6 +42,8 @@ NDIAG = 11
 """Diagonals of the resolution matrix."""
 FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
 IVAR_UNIT = "10**+34 (s2 cm4 Angstrom2) / erg2"
+# HDUs of an arm after its wavelength: type, unit
+_ARM_HDUS = {"flux": ("f4", FLUX_UNIT), "ivar": ("f4", IVAR_UNIT), "mask": ("i4", None), "resolution": ("f4", None)}
 
 FIBERMAP_COLUMNS = {
     "TARGETID": "integers",
@@ -192,28 +199,92 @@ def _read_image(
     return np.array(hdu.data, dtype) if rows is None else read_image_rows(hdu, rows, dtype)
 
 
-def write_coadd(path: str | os.PathLike, coadd: Coadd, exposures: Table | None = None) -> None:
-    """Write spectra as the archive does: FIBERMAP, EXP_FIBERMAP, five HDUs an arm, SCORES.
+class CoaddWriter:
+    """Append blocks of spectra to an open file that will have `total` of them; use through `coadd_writer`."""
 
-    `exposures` is the EXP_FIBERMAP; when None, one exposure a target is made of the fibermap. RESOLUTION HDUs are
-    written when `coadd` has them. The same coadd gives the same bytes. Raises ValueError when the arrays do not fit.
+    def __init__(self, file: BinaryIO, total: int, header: Mapping[str, object], resolution: bool):
+        self._file, self._total, self._header, self._resolution = file, total, header, resolution
+        self._fibermaps: list[Table] = []
+        self._scores: list[Table] = []
+        self._begin: dict[str, int] = {}  # HDU name -> where its data begin, in bytes
+        self._count = 0
+
+    def append(self, coadd: Coadd) -> None:
+        """Append the spectra of `coadd`; ValueError if the arrays do not fit, each other or the file."""
+        _check_shapes(coadd)
+        if self._count + len(coadd.fibermap) > self._total:
+            raise ValueError(f"{self._count + len(coadd.fibermap)} spectra for a file of {self._total}")
+        if not self._begin:
+            self._lay_out(_with_bytes(coadd.fibermap))
+        for arm in ARMS:
+            for kind, (dtype, _) in _ARM_HDUS.items():
+                if kind != "resolution" or self._resolution:
+                    values = np.ascontiguousarray(getattr(coadd, kind)[arm], np.dtype(dtype).newbyteorder(">"))
+                    row_bytes = values.itemsize * int(np.prod(values.shape[1:]))
+                    self._file.seek(self._begin[f"{arm}_{kind}".upper()] + self._count * row_bytes)
+                    self._file.write(values.data)
+        self._fibermaps.append(_with_bytes(coadd.fibermap))
+        self._scores.append(scores(coadd))
+        self._count += len(coadd.fibermap)
+
+    def _lay_out(self, fibermap: Table) -> None:
+        """Write the headers and leave room for the tables before the arms, whose size their columns tell."""
+        self._file.write(primary_hdu(self._header).header.tostring().encode("ascii"))
+        self._tables = self._file.tell()
+        room = Table({name: np.zeros(self._total, fibermap[name].dtype) for name in fibermap.colnames})
+        self._file.write(self._encoded_tables(room))
+        for arm, (_, npix) in ARMS.items():
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(encoded(image_hdu(arm_wavelength(arm), f"{arm.upper()}_WAVELENGTH", "Angstrom")))
+            for kind, (dtype, unit) in _ARM_HDUS.items():
+                if kind != "resolution" or self._resolution:
+                    shape = (self._total, NDIAG, npix) if kind == "resolution" else (self._total, npix)
+                    name = f"{arm}_{kind}".upper()
+                    self._begin[name] = reserve_image(self._file, shape, dtype, name, unit)
+
+    def _encoded_tables(self, fibermap: Table) -> bytes:
+        tables = {"FIBERMAP": fibermap, "EXP_FIBERMAP": _exposures(fibermap)}
+        return b"".join(encoded(table_hdu(table, name, UNITS)) for name, table in tables.items())
+
+    def finish(self) -> None:
+        """Write the tables."""
+        if self._count != self._total or not self._begin:
+            raise ValueError(f"{self._count} spectra for a file of {self._total}")
+        self._file.seek(self._tables)
+        self._file.write(self._encoded_tables(vstack(self._fibermaps, "exact", metadata_conflicts="silent")))
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(encoded(table_hdu(vstack(self._scores, "exact"), "SCORES", {})))
+
+
+@contextlib.contextmanager
+def coadd_writer(
+    path: str | os.PathLike, total: int, header: Mapping[str, object], resolution: bool = False
+) -> Iterator[CoaddWriter]:
+    """Yield a writer of a coadd file of `total` spectra as the archive has them: FIBERMAP, EXP_FIBERMAP, five HDUs an
+    arm, SCORES; the file appears when the ``with`` block ends well.
+
+    EXP_FIBERMAP has one exposure a target. Only spectra of one `append` are in memory, and how they are divided into
+    blocks does not change the file. RESOLUTION HDUs are written if `resolution`.
     """
-    _check_shapes(coadd)
-    hdus = [
-        primary_hdu(coadd.header),
-        table_hdu(coadd.fibermap, "FIBERMAP", UNITS),
-        table_hdu(_exposures(coadd.fibermap) if exposures is None else exposures, "EXP_FIBERMAP", UNITS),
-    ]
-    for arm in ARMS:
-        prefix = arm.upper()
-        hdus.append(image_hdu(coadd.wavelength[arm].astype("f8"), f"{prefix}_WAVELENGTH", "Angstrom"))
-        hdus.append(image_hdu(coadd.flux[arm].astype("f4", copy=False), f"{prefix}_FLUX", FLUX_UNIT))
-        hdus.append(image_hdu(coadd.ivar[arm].astype("f4", copy=False), f"{prefix}_IVAR", IVAR_UNIT))
-        hdus.append(image_hdu(coadd.mask[arm].astype("i4", copy=False), f"{prefix}_MASK"))
-        if coadd.resolution is not None:
-            hdus.append(image_hdu(coadd.resolution[arm].astype("f4", copy=False), f"{prefix}_RESOLUTION"))
-    hdus.append(table_hdu(scores(coadd), "SCORES", {}))
-    write_fits(path, hdus)
+    with atomic(path) as temporary, open(temporary, "w+b") as file:
+        made = CoaddWriter(file, total, header, resolution)
+        yield made
+        made.finish()
+
+
+def write_coadd(path: str | os.PathLike, coadd: Coadd) -> None:
+    """Write a whole file of spectra in memory, with RESOLUTION if they have it; see `CoaddWriter.append`."""
+    with coadd_writer(path, len(coadd.fibermap), coadd.header, coadd.resolution is not None) as file:
+        file.append(coadd)
+
+
+def _with_bytes(table: Table) -> Table:
+    """`table` with text as bytes of the width of its type, so that every block of rows has the same columns."""
+    table = table.copy(copy_data=False)
+    for name in table.colnames:
+        if table[name].dtype.kind == "U":
+            table[name] = table[name].astype(f"S{table[name].dtype.itemsize // 4}")
+    return table
 
 
 def _check_shapes(coadd: Coadd) -> None:

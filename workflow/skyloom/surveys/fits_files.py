@@ -3,10 +3,12 @@
 import contextlib
 import errno
 import functools
+import io
 import os
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
 
 import numpy as np
 from astropy import units
@@ -22,6 +24,8 @@ Hdu = fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU
 KINDS = {"integers": "iu", "numbers": "fiu", "text": "U"}
 # What astropy raises, besides OSError, when a header or a compressed stream is damaged.
 _DAMAGE = (OSError, VerifyError, ValueError, TypeError, LookupError, AttributeError, EOFError, zlib.error)
+BLOCK = 2880
+"""Bytes: a FITS file is made of whole blocks."""
 _COMPRESSED = (".gz", ".bz2", ".fz")
 _FORMATS = {"i2": "I", "i4": "J", "i8": "K", "u1": "B", "f4": "E", "f8": "D", "b1": "L"}
 _STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "EXTEND", "COMMENT", "HISTORY", "", "CHECKSUM", "DATASUM")
@@ -183,6 +187,27 @@ def image_hdu(values: np.ndarray, name: str, unit: str | None = None) -> fits.Im
     if unit:
         hdu.header["BUNIT"] = unit
     return hdu
+
+
+def encoded(hdu: Hdu) -> bytes:
+    """An extension HDU as it stands in a file: header, data, padding."""
+    buffer = io.BytesIO()
+    primary = fits.PrimaryHDU()
+    fits.HDUList([primary, hdu]).writeto(buffer, output_verify="silentfix", checksum=False)
+    return buffer.getvalue()[len(primary.header.tostring()) :]
+
+
+def reserve_image(file: BinaryIO, shape: tuple[int, ...], dtype: str, name: str, unit: str | None = None) -> int:
+    """Begin an image HDU at the end of an open file and leave room for its data; where these begin, in bytes.
+
+    The data are to be written there in blocks, big-endian; what is not written is 0.
+    """
+    header = image_hdu(np.broadcast_to(np.zeros((), dtype), shape), name, unit).header.tostring().encode("ascii")
+    begin = file.seek(0, io.SEEK_END) + len(header)
+    file.write(header)
+    size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
+    file.truncate(begin + -(-size // BLOCK) * BLOCK)
+    return begin
 
 
 def write_fits(path: str | os.PathLike, hdus: Sequence[Hdu]) -> None:

@@ -6,8 +6,9 @@ nanomaggy^-2), psfsize (N, 3; FWHM in arcsec), ebv (mag), inds, z_spec, and rele
 the key of the source. Source: arXiv 2110.13151 and github.com/georgestein/ssl-legacysurvey.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -15,8 +16,7 @@ from astropy.table import Table
 
 from skyloom.errors import BadInput
 from skyloom.files import atomic
-from skyloom.surveys.fits_files import check_rows, stretches
-from skyloom.surveys.hdf5_files import dataset_named, open_hdf5
+from skyloom.surveys.hdf5_files import dataset_named, open_hdf5, read_rows
 
 BANDS = ("g", "r", "z")
 SIZE = 152
@@ -40,29 +40,65 @@ COLUMNS = {
 """Name -> (type written, shape of a row)."""
 
 
-def write_cutouts(path: str | os.PathLike, images: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-    """Write cutouts and their catalogue.
+class Writer:
+    """Append blocks of cutouts to an open file that will have `total` of them; use through `writer`."""
 
-    Parameters
-    ----------
-    images
-        (N, 3, 152, 152) nanomaggy a pixel, written as f4.
-    columns
-        Name -> (N, ...) values; at least REQUIRED, names of COLUMNS only. ValueError if they do not fit.
-    """
-    images = np.asarray(images, "f4")
-    if images.shape[1:] != (len(BANDS), SIZE, SIZE):
-        raise ValueError(f"images have shape {images.shape}, expected (N, {len(BANDS)}, {SIZE}, {SIZE})")
-    if missing := set(REQUIRED) - set(columns):
-        raise ValueError(f"cutouts need the columns {', '.join(sorted(missing))}")
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("images", data=images)
-        for name in sorted(columns):
+    def __init__(self, file: h5py.File, total: int):
+        self._file, self._total, self._count = file, total, 0
+        self._images = file.create_dataset("images", (total, len(BANDS), SIZE, SIZE), "f4")
+        self._columns: dict[str, list[np.ndarray]] = {}
+
+    def append(self, images: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        """Append a block of cutouts.
+
+        Parameters
+        ----------
+        images
+            (n, 3, 152, 152) nanomaggy a pixel, written as f4.
+        columns
+            Name -> (n, ...) values; at least REQUIRED, names of COLUMNS only, the same in each block. ValueError if
+            they do not fit.
+        """
+        n = len(images)
+        if np.shape(images)[1:] != self._images.shape[1:]:
+            raise ValueError(f"images have shape {np.shape(images)}, expected (n, {len(BANDS)}, {SIZE}, {SIZE})")
+        if self._count + n > self._total:
+            raise ValueError(f"{self._count + n} cutouts for a file of {self._total}")
+        if missing := set(REQUIRED) - set(columns):
+            raise ValueError(f"cutouts need the columns {', '.join(sorted(missing))}")
+        for name in columns:
             dtype, row = COLUMNS[name]
             values = np.asarray(columns[name], dtype)
-            if values.shape != (len(images), *row):
-                raise ValueError(f"{name} has shape {values.shape}, expected {(len(images), *row)}")
-            file.create_dataset(name, data=values)
+            if values.shape != (n, *row):
+                raise ValueError(f"{name} has shape {values.shape}, expected {(n, *row)}")
+            self._columns.setdefault(name, []).append(values)
+        self._images[self._count : self._count + n] = images
+        self._count += n
+
+    def finish(self) -> None:
+        """Write the columns."""
+        if self._count != self._total:
+            raise ValueError(f"{self._count} cutouts for a file of {self._total}")
+        for name in sorted(self._columns):
+            self._file.create_dataset(name, data=np.concatenate(self._columns[name]))
+
+
+@contextlib.contextmanager
+def writer(path: str | os.PathLike, total: int) -> Iterator[Writer]:
+    """Yield a Writer of `total` cutouts; the file appears when the block ends well.
+
+    Only cutouts of one `append` are in memory, and how they are divided into blocks does not change the file.
+    """
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        made = Writer(file, total)
+        yield made
+        made.finish()
+
+
+def write_cutouts(path: str | os.PathLike, images: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    """Write a whole file from cutouts (N, 3, 152, 152) in memory; see `Writer.append`."""
+    with writer(path, len(images)) as file:
+        file.append(images, columns)
 
 
 def read_cutout_catalog(path: str | os.PathLike) -> Table:
@@ -89,16 +125,7 @@ def _read_column(path: str | os.PathLike, file: h5py.File, name: str, total: int
 def read_cutouts(path: str | os.PathLike, rows: Sequence[int]) -> np.ndarray:
     """(n, 3, 152, 152) f4 nanomaggy a pixel: the cutouts of `rows`, in their order; only these are read."""
     with open_hdf5(path) as file:
-        images = _images(path, file)
-        rows = check_rows(path, rows, len(images))
-        wanted, place = np.unique(rows, return_inverse=True)  # HDF5 takes increasing indices only
-        found = np.empty((len(wanted), *images.shape[1:]), "f4")
-        try:
-            for first, last in stretches(wanted):
-                images.read_direct(found, np.s_[wanted[first] : wanted[last - 1] + 1], np.s_[first:last])
-        except OSError as error:
-            raise BadInput(f"{path}: dataset images cannot be read: {' '.join(str(error).split())}") from error
-        return found if np.array_equal(rows, wanted) else found[place]
+        return read_rows(path, _images(path, file), rows)
 
 
 def _images(path: str | os.PathLike, file: h5py.File) -> h5py.Dataset:

@@ -1,4 +1,4 @@
-"""Images: centre crops in nanomaggy and as arcsinh RGB, the form AstroDINO was published with."""
+"""Images: Legacy Surveys crops in nanomaggy and as arcsinh RGB, as AstroDINO was published; HSC in five bands."""
 
 import logging
 import os
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyloom.errors import BadConfig
+from skyloom.errors import BadConfig, BadInput
+from skyloom.surveys import galaxiesml
 from skyloom.surveys.legacy import BANDS, PIXEL_SCALE, read_cutouts
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
@@ -20,6 +21,9 @@ UNITS = {"flux": "nanomaggy", "rgb": "dimensionless"}
 GAINS = (6.0, 3.4, 2.2)  # per nanomaggy, for g, r, z; they become blue, green, red
 OFFSET = 0.03  # added after the gain: lifts the sky off zero
 SOFTENING = 20.0  # Q of Lupton et al. 2004
+# Noise of a pixel of HSC-Wide in g, r, i, z, y, nanomaggy, from depth and seeing (Aihara et al. 2019, PASJ 71, 114)
+HSC_SOFTENING = (7e-4, 10e-4, 13e-4, 25e-4, 50e-4)
+HSC_GAINS = (6.0, 3.4, 2.6)  # as GAINS, for g, r, i
 _BLOCK = 128  # images in memory at once: about 100 MB with their copies
 
 
@@ -52,8 +56,7 @@ def tokenize_images(
     BadInput : a cutout file or the catalogue is broken.
     BadConfig : crop is larger than the cutouts, or minimum_good is out of range.
     """
-    if not 0 <= minimum_good <= 1:
-        raise BadConfig(f"minimum_good: {minimum_good} is not a fraction between 0 and 1")
+    _check_fraction(minimum_good)
     if crop < 1:
         raise BadConfig(f"crop: {crop} is not a positive number of pixels")
     quarantine = Quarantine()
@@ -62,20 +65,62 @@ def tokenize_images(
         writer.declare(flux=(3, crop, crop), rgb=(3, crop, crop))
         for path, targetid, row in blocks(shard_rows(galaxies_path, shard, "image"), cutout_paths, _BLOCK):
             images = centre_crop(read_cutouts(path, row), crop)
-            good = quarantine.add(path, targetid, row, reasons(images, minimum_good))
+            good = quarantine.add(path, targetid, row, reasons(images, minimum_good, BANDS))
             flux = np.nan_to_num(images[good], nan=0, posinf=0, neginf=0)
             writer.append(targetid[good], flux=flux, rgb=arcsinh_rgb(torch.from_numpy(flux)).numpy())
         quarantine.write(quarantine_path)
     log.info("%s: %d images, %d quarantined", out_path, writer.rows, len(quarantine.rows))
 
 
-def reasons(images: np.ndarray, minimum_good: float) -> np.ndarray:
-    """Why each image, (N, 3, H, W) nanomaggy, cannot be used, (N,) str; empty for a good one."""
+def tokenize_hsc_images(
+    galaxies_path: str | os.PathLike,
+    image_paths: Sequence[str | os.PathLike],
+    shard: int,
+    out_path: str | os.PathLike,
+    quarantine_path: str | os.PathLike,
+    compression: str = "none",
+    minimum_good: float = 0.5,
+) -> None:
+    """Write the HSC images of one shard of galaxies, whole; a hundred images are in memory at once.
+
+    Parameters are those of `tokenize_images`, but for
+
+    image_paths : files in the format of GalaxiesML that hold (at least) the galaxies of this shard
+    out_path : shard with targetid (N,) and flux (N, 5, S, S) in nanomaggy, order g, r, i, z, y, S as in the files,
+        pixels that are not finite set to 0
+
+    Raises
+    ------
+    BadInput : an image file or the catalogue is broken, or the images are of several sizes.
+    BadConfig : minimum_good is out of range.
+    """
+    _check_fraction(minimum_good)
+    quarantine, size = Quarantine(), galaxiesml.image_size(image_paths[0])
+    attrs = {"modality": "hsc_image", "size": size, "pixel_arcsec": galaxiesml.PIXEL_SCALE}
+    with shard_writer(out_path, attrs, UNITS, compression) as writer:
+        writer.declare(flux=(len(galaxiesml.BANDS), size, size))
+        for path, targetid, row in blocks(shard_rows(galaxies_path, shard, "hsc"), image_paths, _BLOCK):
+            images = galaxiesml.read_images(path, row) / np.float32(galaxiesml.COUNTS_PER_NANOMAGGY)
+            if images.shape[-1] != size:
+                raise BadInput(f"{path}: images of {images.shape[-1]} pixels, expected {size} as in {image_paths[0]}")
+            good = quarantine.add(path, targetid, row, reasons(images, minimum_good, galaxiesml.BANDS))
+            writer.append(targetid[good], flux=np.nan_to_num(images[good], nan=0, posinf=0, neginf=0))
+        quarantine.write(quarantine_path)
+    log.info("%s: %d HSC images, %d quarantined", out_path, writer.rows, len(quarantine.rows))
+
+
+def _check_fraction(minimum_good: float) -> None:
+    if not 0 <= minimum_good <= 1:
+        raise BadConfig(f"minimum_good: {minimum_good} is not a fraction between 0 and 1")
+
+
+def reasons(images: np.ndarray, minimum_good: float, bands: Sequence[str]) -> np.ndarray:
+    """Why each image, (N, len(bands), H, W), cannot be used, (N,) str; empty for a good one."""
     finite = np.isfinite(images)
     fraction = finite.mean(axis=(2, 3))
     empty = ~(finite & (images != 0)).any(axis=(2, 3))
     checks = []
-    for b, band in enumerate(BANDS):
+    for b, band in enumerate(bands):
         few = f"fewer than {minimum_good:g} of the pixels of band {band} are finite"
         checks.append((fraction[:, b] == 0, f"band {band} is NaN everywhere"))
         checks.append((fraction[:, b] < minimum_good, few))
@@ -119,3 +164,17 @@ def arcsinh_rgb(flux: Tensor, gains: Sequence[float] = GAINS, offset: float = OF
     intensity = scaled.clamp(min=0).mean(dim=-3, keepdim=True)
     stretch = torch.asinh(q * intensity) / (q**0.5 * intensity.clamp(min=torch.finfo(flux.dtype).tiny))
     return (scaled * stretch).clamp(0, 1).flip(-3)
+
+
+def arcsinh_flux(flux: Tensor, softening: Sequence[float] = HSC_SOFTENING) -> Tensor:
+    """arcsinh(flux / softening) of each band, (..., bands, H, W): linear in the noise, logarithmic in the light."""
+    return torch.asinh(flux / flux.new_tensor(softening).view(-1, 1, 1))
+
+
+def hsc_rgb(flux: Tensor) -> Tensor:
+    """Colour image (..., 3, H, W) in 0..1 of HSC flux (..., 5, H, W) in nanomaggy: i, r, g as red, green, blue.
+
+    The stretch is that of `arcsinh_rgb`; gains are the larger, the smaller a pixel.
+    """
+    larger = (PIXEL_SCALE / galaxiesml.PIXEL_SCALE) ** 2
+    return arcsinh_rgb(flux[..., :3, :, :], gains=tuple(larger * gain for gain in HSC_GAINS))

@@ -5,9 +5,10 @@ shards nor on how galaxies are spread over them. Memory does not grow with the n
 """
 
 import csv
+import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import pyarrow.parquet as pq
 
 from skyloom.errors import BadInput
 from skyloom.files import write_json
+from skyloom.surveys import galaxiesml, legacy
+from skyloom.surveys.simulated import part_files
 from skyloom.tokens.galaxies import QUARANTINE_COLUMNS, write_quarantine
 from skyloom.tokens.store import Shards, verify
 
@@ -24,7 +27,6 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-CHANNELS = {"flux": ("g", "r", "z"), "rgb": ("red", "green", "blue")}
 _BLOCK = 128
 
 
@@ -103,25 +105,53 @@ class SpectrumStatistics:
 
 
 class ImageStatistics:
-    """Mean and standard deviation of the pixels of each channel of flux and rgb."""
+    """Mean and standard deviation of the pixels of each channel of some datasets; `names`: dataset -> its channels."""
 
-    def __init__(self) -> None:
-        self.channels = {(name, c): Moments() for name, channels in CHANNELS.items() for c in range(len(channels))}
+    def __init__(self, names: Mapping[str, Sequence[str]]) -> None:
+        self.names = names
+        self.channels = {(name, c): Moments() for name, channels in names.items() for c in range(len(channels))}
 
     def add(self, **images: np.ndarray) -> None:
-        """Add images, each name -> (n, 3, H, W)."""
+        """Add images, each name -> (n, channels, H, W)."""
         for (name, c), moments in self.channels.items():
             pixels = np.ascontiguousarray(images[name][:, c], "f8").reshape(len(images[name]), -1)
             moments.add(pixels.size, pixels.sum(axis=1), (pixels**2).sum(axis=1))
 
     def result(self) -> dict:
-        table = {name: {} for name in CHANNELS}
+        table = {name: {} for name in self.names}
         for (name, c), moments in self.channels.items():
-            table[name][CHANNELS[name][c]] = moments.result()
+            table[name][self.names[name][c]] = moments.result()
         return table
 
 
-STATISTICS = {"spectrum": (SpectrumStatistics, ("flux", "ivar")), "image": (ImageStatistics, ("flux", "rgb"))}
+class VectorStatistics:
+    """Mean and standard deviation of all numbers of a vector together, or of each of its elements if they are named."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.names, self.moments = names, [Moments() for _ in names or ("values",)]
+
+    def add(self, values: np.ndarray) -> None:
+        """Add vectors (n, D)."""
+        for moments, part in zip(self.moments, np.split(values.astype("f8"), len(self.moments), axis=1), strict=True):
+            moments.add(part.size, part.sum(axis=1), (part**2).sum(axis=1))
+
+    def result(self) -> dict:
+        results = [moments.result() for moments in self.moments]
+        return {"values": dict(zip(self.names, results, strict=True)) if self.names else results[0]}
+
+
+STATISTICS = {
+    "spectrum": (SpectrumStatistics, ("flux", "ivar")),
+    "image": (
+        functools.partial(ImageStatistics, {"flux": legacy.BANDS, "rgb": ("red", "green", "blue")}),
+        ("flux", "rgb"),
+    ),
+    "hsc_image": (functools.partial(ImageStatistics, {"flux": galaxiesml.BANDS}), ("flux",)),
+    # as MOSAIC standardises them: scalars each for itself, vectors by one mean and deviation
+    "scalars": (functools.partial(VectorStatistics, part_files.SCALARS), ("values",)),
+    **{name: (VectorStatistics, ("values",)) for name in part_files.VECTORS},
+}
+"""Modality -> its statistics and the datasets they look at."""
 
 
 def gather(

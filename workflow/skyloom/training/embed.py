@@ -43,7 +43,7 @@ def embed(
     Parameters
     ----------
     model_dir : folder of a trained model
-    modality : "spectrum" or "image"
+    modality : one of `skyloom.layout.MODALITIES` that the model takes
     shard_paths : token shards of that modality
     splits_path : parquet with targetid and split
     out_path : the table

@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 
+from skyloom.surveys.mock.layout import TARGETS
+
 BRICK_SIZE = 0.25  # degrees
 RELEASE = 9010  # Legacy Surveys data release 9, south
 
@@ -27,17 +29,17 @@ def brickid(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return (first + column + 1).astype(np.int32)
 
 
-def objid(brick: np.ndarray, hpix: int) -> np.ndarray:
+def objid(brick: np.ndarray, hpix: int, program: str) -> np.ndarray:
     """Unique OBJID (int32) for each of a tile's objects within its `brick` (n,).
 
     Bricks straddle tiles, and tiles do not know each other: the last four bits say which of a block of 4 x 4 tiles the
-    object comes from, and a brick never touches two tiles with the same bits.
+    object comes from, and a brick never touches two tiles with the same bits; the bit above is the program's.
     """
     order = np.argsort(brick, kind="stable")
     _, start = np.unique(brick[order], return_index=True)
     rank = np.empty(len(brick), np.int64)
     rank[order] = np.arange(len(brick)) - np.repeat(start, np.diff([*start, len(brick)]))
-    return (16 * rank + hpix % 16).astype(np.int32)
+    return (32 * rank + 16 * list(TARGETS).index(program) + hpix % 16).astype(np.int32)
 
 
 def encode_targetid(release: np.ndarray, brick: np.ndarray, objects: np.ndarray) -> np.ndarray:

@@ -40,24 +40,43 @@ class Plane:
         return table(np.maximum(u, 0, out=u))
 
     def psf(self, fwhm: np.ndarray, beta: float) -> np.ndarray:
-        """Moffat PSF with the pixel, (n, rows, columns) float32; a quadrant is computed and mirrored."""
-        scale = moffat_scale(fwhm, beta).astype(np.float32)[:, None, None] ** 2
+        """Moffat PSF with the pixel, (*fwhm.shape, rows, columns) float32; a quadrant is computed and mirrored."""
+        scale = moffat_scale(fwhm, beta).astype(np.float32)[..., None, None] ** 2
         k2 = self.kx * self.kx
         quadrant = moffat(beta)(scale * (k2[:, None] + k2)) * self.pixel
-        return np.concatenate([quadrant, quadrant[:, :0:-1]], axis=1)
+        return np.concatenate([quadrant, quadrant[..., :0:-1, :]], axis=-2)
 
-    def phases(self, dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Factors ((n, rows, 1), (n, 1, columns)) complex64 that move a profile by `dx`, `dy` (n,), arcsec."""
-        rows = np.exp(-1j * self.ky * dy.astype(np.float32)[:, None])
-        columns = np.exp(-1j * self.kx * dx.astype(np.float32)[:, None])
-        return rows[:, :, None].astype(np.complex64), columns[:, None, :].astype(np.complex64)
+    def places(self, dx: np.ndarray, dy: np.ndarray, anisotropy: np.ndarray) -> np.ndarray:
+        """Factors (n, rows, columns) complex64 that move a profile by `dx`, `dy` (n,), arcsec, and stretch it.
+
+        `anisotropy` (n, 2), arcsec^2, adds to the second moments: the first to <xx> and, subtracted, to <yy>, the
+        second to <xy>. A round PSF becomes elliptical, to first order in the ellipticity.
+        """
+        plus, cross = anisotropy.astype(np.float32).T[..., None]
+        rows = self._wave(dy, self.ky) * np.exp(0.5 * plus * self.ky**2)
+        columns = self._wave(dx, self.kx) * np.exp(-0.5 * plus * self.kx**2)
+        placed = rows[:, :, None] * columns[:, None, :]
+        placed *= np.exp((-cross * self.ky)[:, :, None] * self.kx)
+        return placed
 
     def knots(self, x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Round Gaussians at `x`, `y` with `sigma` (n, k; arcsec) as factors (n, rows, k) and (n, k, columns)."""
-        x, y, variance = (v.astype(np.float32) for v in (x, y, sigma**2))
-        rows = np.exp(-0.5 * self.ky[:, None] ** 2 * variance[:, None, :] - 1j * self.ky[:, None] * y[:, None, :])
-        columns = np.exp(-0.5 * self.kx**2 * variance[..., None] - 1j * self.kx * x[..., None])
-        return rows.astype(np.complex64), columns.astype(np.complex64)
+        m = len(self.kx)
+        fading = np.exp(-0.5 * self.kx**2 * np.square(sigma, dtype=np.float32)[..., None])
+        columns = self._wave(x, self.kx) * fading
+        rows = self._wave(y, self.kx) * fading
+        # negative wavenumbers are the conjugates of positive ones
+        return np.concatenate([rows, rows[..., m - 1 : 0 : -1].conj()], axis=-1).swapaxes(1, 2), columns
+
+    @staticmethod
+    def _wave(shift: np.ndarray, k: np.ndarray) -> np.ndarray:
+        """exp(-i k shift), (..., len(k)) complex64; sine and cosine are much faster than the complex exponential."""
+        argument = shift.astype(np.float32)[..., None] * k
+        wave = np.empty(argument.shape, np.complex64)
+        np.cos(argument, out=wave.real)
+        np.sin(argument, out=wave.imag)
+        np.negative(wave.imag, out=wave.imag)
+        return wave
 
     def weights(self) -> np.ndarray:
         """Weights (columns,), 1 / arcsec^2, with which a sum over the plane's real part is the inverse transform at 0.

@@ -59,10 +59,23 @@ def add_burst(mass: np.ndarray, edges: np.ndarray, fraction: np.ndarray, start: 
     return (1 - fraction[:, None]) * mass + fraction[:, None] * burst
 
 
-def flicker(mass: np.ndarray, ages: np.ndarray, log_scale: np.ndarray, horizon: float) -> np.ndarray:
-    """Scale the mass (n, A) younger than about `horizon` (yr) by 10^log_scale (n,), fading with age; total stays 1."""
-    scale = 10 ** (log_scale[:, None] * np.exp(-ages / horizon))
-    scaled = mass * scale
+def fluctuate(mass: np.ndarray, edges: np.ndarray, sigma: float, memory: float, rng: np.random.Generator) -> np.ndarray:
+    """Scale the mass (n, A) of each bin by a lognormal process in time; total stays 1.
+
+    A damped random walk of log10 SFR (Caplar & Tacchella 2019, MNRAS 487, 3845) with rms `sigma` (dex), whose values
+    are correlated as exp(-dt / `memory`), yr; bins longer than that average over it.
+    """
+    n, bins = mass.shape
+    width, middle = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+    x = width / memory
+    averaged = sigma * np.sqrt(2 * (x - 1 + np.exp(-x))) / x
+    kept = np.exp(-np.diff(middle) / memory)
+    noise = rng.standard_normal((n, bins))
+    walk = np.empty((n, bins))
+    walk[:, 0] = noise[:, 0]
+    for i in range(1, bins):
+        walk[:, i] = kept[i - 1] * walk[:, i - 1] + np.sqrt(1 - kept[i - 1] ** 2) * noise[:, i]
+    scaled = mass * 10 ** (averaged * walk)
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 

@@ -1,26 +1,67 @@
-"""The files of the mock survey, named as the archives name theirs: one tile is one HEALPix pixel (nside 64, nested)."""
+"""The files of the mock survey, named as the archives name theirs.
+
+A tile is one HEALPix pixel (nside 64, nested) in one program: bright or dark. The Snakefile reads this while it builds
+the DAG, so nothing heavy is imported.
+"""
+
+from skyloom.errors import BadConfig
+
+SURVEY = "sv3"
+TARGETS = {"bright": ("bgs",), "dark": ("lrg", "elg", "qso")}
+"""Program -> the kinds of target it observes."""
+TILE_ROLES = ("coadd", "redrock", "images", "hsc", "truth")
+TILE_KEYS = (
+    *("population", "magnitude_limit", "targets_per_tile", "hsc_size", "anomaly_rate", "exposure", "resolution"),
+    *("neighbours", "artefact_rate", "zero_point_scatter", "one_sided", "duplicates", "astrometric_scatter"),
+)
+"""What of a survey's configuration a tile depends on."""
 
 
-def tile_files(hpix: int) -> dict[str, str]:
-    """The files of one tile by role, relative to the survey's raw folder."""
-    folder = f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}"
+def tile_files(program: str, hpix: int, hsc_size: int | None = None) -> dict[str, str]:
+    """The files of one tile by role, relative to the survey's raw folder; `hsc` if `hsc_size` (pixels) is given."""
+    return tile_names(program, hpix, hpix // 100, hsc_size)
+
+
+def tile_names(program: str, hpix: int | str, group: int | str, hsc_size: int | None = None) -> dict[str, str]:
+    """As `tile_files`, also with wildcards in place of values."""
+    folder = f"spectra/healpix/{SURVEY}/{program}/{group}/{hpix}"
+    name = f"{SURVEY}-{program}-{hpix}"
+    hsc = f"hsc/{group}/5x{hsc_size}x{hsc_size}_{program}_{hpix}_with_morphology.hdf5"
     return {
-        "coadd": f"{folder}/coadd-sv3-bright-{hpix}.fits",
-        "redrock": f"{folder}/redrock-sv3-bright-{hpix}.fits",
-        "images": f"images/{hpix // 100}/images_npix152_{hpix}.h5",
-        "truth": f"truth/{hpix // 100}/truth-{hpix}.parquet",
+        "coadd": f"{folder}/coadd-{name}.fits",
+        "redrock": f"{folder}/redrock-{name}.fits",
+        "images": f"images/{group}/images_npix152_{program}_{hpix}.h5",
+        **({"hsc": hsc} if hsc_size else {}),
+        "truth": f"truth/{group}/truth-{program}-{hpix}.parquet",
     }
 
 
+def programs(survey: dict) -> list[str]:
+    """The programs that a mock survey has targets in, by its `targets_per_tile` (BGS unless it says).
+
+    Raises BadConfig if that asks for none.
+    """
+    wanted = survey.get("targets_per_tile", {"bgs": 1})
+    found = [program for program, kinds in TARGETS.items() if any(wanted.get(kind, 0) for kind in kinds)]
+    if not found:
+        raise BadConfig(f"targets_per_tile: {wanted} asks for no galaxy; expected a number above 0")
+    return found
+
+
+def hsc_size(survey: dict) -> int | None:
+    """Pixels along a side of a mock survey's HSC images, None if it has none."""
+    return survey.get("hsc_size", 64) if "hsc_image" in survey.get("modalities", ()) else None
+
+
 def raw_files(survey: dict) -> dict[str, list[str]]:
-    """The raw files by role of a mock survey of ``survey["tiles"]`` tiles, in the order of the tiles."""
+    """The raw files by role of a mock survey of ``survey["tiles"]`` tiles: program by program, tile by tile."""
     # Here and not above, so that the names of one tile cost no import.
     from skyloom.surveys.mock.footprint import tile_pixels
 
-    tiles = [tile_files(hpix) for hpix in tile_pixels(survey["tiles"])]
-    by_tile = {role: [tile[role] for tile in tiles] for role in ("coadd", "redrock", "images", "truth")}
+    size, pixels = hsc_size(survey), tile_pixels(survey["tiles"])
+    tiles = [tile_files(program, hpix, size) for program in programs(survey) for hpix in pixels]
     return {
-        **by_tile,
+        **{role: [tile[role] for tile in tiles if role in tile] for role in TILE_ROLES},
         "zcatalog": ["zcatalog/zall-pix-mock.fits"],
         "properties": ["properties/BGS_ANY_full.provabgs.mock.hdf5"],
     }

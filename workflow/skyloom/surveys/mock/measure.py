@@ -1,74 +1,69 @@
-"""What pipelines would report of a galaxy: photometry with errors, a redshift fit, posterior-like properties."""
+"""What pipelines would report of a galaxy's photometry and shape, with errors."""
 
 import numpy as np
-from astropy.table import Table
 
-from skyloom.surveys.mock.instrument import Observation
-from skyloom.surveys.mock.population import Population
+from skyloom.surveys.mock.camera import HSC
 
 BANDS = ("G", "R", "Z")
 MODEL_ERROR = 0.015  # relative error of catalogue fluxes that their ivar does not know
-PROPERTY_SCATTER = {"log_mstar": 0.10, "log_z_mw": 0.18, "log_t_age_mw": 0.12, "log_avg_sfr": 0.20}  # dex
-ZWARN_SMALL_DELTA_CHI2, ZWARN_NODATA = 1 << 2, 1 << 9  # bits of redrock.zwarning
-C_KM_S = 299792.458
+# 5 sigma depths (AB) of WISE: half of all sources are found at 20.6 and 20.1 (Schlafly et al. 2019, ApJS 240, 30)
+WISE_DEPTH = {"W1": 20.9, "W2": 20.3}
+SHAPE_ERROR = 0.08  # dex of sizes and Sersic indices
 
 
 def photometry(flux: np.ndarray, radius: np.ndarray, psfdepth: np.ndarray, rng: np.random.Generator):
-    """Catalogue fluxes and their ivar, both (n, 3), nanomaggy.
+    """Catalogue fluxes and their ivar, both (n, bands), nanomaggy.
 
-    `psfdepth` (n, 3) is the inverse variance of a point source; one of half-light `radius` (n,), arcsec, gathers the
-    sky of a larger area. Errors of the model profiles come on top and are not in ivar, as in real catalogues.
+    `psfdepth` (n, bands) is the inverse variance of a point source; one of half-light `radius` (n,), arcsec, gathers
+    the sky of a larger area. Errors of the model profiles come on top and are not in ivar, as in real catalogues.
     """
     ivar = psfdepth / (1 + (np.asarray(radius)[:, None] / 0.8) ** 2)
     noise = rng.standard_normal(flux.shape) / np.sqrt(ivar) + MODEL_ERROR * flux * rng.standard_normal(flux.shape)
     return flux + noise, ivar
 
 
-def signal_to_noise(observation: Observation) -> np.ndarray:
-    """Median signal-to-noise a pixel (N,) in the r arm, from the noiseless flux."""
-    return np.median(observation.truth["r"] * np.sqrt(observation.ivar["r"]), axis=1)
+def infrared(magnitude: np.ndarray, band: str, ebv: np.ndarray, rng: np.random.Generator):
+    """Forced photometry in WISE's W1 or W2 of galaxies of AB `magnitude` (n,): flux and ivar (n,), AB nanomaggy."""
+    sigma = 10 ** (0.4 * (22.5 - WISE_DEPTH[band])) / 5
+    # extinction: 0.184 and 0.113 E(B-V), as in the Legacy Surveys catalogues
+    flux = 10 ** (0.4 * (22.5 - magnitude - {"W1": 0.184, "W2": 0.113}[band] * ebv))
+    noise = sigma * rng.standard_normal(len(flux)) + 2 * MODEL_ERROR * flux * rng.standard_normal(len(flux))
+    return flux + noise, np.full(len(flux), sigma**-2)
 
 
-def redshifts(targetid: np.ndarray, z: np.ndarray, snr: np.ndarray, rng: np.random.Generator) -> Table:
-    """A redrock-like table: most redshifts right to some 15 km/s, failures more likely the less signal there is.
+def hsc_columns(seen: dict, shape: dict, radius: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """What GalaxiesML has of n galaxies in each of g, r, i, z, y: magnitudes, and shapes as Source Extractor sees them.
 
-    Most failures are flagged in ZWARN; two in a thousand confident redshifts are wrong. `z` is NaN where there is no
-    galaxy in the fibre, `snr` 0 where there are no data.
+    Parameters
+    ----------
+    seen : flux, flux_ivar, psfsize, each (n, 5)
+    shape : bulge_fraction (n, 3), q_disk, q_bulge, angle (n,), as in Population
+    radius : (n,) half-light, arcsec
     """
-    n = len(z)
-    failed = (rng.random(n) < 0.3 / (1 + (np.maximum(snr, 0.05) / 0.5) ** 3)) | ~np.isfinite(z)
-    wrong = failed | (rng.random(n) < 0.002)
-    zerr = np.where(np.isfinite(z), 1 + z, 1.0) * (6 + 25 / np.maximum(snr, 0.2)) / C_KM_S
-    fitted = np.where(wrong, rng.uniform(0.0, 1.5, n), z + zerr * rng.standard_normal(n))
-    zwarn = np.where(failed, ZWARN_SMALL_DELTA_CHI2, 0) | np.where(snr <= 0, ZWARN_NODATA, 0)
-    spectype = np.where(wrong & (rng.random(n) < 0.3), rng.choice(["STAR", "QSO"], n), "GALAXY")
-    confident = 9 + (60 * snr) ** 2 * 10 ** rng.normal(-1.0, 0.15, n)
-    return Table(
-        {
-            "TARGETID": targetid,
-            "Z": fitted,
-            "ZERR": zerr,
-            "ZWARN": zwarn.astype("i8"),
-            "SPECTYPE": spectype.astype("S6"),
-            "DELTACHI2": np.where(failed, rng.uniform(0, 9, n), confident),
-            "NPIXELS": np.where(snr > 0, 7900, 0).astype("i8"),
-            "NCOEFF": np.full(n, 10, "i8"),
+    columns = {}
+    error = 10 ** (SHAPE_ERROR * rng.standard_normal((3, len(radius), 5)))
+    for i, band in enumerate("grizy"):
+        bulge = shape["bulge_fraction"][:, min(i, 2)]
+        ratio = bulge * shape["q_bulge"] + (1 - bulge) * shape["q_disk"]
+        flux = np.where(seen["flux"][:, i] > 0, seen["flux"][:, i], np.nan)
+        magnitude = 22.5 - 2.5 * np.log10(flux)
+        seeing = seen["psfsize"][:, i] / 2.3548
+        size = radius * error[0, :, i]
+        # second moments add: those of the profile along each axis, and the seeing's
+        major, minor = (np.hypot(size * axis / 1.1774, seeing) / HSC.pixel_scale for axis in (1.0, ratio))
+        columns |= {
+            f"{band}_cmodel_mag": magnitude,
+            f"{band}_cmodel_magsigma": 2.5 / np.log(10) / (flux * np.sqrt(seen["flux_ivar"][:, i])),
+            f"{band}_sersic_index": (1 + 3 * bulge) * error[1, :, i],
+            f"{band}_half_light_radius": 1.1774 * np.sqrt(major * minor),
+            f"{band}_ellipticity": 1 - minor / major,
+            f"{band}_major_axis": major,
+            f"{band}_minor_axis": minor,
+            f"{band}_petro_rad": 2.2 * 1.1774 * major * error[2, :, i],
+            f"{band}_isophotal_area": np.pi * 9 * major * minor,
+            f"{band}_pos_angle": (np.degrees(shape["angle"]) + 90) % 180 - 90,
+            # of a Gaussian of these axes
+            f"{band}_peak_surface_brightness": magnitude
+            + 2.5 * np.log10(2 * np.pi * major * minor * HSC.pixel_scale**2),
         }
-    )
-
-
-def properties(population: Population, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Stellar mass, metallicity, age and SFR as a posterior's mean would have them: truth times lognormal scatter.
-
-    Keys measured_log_mstar (log10 Msun), measured_z_mw (mass fraction), measured_t_age_mw (Gyr), measured_avg_sfr
-    (Msun/yr), and has_properties: the catalogue leaves out one galaxy in twelve.
-    """
-    n = len(population)
-    noise = {name: scatter * rng.standard_normal(n) for name, scatter in PROPERTY_SCATTER.items()}
-    return {
-        "measured_log_mstar": population.log_mstar + noise["log_mstar"],
-        "measured_z_mw": population.z_mw * 10 ** noise["log_z_mw"],
-        "measured_t_age_mw": population.t_age_mw * 10 ** noise["log_t_age_mw"],
-        "measured_avg_sfr": population.avg_sfr * 10 ** noise["log_avg_sfr"],
-        "has_properties": rng.random(n) > 1 / 12,
-    }
+    return columns

@@ -5,31 +5,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyloom.surveys.mock.camera import Camera, Conditions
-from skyloom.surveys.mock.fourier import k_max, plane
-from skyloom.surveys.mock.profiles import moffat_scale, sersic
-from skyloom.surveys.mock.structure import DISC_SCALE
+from skyloom.surveys.mock.camera import HSC_LARGE, LEGACY
 
-STAR, DISC, BULGE = 0, 1, 2
-FAINTEST = 24.2  # r magnitude, a little below the depth: sources too faint to see still make the sky uneven
-MARGIN = 5.0  # arcsec outside the cutout from which light still falls in
-VISIBLE = 0.3  # surface brightness, in units of a pixel's noise, at which a stamp may end
-STAMP_SIZES = np.array([24, 32, 48, 64, 96, 128, 192, 256, 384])
-CHUNK = 64  # stamps a batch
-NODES = np.log([4770.0, 6420.0, 9140.0])  # g, r, z: magnitudes in other bands are interpolated between these
+STAR, DISC, BULGE, KNOT = 0, 1, 2, 3  # a knot is a Gaussian
+FAINTEST = 24.2  # r magnitude in the wide field: what is fainter is lost in the noise of shallow surveys
+DEEPEST = 27.2  # r magnitude in the deep field, which only deep surveys look at
+MARGIN = 5.0  # arcsec outside a cutout from which light still falls in
+WIDE_FIELD = LEGACY.size * LEGACY.pixel_scale + 2 * MARGIN  # arcsec a side
+DEEP_FIELD = HSC_LARGE.size * HSC_LARGE.pixel_scale + MARGIN
+NODES = HSC_LARGE.wavelength  # g, r, i, z, y, where the fluxes of objects are known
 COMPANIONS = 0.5  # mean number within 20 arcsec of a target
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Stars and galaxies to be added to cutouts; every attribute has one entry an object.
+    """Stars and galaxies beside the targets of a scene; every attribute has one entry an object.
 
     Attributes
     ----------
-    cutout : which image it falls on.
-    kind : STAR, DISC or BULGE.
-    x, y : offset from the cutout's centre, arcsec.
-    flux : (k, bands) nanomaggy.
+    cutout : which target it lies beside.
+    kind : STAR, DISC, BULGE or KNOT.
+    x, y : offset from the target, arcsec (x to the west, y to the north).
+    flux : (k, 5) nanomaggy at NODES.
     radius : half-light radius along the major axis, arcsec; 0 for stars.
     axis_ratio, angle : as for the targets.
     """
@@ -49,55 +46,54 @@ class Objects:
     def __len__(self) -> int:
         return len(self.cutout)
 
+    def joined(self, other: "Objects") -> "Objects":
+        return Objects(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
+        )
 
-def add_neighbours(
-    images: np.ndarray, flux: np.ndarray, sky: Conditions, rng: np.random.Generator, density: float, camera: Camera
-) -> Objects:
-    """Draw the neighbours of n targets of `flux` (n, bands) and add them, noiseless, to `images` in place.
 
-    `density` scales the real counts; 0 leaves the images as they are. Returns what was added.
+def draw_objects(target_magnitude: np.ndarray, rng: np.random.Generator, density: float) -> Objects:
+    """Field galaxies, stars and companions beside targets that have `target_magnitude` (n,) in r.
+
+    `density` scales the real counts; 0 leaves the targets alone.
     """
-    reference = int(np.argmin(np.abs(np.subtract(camera.wavelength, 6420.0))))
-    target = 22.5 - 2.5 * np.log10(np.maximum(flux[:, reference], 1e-3))
-    objects = draw_objects(target, rng, density, camera)
-    paint(images, objects, sky, camera)
-    return objects
-
-
-def draw_objects(target_magnitude: np.ndarray, rng: np.random.Generator, density: float, camera: Camera) -> Objects:
-    """Field galaxies, stars and companions for cutouts whose targets have `target_magnitude` (n,) in r."""
-    side = camera.size * camera.pixel_scale + 2 * MARGIN
     parts = []
-    for draw, counts in ((_galaxy_colours, galaxy_counts), (_star_colours, star_counts)):
-        grid = np.linspace(13.0, FAINTEST, 449)
-        cumulative = np.concatenate([[0.0], np.cumsum(counts(grid[:-1] + 0.0125) * 0.025)])
-        number = rng.poisson(density * cumulative[-1] * (side / 3600) ** 2, len(target_magnitude))
-        cutout = np.repeat(np.arange(len(number)), number)
-        magnitude = np.interp(rng.random(len(cutout)) * cumulative[-1], cumulative, grid)
-        x, y = rng.uniform(-side / 2, side / 2, (2, len(cutout)))
-        parts.append((cutout, magnitude, x, y, draw(magnitude, rng)))
+    for colours, counts in ((_galaxy_colours, galaxy_counts), (_star_colours, star_counts)):
+        for side, limits in ((WIDE_FIELD, (13.0, FAINTEST)), (DEEP_FIELD, (FAINTEST, DEEPEST))):
+            cutout, magnitude = _draw_counts(counts, limits, density * (side / 3600) ** 2, len(target_magnitude), rng)
+            x, y = rng.uniform(-side / 2, side / 2, (2, len(cutout)))
+            parts.append(
+                (cutout, magnitude, x, y, colours(magnitude, rng), np.full(len(cutout), counts is star_counts))
+            )
     parts.append(_companions(target_magnitude, rng, density))
 
-    cutout, magnitude, x, y = (np.concatenate([part[i] for part in parts]) for i in range(4))
-    colours = np.concatenate([part[4] for part in parts])
-    is_star = np.repeat([False, True, False], [len(part[0]) for part in parts])
-    flux = _fluxes(magnitude, colours, camera)
-    radius, kind = _shapes(magnitude, colours, is_star, rng)
-    objects = Objects(
-        cutout, kind, x, y, flux, radius, rng.uniform(0.25, 1.0, len(kind)), rng.uniform(0, math.pi, len(kind))
-    )
+    cutout, magnitude, x, y, colour, is_star = (np.concatenate(column) for column in zip(*parts, strict=True))
+    radius, kind = _shapes(magnitude, colour, is_star, rng)
+    axis_ratio, angle = rng.uniform(0.25, 1.0, len(kind)), rng.uniform(0, math.pi, len(kind))
+    objects = Objects(cutout, kind, x, y, _fluxes(magnitude, colour), radius, axis_ratio, angle)
     # What outshines the target on top of it would itself be the target, or have kept it out of the catalogue.
     eclipsed = (magnitude < target_magnitude[cutout] + 1.0) & (np.hypot(x, y) < 4.0 + radius)
     return objects[np.flatnonzero(~eclipsed)]
 
 
+def _draw_counts(counts, limits: tuple[float, float], area: float, fields: int, rng: np.random.Generator):
+    """Field number and magnitude of objects that follow `counts` between `limits` in `fields` of `area` deg^2."""
+    grid = np.linspace(*limits, 449)
+    step = grid[1] - grid[0]
+    cumulative = np.concatenate([[0.0], np.cumsum(counts(grid[:-1] + step / 2) * step)])
+    number = rng.poisson(area * cumulative[-1], fields)
+    field = np.repeat(np.arange(fields), number)
+    return field, np.interp(rng.random(len(field)) * cumulative[-1], cumulative, grid)
+
+
 def galaxy_counts(magnitude: np.ndarray) -> np.ndarray:
     """Galaxies per square degree and r magnitude.
 
-    Slopes .45 (Euclidean with evolution) and .33 beyond r = 21, through the counts of DESI BGS targets (864 per square
-    degree to r = 19.5, Hahn et al. 2023, AJ 165, 253) and 24,000 at r = 23.1 (Metcalfe et al. 2001, MNRAS 323, 795).
+    Through the counts of SDSS (90 per square degree to r = 17.77, Strauss et al. 2002, AJ 124, 1810) and DESI targets
+    (864 to r = 19.5, Hahn et al. 2023, AJ 165, 253), and 24,000 at r = 23.1 (Metcalfe et al. 2001, MNRAS 323, 795);
+    beyond, within 15 % of 46 * 10^(0.31 (i - 25)) per arcmin^2 (LSST Science Book 2009, section 3.7) at r = i + 0.35.
     """
-    return 4680.0 * 10 ** (np.where(magnitude < 21, 0.45, 0.33) * (magnitude - 21))
+    return 10 ** np.interp(magnitude, [13.0, 19.5, 21.0, 23.1, 27.2], [-0.593, 3.047, 3.670, 4.380, 5.710])
 
 
 def star_counts(magnitude: np.ndarray) -> np.ndarray:
@@ -107,8 +103,9 @@ def star_counts(magnitude: np.ndarray) -> np.ndarray:
 
 def _galaxy_colours(magnitude: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(k, 2) colours g-r and r-z: blue cloud and a red sequence that thins out towards faint magnitudes."""
-    red = rng.random(len(magnitude)) < np.clip(0.5 - 0.06 * (magnitude - 19), 0.15, 0.6)
-    g_r = np.where(red, rng.normal(1.2, 0.25, len(red)), rng.normal(0.55, 0.25, len(red)))
+    red = rng.random(len(magnitude)) < np.clip(0.5 - 0.06 * (magnitude - 19), 0.1, 0.6)
+    blue = np.clip(0.55 - 0.06 * (magnitude - 22), 0.3, 0.55)  # the faintest are the youngest
+    g_r = np.where(red, rng.normal(1.2, 0.25, len(red)), rng.normal(blue, 0.25))
     # the two colours go together: few galaxies are green
     r_z = np.where(red, 0.7 * g_r, 0.2 + 0.45 * g_r) + rng.normal(0, 0.15, len(red))
     return np.stack([g_r, r_z], axis=1)
@@ -130,16 +127,14 @@ def _companions(target_magnitude: np.ndarray, rng: np.random.Generator, density:
     distance = 20.0 * rng.random(len(cutout)) ** (1 / 1.2)
     angle = rng.uniform(0, 2 * math.pi, len(cutout))
     x, y = distance * np.cos(angle), distance * np.sin(angle)
-    return cutout, magnitude, x, y, _galaxy_colours(magnitude, rng)
+    return cutout, magnitude, x, y, _galaxy_colours(magnitude, rng), np.zeros(len(cutout), bool)
 
 
-def _fluxes(magnitude: np.ndarray, colours: np.ndarray, camera: Camera) -> np.ndarray:
-    """(k, bands) nanomaggy; magnitudes are interpolated linearly in log wavelength."""
-    g_r_z = np.stack([magnitude + colours[:, 0], magnitude, magnitude - colours[:, 1]], axis=1)
-    position = np.clip(np.interp(np.log(camera.wavelength), NODES, [0.0, 1.0, 2.0]), 0, 2)
-    lower = np.minimum(position.astype(int), 1)
-    in_band = g_r_z[:, lower] * (1 - (position - lower)) + g_r_z[:, lower + 1] * (position - lower)
-    return 10 ** (0.4 * (22.5 - in_band))
+def _fluxes(magnitude: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """(k, 5) nanomaggy in g, r, i, z, y; spectra flatten towards the red, in galaxies and in cool stars alike."""
+    g_r, r_z = colours.T
+    magnitudes = magnitude[:, None] + np.stack([g_r, 0 * r_z, -0.6 * r_z, -r_z, -1.2 * r_z], axis=1)
+    return 10 ** (0.4 * (22.5 - magnitudes))
 
 
 def _shapes(magnitude: np.ndarray, colours: np.ndarray, is_star: np.ndarray, rng: np.random.Generator):
@@ -149,60 +144,3 @@ def _shapes(magnitude: np.ndarray, colours: np.ndarray, is_star: np.ndarray, rng
     early = rng.random(len(magnitude)) < np.where(colours[:, 0] > 0.9, 0.6, 0.05)
     kind = np.where(is_star, STAR, np.where(early, BULGE, DISC))
     return np.where(is_star, 0.0, radius), kind
-
-
-def paint(images: np.ndarray, objects: Objects, sky: Conditions, camera: Camera) -> None:
-    """Add `objects` to `images` in place, each on a stamp that ends where its light sinks into the noise."""
-    if not len(objects):
-        return
-    sizes = STAMP_SIZES[np.minimum(np.searchsorted(STAMP_SIZES, _extent(objects, sky, camera)), len(STAMP_SIZES) - 1)]
-    # the order in which stamps are added is fixed: sums of floats depend on it
-    for size in np.unique(sizes):
-        for kind in (STAR, DISC, BULGE):
-            same = np.flatnonzero((sizes == size) & (objects.kind == kind))
-            batch = max(1, min(CHUNK, CHUNK * 48**2 // size**2))
-            for start in range(0, len(same), batch):
-                _paint_stamps(images, objects[same[start : start + batch]], int(size), sky, camera)
-
-
-def _extent(objects: Objects, sky: Conditions, camera: Camera) -> np.ndarray:
-    """Pixels a side of a stamp that holds each object down to VISIBLE in its best band."""
-    scale = moffat_scale(sky.fwhm[objects.cutout], camera.moffat_beta)
-    contrast = objects.flux / sky.sky_sigma[objects.cutout] * camera.pixel_scale**2 / VISIBLE
-    beta = camera.moffat_beta
-    core = contrast * (beta - 1) / (math.pi * scale**2)
-    star = (scale * np.sqrt(np.maximum(core, 1) ** (1 / beta) - 1)).max(axis=1)
-
-    radius = np.maximum(objects.radius, 0.05)
-    area = radius**2 * objects.axis_ratio
-    best = contrast.max(axis=1)
-    disc = radius * DISC_SCALE * np.log(np.maximum(best / (2 * math.pi * DISC_SCALE**2 * area), 1))
-    # I(r) = I_e exp(-7.67 ((r/r_e)^(1/4) - 1)), total 22.66 q r_e^2 I_e
-    bulge = radius * np.maximum(1 + np.log(best / (22.66 * area)) / 7.67, 0) ** 4
-    profile = np.select([objects.kind == DISC, objects.kind == BULGE], [disc, bulge], 0.0)
-    return 2 * (np.maximum(star, profile) + 0.5 * scale.max(axis=1)) / camera.pixel_scale
-
-
-def _paint_stamps(images: np.ndarray, objects: Objects, size: int, sky: Conditions, camera: Camera) -> None:
-    grid = plane(size, camera.pixel_scale, k_max(min(camera.fwhm), camera.moffat_beta))
-    middle = size // 2
-    # split each position into a whole pixel, which moves the stamp, and a rest, which moves the profile
-    column = (camera.size - 1) / 2 + objects.x / camera.pixel_scale
-    row = (camera.size - 1) / 2 + objects.y / camera.pixel_scale
-    corner_x, corner_y = np.rint(column).astype(int) - middle, np.rint(row).astype(int) - middle
-    rows, columns = grid.phases((column - corner_x) * camera.pixel_scale, (row - corner_y) * camera.pixel_scale)
-    light = rows * columns
-    if objects.kind[0] != STAR:
-        table = sersic(1.0 if objects.kind[0] == DISC else 4.0)
-        light *= grid.transform(table, objects.radius, objects.axis_ratio, objects.angle)
-    transform = np.empty((len(objects), images.shape[1], *light.shape[1:]), np.complex64)
-    for band in range(images.shape[1]):
-        psf = grid.psf(sky.fwhm[objects.cutout, band], camera.moffat_beta)
-        psf *= objects.flux[:, band, None, None].astype(np.float32)
-        np.multiply(light, psf, out=transform[:, band])
-    stamps = grid.image(transform, size)
-    for stamp, cutout, x, y in zip(stamps, objects.cutout, corner_x, corner_y, strict=True):
-        left, low = max(x, 0), max(y, 0)
-        right, high = min(x + size, camera.size), min(y + size, camera.size)
-        if left < right and low < high:
-            images[cutout, :, low:high, left:right] += stamp[:, low - y : high - y, left - x : right - x]

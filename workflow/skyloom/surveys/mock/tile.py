@@ -1,69 +1,94 @@
-"""One tile of the mock survey, from a seed to the files an archive would hold.
+"""One tile of the mock survey in one program, from a seed to the files an archive would hold.
 
-A tile is a HEALPix pixel (nside 64, nested). Everything random in it comes from (seed, hpix), so tiles are independent
-jobs whose bytes depend neither on the order nor on the number of jobs. Galaxies go through spectrum, image and
-spectrograph in blocks of BLOCK; what grows with the tile is only what is written.
+A tile is a HEALPix pixel (nside 64, nested). Everything random in it comes from (seed, hpix, program), so tiles are
+independent jobs whose bytes depend neither on the order nor on the number of jobs. Galaxies go through spectrum, image,
+spectrograph and redshift fit in blocks of blocks.SIZE, which are appended to the files: what grows with the tile is
+only the catalogue (about 5 kB a galaxy).
 """
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 from threadpoolctl import threadpool_limits
 
-from skyloom.surveys.desi import ARMS, Coadd, arm_wavelength, healpix_header, write_coadd, write_redrock
-from skyloom.surveys.legacy import write_cutouts
-from skyloom.surveys.mock import instrument, measure, sky, targets
-from skyloom.surveys.mock.images import render
-from skyloom.surveys.mock.photometry import photometry
-from skyloom.surveys.mock.population import Population, draw
-from skyloom.surveys.mock.spectra import REST_RANGE, spectra
+from skyloom.surveys import galaxiesml, legacy
+from skyloom.surveys.desi import (
+    ARMS,
+    Coadd,
+    CoaddWriter,
+    arm_wavelength,
+    coadd_writer,
+    combine_arms,
+    healpix_header,
+    write_redrock,
+)
+from skyloom.surveys.mock import anomalies, blocks, environment, instrument, rows, sky, targets
+from skyloom.surveys.mock.images import HSC, HSC_LARGE, LEGACY
+from skyloom.surveys.mock.layout import SURVEY, TARGETS, TILE_KEYS
+from skyloom.surveys.mock.population import Population, draw, join
+from skyloom.surveys.mock.redshift_fit import Fitter
 from skyloom.surveys.mock.ssp import SSPGrid, load_grid
 from skyloom.surveys.mock.synthesis import Templates
-from skyloom.surveys.mock.truth import write_truth
+from skyloom.surveys.mock.truth import rest_range, write_truth
 from skyloom.surveys.mock.wavelengths import OBSERVED
 
 log = logging.getLogger(__name__)
 
-SURVEY, PROGRAM = "sv3", "bright"
-BLOCK = 64
-EXPOSURE = 240.0  # s, effective; the bright program aims at 180 s and its early tiles went deeper
+HSC_CAMERAS = {camera.size: camera for camera in (HSC, HSC_LARGE)}
 EXPOSURE_SCATTER = 0.12  # from tile to tile, in ln
-# streams of random numbers of a tile; block i of galaxies has BLOCKS + i
-POPULATION, PLACES, FIBRES, SKY_FIBRES, REDSHIFTS, PROPERTIES, BLOCKS = range(7)
-CONFIG_KEYS = (  # what of a survey's configuration a tile depends on
-    *("galaxies_per_tile", "population", "magnitude_limit", "exposure", "resolution"),
-    *("neighbours", "artefact_rate", "zero_point_scatter"),
-    *("one_sided", "duplicates", "astrometric_scatter"),
-)
-IMAGE_FIELDS = ("r_disk", "r_bulge", "q_disk", "q_bulge", "angle", "clumpiness", "bulge_fraction")
+# streams of random numbers of a tile; block i has BLOCKS + i
+POPULATION, PLACES, CATALOGUES, SECOND, FIBRES, SKY_FIBRES, PROPERTIES, ANOMALIES, NUCLEI, BLOCKS = range(10)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """The galaxies of a tile, before anybody looks at them, and the rows that the two catalogues will have.
+    """The galaxies of a tile, before anybody looks at them, and the rows that the catalogues will have.
 
-    population : n galaxies at `ra`, `dec` (degrees) behind `ebv` (mag);  exposure: s
-    imaging, spectroscopy : sky.Catalogue;  status: COADD_FIBERSTATUS of each row of the latter
+    population : n galaxies, at `environment`, behind `ebv` (mag), of which some have `anomalies`;  exposure: s
+    imaging, spectroscopy, second_imaging : sky.Catalogue;  status: COADD_FIBERSTATUS of each row of spectroscopy
     """
 
     hpix: int
+    program: str
     seed: int
     population: Population
-    ra: np.ndarray
-    dec: np.ndarray
+    environment: environment.Environment
+    anomalies: anomalies.Anomalies
     ebv: np.ndarray
     exposure: float
     imaging: sky.Catalogue
+    second_imaging: sky.Catalogue
     spectroscopy: sky.Catalogue
     status: np.ndarray
+
+    @property
+    def ra(self) -> np.ndarray:
+        """(n,) degrees."""
+        return self.environment.ra
+
+    @property
+    def dec(self) -> np.ndarray:
+        """(n,) degrees."""
+        return self.environment.dec
+
+    @property
+    def number(self) -> int:
+        """A number that no other tile of the survey has, in any program."""
+        return 2 * self.hpix + list(TARGETS).index(self.program)
+
+    def stream(self, *name: int) -> np.random.Generator:
+        """Random numbers for one purpose."""
+        return _stream(self.seed, self.hpix, self.program, *name)
 
 
 def make_tile(
     hpix: int,
+    program: str,
     seed: int,
     config: Mapping,
     grid_path: str | os.PathLike,
@@ -75,174 +100,137 @@ def make_tile(
     Parameters
     ----------
     hpix : HEALPix pixel, nside 64, nested
+    program : "bright" (BGS) or "dark" (LRG, ELG, QSO)
     seed : of the survey
-    config : the survey's configuration: `galaxies_per_tile` (mean of a tile without edge), `population`; optionally
-        `exposure` (s), `resolution` (write the RESOLUTION HDUs), and what images.render and sky.catalog_scatter take;
-        other keys (CONFIG_KEYS has all) change nothing
+    config : the survey's configuration: `targets_per_tile` (mean of a tile without edge, by kind), `population`;
+        optionally the other keys of layout.TILE_KEYS; further ones change nothing
     grid_path : from ssp.build_grid;  sky_path: desispec's spec-sky.dat
-    outputs : paths by role: coadd, redrock, images, truth
+    outputs : paths by role: coadd, redrock, images, truth, and hsc if HSC images are wanted
     """
-    config = {name: config[name] for name in CONFIG_KEYS if name in config} | {"seed": seed}
+    config = {name: config[name] for name in TILE_KEYS if name in config} | {"seed": seed}
+    cameras = {"legacy": LEGACY} | ({"hsc": HSC_CAMERAS[config.get("hsc_size", 64)]} if "hsc" in outputs else {})
     # one thread: the sums inside a matrix product must not depend on how many cores there are
-    with threadpool_limits(1):
-        grid = load_grid(grid_path, REST_RANGE)
-        tile = plan(hpix, config, grid)
-        night = instrument.load_sky(sky_path)
-        spectra_rows, measured, images = _observe_galaxies(tile, config, Templates.of(grid), night)
-        fibermap, spectra_rows, snr = _with_sky_fibres(tile, measured, spectra_rows, night)
-        redshifts = _redshifts(tile, fibermap, snr)
-        header = healpix_header(hpix, SURVEY, PROGRAM)
-        coadd = _coadd(fibermap, spectra_rows, config.get("resolution", False), header)
-        write_coadd(outputs["coadd"], coadd)
-        write_redrock(outputs["redrock"], redshifts, fibermap, header)
-        write_cutouts(outputs["images"], images, _cutout_columns(tile, measured, redshifts))
-        write_truth(outputs["truth"], tile, config, _catalogue_truth(tile, measured, redshifts))
-    log.info("tile %d: %d galaxies, %d spectra, %d images", hpix, len(tile.population), len(fibermap), len(images))
+    with threadpool_limits(1), ExitStack() as files:
+        grid = load_grid(grid_path, rest_range(TARGETS[program]))
+        # redshifts are searched for beyond those of the program: the fitter's templates need all wavelengths
+        models = Templates.of(grid), Fitter.of(load_grid(grid_path))
+        tile = plan(hpix, program, config, grid)
+        header = healpix_header(hpix, SURVEY, program)
+        total = len(tile.spectroscopy) + targets.sky_fibres(len(tile.spectroscopy))
+        coadd = files.enter_context(coadd_writer(outputs["coadd"], total, header, config.get("resolution", False)))
+        images = files.enter_context(legacy.writer(outputs["images"], len(tile.imaging)))
+        hsc = files.enter_context(galaxiesml.writer(outputs["hsc"], cameras["hsc"].size)) if "hsc" in outputs else None
+        fibermap, fits, measured = _observe(
+            tile, config, models, instrument.load_sky(sky_path), cameras, coadd, images, hsc
+        )
+        write_redrock(outputs["redrock"], fits, fibermap, header)
+        write_truth(outputs["truth"], tile, config, rows.truth(tile, measured, tile.stream(PROPERTIES)))
+    log.info("%s tile %d: %d galaxies, %d spectra", program, hpix, len(tile.population), len(fibermap))
 
 
-def plan(hpix: int, config: Mapping, grid: SSPGrid) -> Tile:
+def plan(hpix: int, program: str, config: Mapping, grid: SSPGrid) -> Tile:
     """Draw the galaxies of a tile and decide which catalogue sees which."""
-    seed = config["seed"]
-    n = max(1, sky.expected_count(hpix, config["galaxies_per_tile"], config))
-    population = draw(n, _stream(seed, hpix, POPULATION), config, grid)
-    rng = _stream(seed, hpix, PLACES)
-    ra, dec = sky.positions(hpix, n, rng, config, redshift=population.redshift)
-    imaging, spectroscopy = sky.catalog_scatter(ra, dec, hpix, rng, config)
-    rng = _stream(seed, hpix, FIBRES)
+
+    def stream(name, *more):
+        return _stream(config["seed"], hpix, program, name, *more)
+
+    population = _draw(hpix, program, config, grid, stream)
+    population, places = environment.settle(population, hpix, program, stream(PLACES), config)
+    ra, dec = places.ra, places.dec
+    imaging, spectroscopy = sky.catalog_scatter(ra, dec, hpix, program, stream(CATALOGUES), config)
+    rng = stream(FIBRES)
+    exposure = config.get("exposure", instrument.EXPOSURES[program]) * np.exp(EXPOSURE_SCATTER * rng.standard_normal())
+    status = targets.fibre_status(len(spectroscopy), rng)
+    wrong = anomalies.none(len(population))
+    if rate := config.get("anomaly_rate", 0):
+        imaged, observed = (np.isin(np.arange(len(ra)), s) for s in (imaging.source, spectroscopy.source[status == 0]))
+        wrong = anomalies.draw(population, imaged, observed, rate, stream(ANOMALIES))
+        population = anomalies.with_quasars(population, wrong, stream(NUCLEI))
     return Tile(
         hpix=hpix,
-        seed=seed,
+        program=program,
+        seed=config["seed"],
         population=population,
-        ra=ra,
-        dec=dec,
-        ebv=sky.galactic_ebv(ra, dec, seed),
-        exposure=config.get("exposure", EXPOSURE) * np.exp(EXPOSURE_SCATTER * rng.standard_normal()),
+        environment=places,
+        anomalies=wrong,
+        ebv=sky.galactic_ebv(ra, dec, config["seed"]),
+        exposure=exposure,
         imaging=imaging,
+        second_imaging=sky.second_imaging(ra, dec, hpix, program, stream(SECOND), config),
         spectroscopy=spectroscopy,
-        status=targets.fibre_status(len(spectroscopy), rng),
+        status=status,
     )
 
 
-def _stream(seed: int, hpix: int, name: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([seed, hpix], spawn_key=(name,)))
+def _draw(hpix, program, config, grid, stream: Callable) -> Population:
+    """The galaxies of all kinds that the program targets; at least one."""
+    wanted = config["targets_per_tile"]
+    counts = {kind: sky.expected_count(hpix, wanted.get(kind, 0), config) for kind in TARGETS[program]}
+    if not any(counts.values()):
+        counts[max(counts, key=lambda kind: wanted.get(kind, 0))] = 1
+    return join([draw(n, stream(POPULATION, i), config, grid, kind) for i, (kind, n) in enumerate(counts.items()) if n])
 
 
-def _observe_galaxies(tile: Tile, config, templates: Templates, night):
-    """Spectra of the spectroscopic rows (an Observation), what is measured of each galaxy, images of the imaging rows.
+def _stream(seed: int, hpix: int, program: str, *name: int) -> np.random.Generator:
+    key = (name[0], list(TARGETS).index(program), *name[1:])
+    return np.random.default_rng(np.random.SeedSequence([seed, hpix], spawn_key=key))
 
-    Blocks are of galaxies, in order; within one, spectrum, photometry, image and exposure draw from the block's stream.
+
+def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, images: legacy.Writer, hsc):
+    """Write spectra and images block by block.
+
+    Returns FIBERMAP and redshift fits of all spectra, and what is measured of each galaxy (rows.measured) in one.
     """
-    images = np.empty((len(tile.imaging), 3, 152, 152), "f4")
-    parts, measured = [], []
-    for number, start in enumerate(range(0, len(tile.population), BLOCK)):
-        rows = slice(start, min(start + BLOCK, len(tile.population)))
-        rng = _stream(tile.seed, tile.hpix, BLOCKS + number)
-        galaxies = tile.population[rows]
-        noiseless = spectra(galaxies, templates, tile.ebv[rows])
-        flux = photometry(noiseless)
-        shape = {name: getattr(galaxies, name) for name in IMAGE_FIELDS}
-        pictures, info = render({**shape, "ra": tile.ra[rows], "dec": tile.dec[rows]}, flux, rng, config)
-        for row in np.flatnonzero((tile.imaging.source >= rows.start) & (tile.imaging.source < rows.stop)):
-            images[row] = pictures[tile.imaging.source[row] - start]
-        radius = targets.half_light_radius(shape)
-        seen, ivar = measure.photometry(flux, radius, info["psfdepth"], rng)
-        info = {name: info[name] for name in ("psfsize", "psfdepth", "fibre_fraction", "fibreflux", "artefacts")}
-        measured.append({"true_flux": flux, "flux": seen, "flux_ivar": ivar, **info})
-        parts.append(_expose(tile, rows, noiseless, info["fibre_fraction"], night, rng))
-    return _join(parts), {name: np.concatenate([m[name] for m in measured]) for name in measured[0]}, images
+    templates, fitter = models
+    fibermaps, fits, measured = [], [], []
+    for number, start in enumerate(range(0, len(tile.population), blocks.SIZE)):
+        part = slice(start, min(start + blocks.SIZE, len(tile.population)))
 
+        def stream(purpose, number=number):
+            return tile.stream(BLOCKS + number, purpose)
 
-def _expose(tile: Tile, rows: slice, noiseless, fibre_fraction, night, rng) -> instrument.Observation:
-    """Put fibres on the galaxies of a block that are spectroscopic targets; bad fibres miss them or see nothing."""
-    targeted = (tile.spectroscopy.source >= rows.start) & (tile.spectroscopy.source < rows.stop)
-    local, status = tile.spectroscopy.source[targeted] - rows.start, tile.status[targeted]
-    on_target = np.where(status == 0, fibre_fraction[local], 0.0)
-    observation = instrument.observe(noiseless[local], on_target, tile.exposure, night, rng)
-    for arm in ARMS:
-        for values in (observation.flux[arm], observation.ivar[arm]):
-            values[status == targets.BROKENFIBER] = 0
-    return observation
-
-
-def _join(parts: list[instrument.Observation]) -> instrument.Observation:
-    return instrument.Observation(
-        *(
-            {arm: np.concatenate([getattr(part, kind)[arm] for part in parts]) for arm in ARMS}
-            for kind in ("flux", "ivar", "mask", "truth")
+        block = blocks.observe(tile, part, templates, night, cameras, config, stream)
+        known = rows.measured(block)
+        spectra = _among(tile.spectroscopy.source, part)
+        local = {name: values[tile.spectroscopy.source[spectra] - start] for name, values in known.items()}
+        fibermaps.append(targets.fibermap(tile, spectra, local, stream(blocks.CATALOGUE)))
+        fits.append(_append_spectra(coadd, fitter, fibermaps[-1], block.observation))
+        known |= rows.redshifts(tile, part, spectra, fits[-1])
+        listed = _among(tile.imaging.source, part)
+        images.append(
+            block.images["legacy"][tile.imaging.source[listed] - start], rows.cutouts(tile, listed, start, known)
         )
-    )
+        if hsc is not None:
+            listed = _among(tile.second_imaging.source, part)
+            pictures = block.images["hsc"][tile.second_imaging.source[listed] - start]
+            columns = rows.hsc(tile, listed, start, block.seen["hsc"], stream(blocks.HSC_CATALOGUE))
+            hsc.append(pictures * np.float32(galaxiesml.COUNTS_PER_NANOMAGGY), columns)
+        measured.append(known)
+    fibermaps.append(targets.sky_fibermap(tile, fibermaps[0], tile.stream(SKY_FIBRES)))
+    blank = np.zeros((len(fibermaps[-1]), len(OBSERVED)), "f4")
+    observation = instrument.observe(blank, np.ones(len(blank)), tile.exposure, night, tile.stream(SKY_FIBRES, 1))
+    fits.append(_append_spectra(coadd, fitter, fibermaps[-1], observation))
+    joined = {name: np.concatenate([m[name] for m in measured]) for name in measured[0]}
+    return vstack(fibermaps, "exact"), vstack(fits, "exact"), joined
 
 
-def _with_sky_fibres(tile: Tile, measured, observation, night):
-    """The FIBERMAP with sky fibres after the galaxies, all spectra in its order, and their signal-to-noise (N,)."""
-    source = tile.spectroscopy.source
-    shape = {name: getattr(tile.population, name)[source] for name in IMAGE_FIELDS}
-    fluxes = {name: measured[name][source] for name in ("flux", "flux_ivar", "fibreflux")}
-    rng = _stream(tile.seed, tile.hpix, SKY_FIBRES)
-    fibermap = targets.fibermap(tile.spectroscopy, shape, fluxes, tile.ebv[source], tile.exposure, tile.status)
-    fibermap = targets.with_sky_fibres(fibermap, tile.hpix, tile.exposure, rng)
-    blank = np.zeros((len(fibermap) - len(source), len(OBSERVED)), "f4")
-    observation = _join([observation, instrument.observe(blank, np.ones(len(blank)), tile.exposure, night, rng)])
-    return fibermap, observation, measure.signal_to_noise(observation)
+def _among(source: np.ndarray, part: slice) -> slice:
+    """The rows of a catalogue, which is in the order of the galaxies, that belong to some of these."""
+    return slice(*map(int, np.searchsorted(source, [part.start, part.stop])))
 
 
-def _redshifts(tile: Tile, fibermap: Table, snr: np.ndarray) -> Table:
-    z = np.full(len(fibermap), np.nan)
-    z[: len(tile.spectroscopy)] = tile.population.redshift[tile.spectroscopy.source]
-    z[fibermap["COADD_FIBERSTATUS"] != 0] = np.nan
-    return measure.redshifts(np.asarray(fibermap["TARGETID"]), z, snr, _stream(tile.seed, tile.hpix, REDSHIFTS))
-
-
-def _coadd(fibermap: Table, observation, with_resolution: bool, header: dict) -> Coadd:
-    resolution = None
-    if with_resolution:
-        shape = {arm: (len(fibermap), *instrument.resolution(arm).shape) for arm in ARMS}
-        resolution = {arm: np.broadcast_to(instrument.resolution(arm), shape[arm]) for arm in ARMS}
-    return Coadd(
+def _append_spectra(file: CoaddWriter, fitter: Fitter, fibermap: Table, observation) -> Table:
+    """Write spectra and return the fit of their redshifts, with TARGETID."""
+    shape = {arm: (len(fibermap), *instrument.resolution(arm).shape) for arm in ARMS}
+    coadd = Coadd(
         fibermap=fibermap,
         wavelength={arm: arm_wavelength(arm) for arm in ARMS},
         flux=observation.flux,
         ivar=observation.ivar,
         mask=observation.mask,
-        resolution=resolution,
-        header=header,
+        resolution={arm: np.broadcast_to(instrument.resolution(arm), shape[arm]) for arm in ARMS},
     )
-
-
-def _cutout_columns(tile: Tile, measured, redshifts: Table) -> dict[str, np.ndarray]:
-    """The imaging catalogue: its own positions, identifiers, row order; z_spec where a redshift was measured."""
-    rows = tile.imaging.source
-    z_spec = np.full(len(tile.population), np.nan)
-    good = np.asarray(redshifts["ZWARN"][: len(tile.spectroscopy)] == 0)
-    z_spec[tile.spectroscopy.source[good]] = redshifts["Z"][: len(tile.spectroscopy)][good]
-    return {
-        "ra": tile.imaging.ra,
-        "dec": tile.imaging.dec,
-        "release": tile.imaging.release,
-        "brickid": tile.imaging.brickid,
-        "objid": tile.imaging.objid,
-        "inds": np.arange(len(rows)),
-        "ebv": tile.ebv[rows],
-        "z_spec": z_spec[rows],
-        "flux": measured["flux"][rows],
-        "fiberflux": measured["fibreflux"][rows],
-        "psfsize": measured["psfsize"][rows],
-        "psfdepth": measured["psfdepth"][rows],
-    }
-
-
-def _catalogue_truth(tile: Tile, measured, redshifts: Table) -> dict[str, np.ndarray]:
-    """What the truth table holds beyond the population: one row a galaxy, TARGETID 0 for those without a spectrum."""
-    n = len(tile.population)
-    targetid = np.zeros(n, "i8")
-    targetid[tile.spectroscopy.source] = redshifts["TARGETID"][: len(tile.spectroscopy)]
-    return {
-        "targetid": targetid,
-        "ra": tile.ra,
-        "dec": tile.dec,
-        "ebv": tile.ebv,
-        "fibre_fraction": measured["fibre_fraction"],
-        "artefacts": measured["artefacts"],
-        **{f"flux_{band}": measured["true_flux"][:, i] for i, band in enumerate("grz")},
-        **measure.properties(tile.population, _stream(tile.seed, tile.hpix, PROPERTIES)),
-    }
+    file.append(coadd)
+    fits = fitter.fit(*combine_arms(coadd))
+    fits["TARGETID"] = np.asarray(fibermap["TARGETID"])
+    return fits

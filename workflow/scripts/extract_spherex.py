@@ -1,0 +1,12 @@
+"""The measured curves of the SPHEREx channels. In: the wheel astro-sedpy. Out: one table a detector."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from pathlib import Path
+
+    from skyloom.surveys.simulated.channels import SPHEREX_MEMBERS
+    from skyloom.surveys.wheels import extract
+
+    for path in snakemake.output.filters:
+        extract(snakemake.input.wheel, SPHEREX_MEMBERS[Path(path).name], path)

@@ -1,0 +1,15 @@
+"""HSC images of one shard of galaxies. In: catalogue, images. Out: shard, quarantine list."""
+
+from skyloom.job import job
+
+with job(snakemake):
+    from skyloom.tokens.images import tokenize_hsc_images
+
+    tokenize_hsc_images(
+        snakemake.input.galaxies,
+        snakemake.input.images,
+        int(snakemake.wildcards.shard),
+        snakemake.output.shard,
+        snakemake.output.quarantine,
+        **snakemake.params.survey,
+    )
