@@ -12,6 +12,7 @@ from skyloom.errors import SkyloomError
 from skyloom.job import only_run
 from skyloom.surveys import desi_samples
 from skyloom.surveys.mock import layout as mock_layout
+from skyloom.surveys.mock import validation as mock_validation
 from skyloom.surveys.simulated import layout as simulated_layout
 
 try:
@@ -27,6 +28,7 @@ wildcard_constraints:
     shard=r"\d{4}",
     group=r"\d+",
     hpix=r"\d+",
+    program="|".join(mock_layout.TARGETS),
 
 
 run_lock = contextlib.ExitStack()
@@ -161,3 +163,25 @@ def report_inputs(wildcards) -> dict[str, list[str]]:
 def report_names(role: str):
     """A parameter function: the names of the tables or figures of the report."""
     return lambda wildcards: list(layout.report_files(wildcards.survey, config)[role])
+
+
+def tile_outputs(hsc_size: int | None = None) -> dict[str, str]:
+    """The files of a tile by role, as patterns."""
+    names = mock_layout.tile_names("{program}", "{hpix}", "{group}", hsc_size)
+    return {role: f"results/{{survey}}/raw/{name}" for role, name in names.items()}
+
+
+def with_hsc(size: int | None) -> str:
+    """A wildcard constraint: the mock surveys whose HSC images have this size (None: without HSC)."""
+    mocks = {name: survey for name, survey in config["surveys"].items() if survey["kind"] == "mock"}
+    return one_of([name for name, survey in mocks.items() if mock_layout.hsc_size(survey) == size])
+
+
+def real_coadds(wildcards) -> list[str]:
+    """The real DESI coadds that every installation has, if a survey of theirs is configured."""
+    return [
+        path
+        for name, survey in config["surveys"].items()
+        if survey["kind"] == "desi_samples"
+        for path in layout.raw(name, config)["coadd"]
+    ]

@@ -1,22 +1,6 @@
 """The mock survey: one job a sky tile and program, in the formats of the real surveys."""
 
 
-def tile_outputs(hsc_size: int | None = None) -> dict[str, str]:
-    """The files of a tile by role, as patterns."""
-    names = mock_layout.tile_names("{program}", "{hpix}", "{group}", hsc_size)
-    return {role: f"results/{{survey}}/raw/{name}" for role, name in names.items()}
-
-
-def with_hsc(size: int | None) -> str:
-    """A wildcard constraint: the mock surveys whose HSC images have this size (None: without HSC)."""
-    mocks = {name: survey for name, survey in config["surveys"].items() if survey["kind"] == "mock"}
-    return one_of([name for name, survey in mocks.items() if mock_layout.hsc_size(survey) == size])
-
-
-wildcard_constraints:
-    program="|".join(mock_layout.TARGETS),
-
-
 rule build_ssp_grid:
     """Thin the stellar population and nebular grids to what the mock survey needs."""
     input:

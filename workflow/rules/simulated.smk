@@ -31,7 +31,7 @@ rule generate_part:
         grid=rules.build_ssp_grid.output.grid,
         spherex=rules.extract_spherex.output.filters,
     output:
-        part="results/{survey}/raw/" + simulated_layout.part_file("{part}"),
+        part="results/{survey}/raw/catalog/simulated-{part}.h5",
     log:
         "results/{survey}/logs/generate_part-{part}.log",
     benchmark:
@@ -60,7 +60,7 @@ rule convert_part:
     input:
         catalog=lambda wildcards: config["surveys"][wildcards.survey]["files"][int(wildcards.part)],
     output:
-        part="results/{survey}/raw/" + simulated_layout.part_file("{part}"),
+        part="results/{survey}/raw/catalog/simulated-{part}.h5",
     log:
         "results/{survey}/logs/convert_part-{part}.log",
     benchmark:

@@ -1,17 +1,5 @@
 """Is a mock survey like the sky? Beside published relations and real data."""
 
-from skyloom.surveys.mock import validation as mock_validation
-
-
-def real_coadds(wildcards) -> list[str]:
-    """The real DESI coadds that every installation has, if a survey of theirs is configured."""
-    return [
-        path
-        for name, survey in config["surveys"].items()
-        if survey["kind"] == "desi_samples"
-        for path in layout.raw(name, config)["coadd"]
-    ]
-
 
 rule validate_mock:
     """Compare a mock survey with published relations and real observations: a page, a table with pass and fail."""

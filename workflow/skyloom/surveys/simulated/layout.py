@@ -4,9 +4,9 @@ SETTINGS = ("population", "magnitude_limit", "redshift_max", "galaxies_per_part"
 """What of a survey's configuration a part depends on."""
 
 
-def part_file(part: int | str) -> str:
-    """Part `part` of the catalogue (or a wildcard), relative to the survey's raw folder."""
-    return f"catalog/simulated-{part if isinstance(part, str) else format(part, '04d')}.h5"
+def part_file(part: int) -> str:
+    """Part `part` of the catalogue, relative to the survey's raw folder."""
+    return f"catalog/simulated-{part:04d}.h5"
 
 
 def raw_files(survey: dict) -> dict[str, list[str]]:
