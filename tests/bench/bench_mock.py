@@ -17,17 +17,19 @@ from threadpoolctl import threadpool_limits
 
 from skyloom.surveys import wheels
 from skyloom.surveys.desi import ARMS
-from skyloom.surveys.mock import blocks, dust, instrument, ssp
-from skyloom.surveys.mock.camera import LEGACY
-from skyloom.surveys.mock.footprint import FIRST
-from skyloom.surveys.mock.images import IMAGE_FIELDS, draw_scene
+from skyloom.surveys.mock import blocks
+from skyloom.surveys.mock.images.camera import LEGACY
+from skyloom.surveys.mock.images.images import IMAGE_FIELDS, draw_scene
 from skyloom.surveys.mock.layout import tile_files
-from skyloom.surveys.mock.photometry import flux_scale
-from skyloom.surveys.mock.population import draw
-from skyloom.surveys.mock.spectra import C_KM_S, MILES_SIGMA, rest_range
-from skyloom.surveys.mock.synthesis import Templates, line_luminosities, node_weights
+from skyloom.surveys.mock.light import dust, ssp
+from skyloom.surveys.mock.light.photometry import flux_scale
+from skyloom.surveys.mock.light.spectra import C_KM_S, MILES_SIGMA, rest_range
+from skyloom.surveys.mock.light.synthesis import Templates, line_luminosities, node_weights
+from skyloom.surveys.mock.light.wavelengths import OBSERVED
+from skyloom.surveys.mock.population.population import draw
+from skyloom.surveys.mock.sky.footprint import FIRST
+from skyloom.surveys.mock.spectrograph import instrument
 from skyloom.surveys.mock.tile import make_tile
-from skyloom.surveys.mock.wavelengths import OBSERVED
 from tests.bench.bench_images import galsim_cutouts
 
 WHOLE = FIRST + 3  # a tile that the survey's edge does not cross

@@ -13,10 +13,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from skyloom.surveys import wheels
-from skyloom.surveys.mock import dust, igm, ssp
-from skyloom.surveys.mock.photometry import HC, LSST_FILTERS, FastPhotometry, flux_scale, responses
-from skyloom.surveys.mock.population import draw
-from skyloom.surveys.mock.synthesis import node_weights
+from skyloom.surveys.mock.light import dust, igm, ssp
+from skyloom.surveys.mock.light.photometry import HC, LSST_FILTERS, FastPhotometry, flux_scale, responses
+from skyloom.surveys.mock.light.synthesis import node_weights
+from skyloom.surveys.mock.population.population import draw
 from skyloom.surveys.simulated import channels, histories, sed
 from skyloom.surveys.simulated.generate import make_part, observables
 

@@ -6,7 +6,7 @@ import pytest
 
 from skyloom.errors import NotAvailable
 from skyloom.surveys import wheels
-from skyloom.surveys.mock import ssp
+from skyloom.surveys.mock.light import ssp
 
 
 def fetch(name: str, folder: Path) -> Path:

@@ -3,6 +3,6 @@
 from skyloom.job import job
 
 with job(snakemake):
-    from skyloom.surveys.mock.ssp import build_grid
+    from skyloom.surveys.mock.light.ssp import build_grid
 
     build_grid(snakemake.input.wheel, snakemake.output.grid)

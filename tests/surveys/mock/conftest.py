@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from skyloom.surveys import wheels
-from skyloom.surveys.mock import ssp
-from skyloom.surveys.mock.footprint import FIRST
 from skyloom.surveys.mock.layout import TARGETS, tile_files
+from skyloom.surveys.mock.light import ssp
+from skyloom.surveys.mock.sky.footprint import FIRST
 from skyloom.surveys.mock.tile import make_tile
 from skyloom.surveys.mock.truth import rest_range
 from tests.surveys.conftest import fetch

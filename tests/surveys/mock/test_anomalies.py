@@ -7,9 +7,10 @@ from scipy.stats import ncx2
 from skyloom.files import sha256
 from skyloom.surveys import galaxiesml, legacy
 from skyloom.surveys.desi import ARMS, read_coadd, read_redrock
-from skyloom.surveys.mock import anomalies, instrument
-from skyloom.surveys.mock.active import broad_line_fluxes
-from skyloom.surveys.mock.population import draw
+from skyloom.surveys.mock import anomalies
+from skyloom.surveys.mock.light.active import broad_line_fluxes
+from skyloom.surveys.mock.population.population import draw
+from skyloom.surveys.mock.spectrograph import instrument
 from skyloom.surveys.mock.truth import noiseless, read_truth
 
 PLAIN = {"targets_per_tile": {"bgs": 160}, "neighbours": 0, "artefact_rate": 0, "one_sided": 0, "duplicates": 0}

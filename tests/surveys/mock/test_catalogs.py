@@ -12,7 +12,7 @@ from astropy.table import Table
 from skyloom.surveys import desi, provabgs
 from skyloom.surveys.mock import posterior
 from skyloom.surveys.mock.catalogs import merge_catalogs
-from skyloom.surveys.mock.population import Population
+from skyloom.surveys.mock.population.population import Population
 from skyloom.surveys.mock.targets import BGS_BRIGHT, BGS_FAINT
 from skyloom.surveys.mock.truth import write_truth
 

@@ -21,13 +21,14 @@ from skyloom.files import sha256
 from skyloom.surveys import galaxiesml
 from skyloom.surveys.desi import ARMS, read_coadd, read_redrock, read_zcatalog
 from skyloom.surveys.legacy import read_cutout_catalog
-from skyloom.surveys.mock import instrument, targets
+from skyloom.surveys.mock import targets
 from skyloom.surveys.mock.catalogs import merge_catalogs
-from skyloom.surveys.mock.drawing import FIBRE_POINT
-from skyloom.surveys.mock.footprint import FIRST
+from skyloom.surveys.mock.images.drawing import FIBRE_POINT
 from skyloom.surveys.mock.layout import programs
+from skyloom.surveys.mock.light.wavelengths import OBSERVED
+from skyloom.surveys.mock.sky.footprint import FIRST
+from skyloom.surveys.mock.spectrograph import instrument
 from skyloom.surveys.mock.truth import noiseless, read_truth
-from skyloom.surveys.mock.wavelengths import OBSERVED
 from skyloom.surveys.provabgs import read_properties
 
 from .conftest import CONFIG

@@ -9,9 +9,9 @@ import pytest
 from speclite.filters import FilterResponse
 
 from skyloom.surveys import wheels
-from skyloom.surveys.mock import ssp
-from skyloom.surveys.mock.photometry import LSST_FILTERS, FastPhotometry
-from skyloom.surveys.mock.population import Population, draw
+from skyloom.surveys.mock.light import ssp
+from skyloom.surveys.mock.light.photometry import LSST_FILTERS, FastPhotometry
+from skyloom.surveys.mock.population.population import Population, draw
 from skyloom.surveys.simulated import channels
 from skyloom.surveys.simulated.generate import make_part
 from tests.surveys.conftest import fetch

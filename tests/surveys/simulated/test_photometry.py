@@ -6,9 +6,9 @@ import pytest
 from speclite.filters import FilterSequence
 
 from skyloom.errors import BadInput
-from skyloom.surveys.mock import cosmology, igm
-from skyloom.surveys.mock.active import nucleus_of
-from skyloom.surveys.mock.photometry import HC, LSST_FILTERS, flux_scale, responses
+from skyloom.surveys.mock.light import cosmology, igm
+from skyloom.surveys.mock.light.active import nucleus_of
+from skyloom.surveys.mock.light.photometry import HC, LSST_FILTERS, flux_scale, responses
 from skyloom.surveys.simulated import channels
 
 

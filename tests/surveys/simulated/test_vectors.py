@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from skyloom.surveys.mock import cosmology
-from skyloom.surveys.mock.active import nucleus_of
+from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.light.active import nucleus_of
 from skyloom.surveys.simulated import histories, sed
 
 

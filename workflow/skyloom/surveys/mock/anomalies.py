@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import ncx2
 
-from skyloom.surveys.mock.drawing import FIBRE_RADIUS, FIBRE_SEEING
-from skyloom.surveys.mock.images import Scene, add_arc, add_object
-from skyloom.surveys.mock.nuclei import BOLOMETRIC_3000
-from skyloom.surveys.mock.photometry import flux_scale
-from skyloom.surveys.mock.population import Population
+from skyloom.surveys.mock.images.drawing import FIBRE_RADIUS, FIBRE_SEEING
+from skyloom.surveys.mock.images.images import Scene, add_arc, add_object
+from skyloom.surveys.mock.light.photometry import flux_scale
+from skyloom.surveys.mock.population.nuclei import BOLOMETRIC_3000
+from skyloom.surveys.mock.population.population import Population
 
 KINDS = ("blend", "wrong_image", "calibration_step", "lensed_arc", "qso_in_host")
 LENS_MASS = 10.7  # log10 Msun: what lenses is massive (Auger et al. 2009, ApJ 705, 1099)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyloom.surveys.desi import ARMS
-from skyloom.surveys.mock import anomalies, instrument, measure, targets
-from skyloom.surveys.mock.drawing import FIBRE_POINT
-from skyloom.surveys.mock.images import IMAGE_FIELDS, Camera, Scene, draw_scene, render
-from skyloom.surveys.mock.photometry import FILTERS, HSC_FILTERS, photometry
-from skyloom.surveys.mock.population import Population
-from skyloom.surveys.mock.spectra import components
-from skyloom.surveys.mock.synthesis import Templates
+from skyloom.surveys.mock import anomalies, measure, targets
+from skyloom.surveys.mock.images.drawing import FIBRE_POINT
+from skyloom.surveys.mock.images.images import IMAGE_FIELDS, Camera, Scene, draw_scene, render
+from skyloom.surveys.mock.light.photometry import FILTERS, HSC_FILTERS, photometry
+from skyloom.surveys.mock.light.spectra import components
+from skyloom.surveys.mock.light.synthesis import Templates
+from skyloom.surveys.mock.population.population import Population
+from skyloom.surveys.mock.spectrograph import instrument
 
 SIZE = 64  # galaxies; the files' bytes depend on it, as each block has its own random numbers
 # streams of random numbers of a block

@@ -9,9 +9,10 @@ from astropy.table import Table, vstack
 
 from skyloom.surveys import provabgs
 from skyloom.surveys.desi import read_redrock, write_zcatalog
-from skyloom.surveys.mock import cosmology, posterior
+from skyloom.surveys.mock import posterior
 from skyloom.surveys.mock.layout import SURVEY, TARGETS
-from skyloom.surveys.mock.programs import BRIGHT_LIMIT, FAINT_LIMIT, Z_RANGES
+from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.population.programs import BRIGHT_LIMIT, FAINT_LIMIT, Z_RANGES
 from skyloom.surveys.mock.targets import BGS_BRIGHT, BGS_FAINT
 from skyloom.surveys.mock.truth import read_truth
 

@@ -56,7 +56,7 @@ def hsc_size(survey: dict) -> int | None:
 def raw_files(survey: dict) -> dict[str, list[str]]:
     """The raw files by role of a mock survey of ``survey["tiles"]`` tiles: program by program, tile by tile."""
     # Here and not above, so that the names of one tile cost no import.
-    from skyloom.surveys.mock.footprint import tile_pixels
+    from skyloom.surveys.mock.sky.footprint import tile_pixels
 
     size, pixels = hsc_size(survey), tile_pixels(survey["tiles"])
     tiles = [tile_files(program, hpix, size) for program in programs(survey) for hpix in pixels]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skyloom.surveys.mock.camera import HSC
+from skyloom.surveys.mock.images.camera import HSC
 
 BANDS = ("G", "R", "Z")
 MODEL_ERROR = 0.015  # relative error of catalogue fluxes that their ivar does not know

@@ -9,8 +9,8 @@ parameters are correlated as in fits of spectra (older, more metal-poor, dustier
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from skyloom.surveys.mock import cosmology
-from skyloom.surveys.mock.population import Population
+from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.population.population import Population
 
 SAMPLES = 100
 WIDTH = {

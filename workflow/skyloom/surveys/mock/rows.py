@@ -4,7 +4,7 @@ import numpy as np
 from astropy.table import Table
 
 from skyloom.surveys.mock import measure, posterior
-from skyloom.surveys.mock.images import IMAGE_FIELDS
+from skyloom.surveys.mock.images.images import IMAGE_FIELDS
 from skyloom.surveys.mock.targets import half_light_radius
 
 SPECZ_ERROR = 1e-4  # of 1+z, in the compilation of redshifts that comes with HSC images

@@ -3,9 +3,9 @@
 import numpy as np
 from astropy.table import Table
 
-from skyloom.surveys.mock.bricks import encode_targetid
 from skyloom.surveys.mock.measure import BANDS, infrared
-from skyloom.surveys.mock.programs import BRIGHT_LIMIT
+from skyloom.surveys.mock.population.programs import BRIGHT_LIMIT
+from skyloom.surveys.mock.sky.bricks import encode_targetid
 
 TARGET_BITS = {"lrg": 1 << 0, "elg": 1 << 1, "qso": 1 << 2, "bgs": 1 << 60}  # SV3_DESI_TARGET: LRG, ELG, QSO, BGS_ANY
 SKY_TARGET = 1 << 32  # SV3_DESI_TARGET: SKY

@@ -27,15 +27,17 @@ from skyloom.surveys.desi import (
     healpix_header,
     write_redrock,
 )
-from skyloom.surveys.mock import anomalies, blocks, environment, instrument, rows, sky, targets
-from skyloom.surveys.mock.images import HSC, HSC_LARGE, LEGACY
+from skyloom.surveys.mock import anomalies, blocks, rows, targets
+from skyloom.surveys.mock.images.images import HSC, HSC_LARGE, LEGACY
 from skyloom.surveys.mock.layout import SURVEY, TARGETS, TILE_KEYS
-from skyloom.surveys.mock.population import Population, draw, join
-from skyloom.surveys.mock.redshift_fit import Fitter
-from skyloom.surveys.mock.ssp import SSPGrid, load_grid
-from skyloom.surveys.mock.synthesis import Templates
+from skyloom.surveys.mock.light.ssp import SSPGrid, load_grid
+from skyloom.surveys.mock.light.synthesis import Templates
+from skyloom.surveys.mock.light.wavelengths import OBSERVED
+from skyloom.surveys.mock.population.population import Population, draw, join
+from skyloom.surveys.mock.sky import environment, sky
+from skyloom.surveys.mock.spectrograph import instrument
+from skyloom.surveys.mock.spectrograph.redshift_fit import Fitter
 from skyloom.surveys.mock.truth import rest_range, write_truth
-from skyloom.surveys.mock.wavelengths import OBSERVED
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from skyloom.errors import BadInput
 from skyloom.files import atomic
-from skyloom.surveys.mock import spectra
-from skyloom.surveys.mock.population import Population
-from skyloom.surveys.mock.ssp import load_grid
-from skyloom.surveys.mock.synthesis import Templates
+from skyloom.surveys.mock.light import spectra
+from skyloom.surveys.mock.light.ssp import load_grid
+from skyloom.surveys.mock.light.synthesis import Templates
+from skyloom.surveys.mock.population.population import Population
 
 UNITS = {
     "ra": "deg",

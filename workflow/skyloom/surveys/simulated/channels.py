@@ -8,7 +8,7 @@ import numpy as np
 from speclite.filters import FilterResponse
 
 from skyloom.errors import BadInput
-from skyloom.surveys.mock.photometry import LSST_FILTERS
+from skyloom.surveys.mock.light.photometry import LSST_FILTERS
 
 LSST = tuple(name.split("-")[1] for name in LSST_FILTERS)
 DETECTORS, CHANNELS = 6, 17

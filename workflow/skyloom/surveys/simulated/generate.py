@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from skyloom.surveys.mock.active import nucleus_of
-from skyloom.surveys.mock.photometry import LSST_FILTERS, FastPhotometry
-from skyloom.surveys.mock.population import Population, draw
-from skyloom.surveys.mock.ssp import load_grid
+from skyloom.surveys.mock.light.active import nucleus_of
+from skyloom.surveys.mock.light.photometry import LSST_FILTERS, FastPhotometry
+from skyloom.surveys.mock.light.ssp import load_grid
+from skyloom.surveys.mock.population.population import Population, draw
 from skyloom.surveys.simulated import channels, histories, noise, sed
 from skyloom.surveys.simulated.part_files import LABELS, SCALARS, part_writer
 

@@ -7,7 +7,7 @@ mass formed. Where less than 0.0001 Msun/yr formed, and in the galaxy's future, 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from skyloom.surveys.mock import cosmology
+from skyloom.surveys.mock.light import cosmology
 
 EDGES = np.linspace(0.0, 13.8, 118)  # Gyr; MOSAIC has 117 bins, linear ones are our choice (Xia et al. 2025)
 FLOOR = -4.0  # log10 Msun/yr; a galaxy of 10^6.5 Msun forms 10^-3.6 Msun/yr over the age of the universe

@@ -11,8 +11,8 @@ import functools
 import numpy as np
 import scipy.sparse
 
-from skyloom.surveys.mock import cosmology
-from skyloom.surveys.mock.ssp import SSPGrid
+from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.light.ssp import SSPGrid
 
 EDGES = np.geomspace(912.0, 50000.0, 922)  # Angstrom
 FLOOR = 2.0  # log10 Jy; M_AB = 3.9, less than a single A star

@@ -8,8 +8,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from skyloom.analysis.report import figure
-from skyloom.surveys.mock.spectra import rest_range
-from skyloom.surveys.mock.ssp import load_grid
+from skyloom.surveys.mock.light.spectra import rest_range
+from skyloom.surveys.mock.light.ssp import load_grid
 from skyloom.surveys.mock.validation import (
     SECTION_OF,
     abundance,

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from skyloom.surveys.mock import active
-from skyloom.surveys.mock.photometry import flux_scale
-from skyloom.surveys.mock.population import Population
-from skyloom.surveys.mock.programs import fibre_share
-from skyloom.surveys.mock.ssp import SSPGrid
-from skyloom.surveys.mock.synthesis import line_luminosities
+from skyloom.surveys.mock.light import active
+from skyloom.surveys.mock.light.photometry import flux_scale
+from skyloom.surveys.mock.light.ssp import SSPGrid
+from skyloom.surveys.mock.light.synthesis import line_luminosities
+from skyloom.surveys.mock.population.population import Population
+from skyloom.surveys.mock.population.programs import fibre_share
 from skyloom.surveys.mock.validation import published
 from skyloom.surveys.mock.validation.checks import Ledger
 

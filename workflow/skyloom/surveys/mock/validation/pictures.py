@@ -9,8 +9,8 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from skyloom.surveys import galaxiesml, legacy
-from skyloom.surveys.mock.camera import HSC
-from skyloom.surveys.mock.profiles import moffat_noise_area
+from skyloom.surveys.mock.images.camera import HSC
+from skyloom.surveys.mock.images.profiles import moffat_noise_area
 from skyloom.surveys.mock.validation.checks import Ledger
 from skyloom.surveys.mock.validation.observations import Observations, Picture
 

@@ -12,14 +12,14 @@ from astropy.table import Table
 from skyloom.analysis.tables import read_parquet
 from skyloom.errors import BadInput
 from skyloom.surveys.desi import ARMS, Coadd, arm_wavelength, combine_arms, read_coadd, read_zcatalog
-from skyloom.surveys.mock import cosmology
-from skyloom.surveys.mock.instrument import PSF_TO_FIBRE, load_sky, observe
-from skyloom.surveys.mock.parametric import WHOLE_SKY, surface_density
-from skyloom.surveys.mock.population import Population, draw
-from skyloom.surveys.mock.programs import fibre_share
-from skyloom.surveys.mock.spectra import components, rest_range
-from skyloom.surveys.mock.ssp import load_grid
-from skyloom.surveys.mock.synthesis import Templates
+from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.light.spectra import components, rest_range
+from skyloom.surveys.mock.light.ssp import load_grid
+from skyloom.surveys.mock.light.synthesis import Templates
+from skyloom.surveys.mock.population.parametric import WHOLE_SKY, surface_density
+from skyloom.surveys.mock.population.population import Population, draw
+from skyloom.surveys.mock.population.programs import fibre_share
+from skyloom.surveys.mock.spectrograph.instrument import PSF_TO_FIBRE, load_sky, observe
 
 LOCAL_Z = (0.03, 0.10)
 LOCAL_CONFIG = {"magnitude_limit": 19.5, "redshift_max": 0.1}  # LSST i: complete above 10^9.5 Msun to z = .1

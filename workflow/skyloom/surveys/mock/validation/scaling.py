@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.special import gammainc
 
-from skyloom.surveys.mock import cosmology, histories
-from skyloom.surveys.mock.population import Population
-from skyloom.surveys.mock.ssp import SSPGrid
+from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.light.ssp import SSPGrid
+from skyloom.surveys.mock.population import histories
+from skyloom.surveys.mock.population.population import Population
 from skyloom.surveys.mock.validation import published
 from skyloom.surveys.mock.validation.checks import Ledger
 

@@ -7,12 +7,12 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.stats import ks_2samp
 
 from skyloom.surveys.desi import ARMS, WAVELENGTH, combine_arms, read_coadd
-from skyloom.surveys.mock.instrument import EXPOSURES
-from skyloom.surveys.mock.population import Population
+from skyloom.surveys.mock.light.wavelengths import OBSERVED
+from skyloom.surveys.mock.population.population import Population
+from skyloom.surveys.mock.spectrograph.instrument import EXPOSURES
 from skyloom.surveys.mock.validation import indices, observations
 from skyloom.surveys.mock.validation.checks import Ledger
 from skyloom.surveys.mock.validation.samples import WAVELENGTHS, Observer, Spectra, Survey
-from skyloom.surveys.mock.wavelengths import OBSERVED
 
 WRONG = 0.0033  # |dz| / (1 + z) of a catastrophic failure: 1000 km/s, DESI's own limit
 DARK_TIME = 12.15  # effective seconds under dark nominal conditions for each unit of TSNR2_LRG (desispec, tsnr.py)

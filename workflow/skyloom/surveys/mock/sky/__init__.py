@@ -1,0 +1,1 @@
+"""Where galaxies are: footprint, clustering, groups, catalogues with their positional errors."""
