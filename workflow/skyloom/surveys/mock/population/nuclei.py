@@ -99,13 +99,13 @@ def _quasar_luminosity(redshift, rng, z_range):
 
 
 def _galaxy_nuclei(redshift, log_mstar, quenched, rng):
-    """Luminosity, type and log Eddington ratio: few below 10^10 Msun, half of massive ones (Kauffmann et al. 2003).
+    """Luminosity, type and log Eddington ratio: few below 10^10 Msun, nearly half of massive ones (Kauffmann et al. 2003).
 
     Black holes scatter by .5 dex about those of Reines & Volonteri 2015 (ApJ 813, 82); Eddington ratios are lognormal
     in galaxies that form stars and a power law in those that do not (Kauffmann & Heckman 2009, MNRAS 397, 135).
     """
     n = len(redshift)
-    share = 0.5 / (1 + np.exp(-(log_mstar - 10.4) / 0.25)) * (1 + np.minimum(redshift, 2.0)) ** 0.5
+    share = 0.45 / (1 + np.exp(-(log_mstar - 10.4) / 0.25)) * (1 + np.minimum(redshift, 2.0)) ** 0.5
     active = rng.random(n) < share
     black_hole = 7.45 + 1.05 * (log_mstar - 11) + rng.normal(0, 0.5, n)
     eddington = np.where(quenched, -4.2 + rng.exponential(0.55, n), rng.normal(-2.4, 0.6, n))
