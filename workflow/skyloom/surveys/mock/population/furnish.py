@@ -103,7 +103,7 @@ def _dust(log_mstar, above, quenched, q_disk, rng):
     typical = np.where(quenched, 0.12, relations.attenuation(log_mstar))
     inclination = np.where(quenched, 1.0, 1.35 - 0.7 * q_disk)
     busy = 10 ** (0.4 * np.clip(log_mstar - 9.2, 0, 1) * np.clip(above, -1, 1))
-    av = np.clip(typical * inclination * busy * 10 ** rng.normal(0, np.where(quenched, 0.25, 0.16)), 0, 3.5)
+    av = np.clip(typical * inclination * busy * 10 ** rng.normal(0, np.where(quenched, 0.3, 0.2)), 0, 3.5)
     # opaque galaxies have greyer curves, which differ by .3 at the same opacity (Salim et al. 2018, ApJ 859, 11)
     slope = np.clip(-0.55 + 0.45 * np.minimum(av, 1.2) + rng.normal(0, 0.25, n), -1.4, 0.5)
     # nebulae see 1 / .44 times the dust of the stars (Calzetti et al. 2000, ApJ 533, 682), some more, some less

@@ -99,7 +99,7 @@ def _quasar_luminosity(redshift, rng, z_range):
 
 
 def _galaxy_nuclei(redshift, log_mstar, quenched, rng):
-    """Luminosity, type and log Eddington ratio: few below 10^10 Msun, nearly half of massive ones (Kauffmann et al. 2003).
+    """Luminosity, type, log Eddington ratio: few below 10^10 Msun, nearly half of massive ones (Kauffmann et al. 2003).
 
     Black holes scatter by .5 dex about those of Reines & Volonteri 2015 (ApJ 813, 82); Eddington ratios are lognormal
     in galaxies that form stars and a power law in those that do not (Kauffmann & Heckman 2009, MNRAS 397, 135).

@@ -101,8 +101,8 @@ def _bursts(log_mstar, mass, age, quenched, rng, grid):
     """Bursts of the last 2 Gyr, and the trickle of star formation that quenched galaxies keep.
 
     A tenth of dwarfs and few massive galaxies had a burst of 1 % of their mass or more (Kauffmann et al. 2003, MNRAS
-    341, 54); as many quenched ones a weak one. The trickle: 10^-2.5 of the mass in the last Gyr to .95 dex, not always
-    to the present day: specific rates of 10^-13 to 10^-10.5 / yr, which quiescent and green galaxies span in Salim et
+    341, 54); as many quenched ones a weak one. The trickle: 10^-2.35 of the mass in the last Gyr to 1 dex, not always
+    to the present day: specific rates of 10^-13 to 10^-10.3 / yr, which quiescent and green galaxies span in Salim et
     al. 2018 (ApJ 859, 11). The width within that span is chosen so that photometry does not give the rates away.
     """
     n = len(age)
@@ -111,6 +111,6 @@ def _bursts(log_mstar, mass, age, quenched, rng, grid):
     burst = np.where(rng.random(n) < share, strength, 0.0)
     start, length = 10 ** rng.uniform(7.3, 9.3, n), 10 ** rng.uniform(7.3, 8.5, n)
     mass = histories.add_burst(mass, grid.age_edges, burst, np.minimum(start, 0.9 * age), length)
-    rest = np.where(quenched, np.minimum(10 ** rng.normal(-2.5, 0.95, n), 0.03), 0.0)
+    rest = np.where(quenched, np.minimum(10 ** rng.normal(-2.35, 1.05, n), 0.05), 0.0)
     recent = np.minimum(1e9, 0.9 * age)
     return histories.add_burst(mass, grid.age_edges, rest, recent, recent * 10 ** rng.uniform(-0.7, 0.0, n))

@@ -66,11 +66,11 @@ def metallicity(log_mstar: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def metallicity_scatter(log_mstar: np.ndarray) -> np.ndarray:
-    """Scatter of log10 Z at a stellar mass, dex: .27 at 10^10.3 Msun, twice as large in dwarfs as in giants.
+    """Scatter of log10 Z at a stellar mass, dex: .29 at 10^10.3 Msun, twice as large in dwarfs as in giants.
 
     As the percentiles of Gallazzi et al. 2005, table 2, fall with mass.
     """
-    return np.clip(0.27 - 0.15 * (np.asarray(log_mstar) - 10.3), 0.15, 0.4)
+    return np.clip(0.29 - 0.15 * (np.asarray(log_mstar) - 10.3), 0.18, 0.4)
 
 
 def gas_metallicity(log_mstar: np.ndarray, z: np.ndarray) -> np.ndarray:
