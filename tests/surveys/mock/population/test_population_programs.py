@@ -70,13 +70,13 @@ def test_all_is_limited_in_i_and_redshift(grid):
 
 
 def test_the_fibre_share_used_for_selection_is_that_of_the_image(grid):
-    some = draw(48, np.random.default_rng(2), {}, grid)
-    galaxies = vars(some) | {"ra": np.full(48, 225.0), "dec": np.full(48, 2.0)}
+    some = draw(120, np.random.default_rng(2), {}, grid)
+    galaxies = vars(some) | {"ra": np.full(120, 225.0), "dec": np.full(120, 2.0)}
     rng = np.random.default_rng(0)
-    scene = draw_scene(galaxies | {"flux": np.full((48, 5), 10.0)}, rng, {"neighbours": 0.0})
-    _, info = render(scene, np.full((48, 3), 10.0), LEGACY, rng, {"neighbours": 0.0})
+    scene = draw_scene(galaxies | {"flux": np.full((120, 5), 10.0)}, rng, {"neighbours": 0.0})
+    _, info = render(scene, np.full((120, 3), 10.0), LEGACY, rng, {"neighbours": 0.0})
     ratio = programs.fibre_share(some) / info["fibre_fraction"]
-    assert abs(np.mean(np.log(ratio))) < 0.06 and np.std(np.log(ratio)) < 0.12
+    assert abs(np.mean(np.log(ratio))) < 0.06 and np.std(np.log(ratio)) < 0.15
 
 
 def test_active_nuclei_are_in_massive_galaxies(grid):

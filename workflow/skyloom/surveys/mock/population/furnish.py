@@ -37,7 +37,7 @@ def furnish(
         n
     )
     log_z = np.clip(log_z, -2.2, 0.65)
-    log_z_gas = relations.gas_metallicity(log_mstar, redshift) + rng.normal(0, 0.07, n)
+    log_z_gas = relations.gas_metallicity(log_mstar, redshift) + rng.normal(0, 0.1, n)
     surviving = np.einsum("na,na->n", shape, _at_metallicity(grid.surviving, grid.log_z, log_z))
     sfh = shape * (10**log_mstar / surviving)[:, None]
     structure = morphology.draw(log_mstar, redshift, quenched, rng)
@@ -46,7 +46,7 @@ def furnish(
     dust = _dust(log_mstar, np.where(quenched, 0.0, above), quenched, structure["q_disk"], rng)
     # what puts the nebular grid on the BPT sequence of Kewley et al. 2013 (ApJL 774, L10); nebulae of the past are more
     # ionised (Kaasinen et al. 2018, MNRAS 477, 5568)
-    log_u = -3.15 - 2.5 * (log_z_gas + 0.4) + 0.2 * np.minimum(redshift, 2.0) + rng.normal(0, 0.12, n)
+    log_u = -3.05 - 2.5 * (log_z_gas + 0.4) + 0.2 * np.minimum(redshift, 2.0) + rng.normal(0, 0.17, n)
     light = {"sfh": sfh, "log_z": log_z, "log_z_gas": log_z_gas, "log_u": np.clip(log_u, -3.9, -2.0)}
     nucleus = nuclei.draw(redshift, log_mstar, quenched, rng, target, programs.Z_RANGES[target])
     sigma_v, sigma_gas = _kinematics(log_mstar, quenched, structure["q_disk"], rng)
