@@ -12,6 +12,7 @@ from skyloom.errors import BadConfig
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+SHARED = ("modalities", "models", "shards", "compression", "require_properties", "split")
 
 
 def changed(path: str, value: object) -> dict:
@@ -54,7 +55,25 @@ def test_presets_are_valid_on_top_of_the_default(preset):
         ("surveys.mock.modalities", [1], ["surveys.mock.modalities.0", "expected string"]),
         ("surveys.mock.crossmatch.require", ["spectrum"], ["crossmatch.require.0", "allowed are image, hsc_image"]),
         ("models.pca_hsc_image.modality", "lsst", ["models.pca_hsc_image.modality", "'lsst'", "hsc_image"]),
+        (
+            "surveys.mock.modalities",
+            ["spectrum", "scalars"],
+            ["surveys.mock.modalities: 'scalars' is not a modality of kind mock", "are spectrum, image, hsc_image"],
+        ),
+        (
+            "surveys.simulated.modalities",
+            ["spectrum"],
+            ["'spectrum' is not a modality of kind simulated; allowed are scalars"],
+        ),
+        (
+            "surveys.desi_samples.modalities",
+            ["image"],
+            ["'image' is not a modality of kind desi_samples; allowed are spectrum"],
+        ),
+        ("surveys.mock.targets_per_tile", {"bgs": 0}, ["surveys.mock.targets_per_tile", "{'bgs': 0}", "above 0"]),
         ("report", "sdss", ["'sdss' is not a survey"]),
+        ("report", "simulated", ["'simulated' is a survey without spectrum, image, models; expected"]),
+        ("surveys.mock.models", [], ["report: 'mock' is a survey without models; expected"]),
         ("seed", -1, ["seed", "-1", "at least 0"]),
         ("seed", ..., ["top level", "'seed' is missing"]),
         ("models.specformer.model.layers", 2.5, ["models.specformer.model.layers", "2.5", "integer"]),
@@ -70,6 +89,43 @@ def test_a_wrong_value_is_one_line(path, value, words):
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+def test_an_image_that_is_needed_must_be_among_the_modalities():
+    config = changed("surveys.mock.modalities", ["spectrum", "image"])
+    config["surveys"]["mock"]["crossmatch"]["require"] = ["hsc_image"]
+    with pytest.raises(BadConfig, match="mock.crossmatch.require: 'hsc_image' is not among the survey's modalities"):
+        validate(config)
+    config["surveys"]["mock"]["crossmatch"]["require"] = ["image"]
+    validate(config)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"column": "mass", "factor": "1e9"}, "log_mstar.factor: '1e9' is not allowed; expected number"),
+        ({"column": 3}, "log_mstar.column: 3 is not allowed; expected string"),
+        ({"factor": 2}, "log_mstar: the key 'column' is missing"),
+        ({"column": "mass", "log": True}, "log_mstar: unknown key 'log: True'; did you mean 'log10'"),
+        (["mass_1", "mass_2"], r"log_mstar: \['mass_1', 'mass_2'\] is not allowed; expected string or object"),
+    ],
+)
+def test_a_column_of_a_catalogue_of_ones_own_has_a_checked_form(entry, words):
+    columns = dict.fromkeys(("ra", "dec", "redshift", "log_mhalo", "log_mstar"), "name")
+    columns |= {"lsst": ["u", "g"], "sfh": {"column": "rate", "log10": True, "floor": -4}}
+    own = {"kind": "simulated_catalog", "files": ["own.h5"], "columns": columns}
+    shared = {key: value for key, value in DEFAULT["surveys"]["simulated"].items() if key in SHARED}
+    config = changed("surveys.own", own | shared)
+    validate(config)
+    config["surveys"]["own"]["columns"] = columns | {"log_mstar": entry}
+    with pytest.raises(BadConfig, match=f"^config: surveys.own.columns.{words}"):
+        validate(config)
+
+
+def test_pairs_of_spectra_and_images_have_the_size_of_the_images():
+    assert layout.hsc_images("mock", 64, DEFAULT) == layout.raw("mock", DEFAULT)["hsc"]
+    with pytest.raises(BadConfig, match=r"surveys\.mock\.hsc_size: 64, expected 127"):
+        layout.hsc_images("mock", 127, DEFAULT)
 
 
 def test_a_model_of_a_modality_that_the_survey_lacks_is_neither_embedded_nor_reported():

@@ -133,3 +133,11 @@ def test_bad_input_is_named(survey, tmp_path):
     with pytest.raises(BadInput, match="galaxies.parquet: no column 'mass'"):
         run(survey, tmp_path, {"properties": ["mass"]})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_property_that_no_training_galaxy_has_is_named(survey, tmp_path):
+    galaxies = pandas.read_parquet(survey["galaxies"]).assign(t_age=np.nan)
+    tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
+    words = "galaxies.parquet: column t_age has no finite value .* no t_age in analyses.regression.properties"
+    with pytest.raises(BadInput, match=words):
+        run({**survey, "galaxies": tmp_path / "galaxies.parquet"}, tmp_path)

@@ -23,9 +23,9 @@ from skyloom.surveys.mock.images.images import IMAGE_FIELDS, draw_scene
 from skyloom.surveys.mock.layout import tile_files
 from skyloom.surveys.mock.light import dust, ssp
 from skyloom.surveys.mock.light.photometry import flux_scale
-from skyloom.surveys.mock.light.spectra import C_KM_S, MILES_SIGMA, rest_range
+from skyloom.surveys.mock.light.spectra import MILES_SIGMA, rest_range
 from skyloom.surveys.mock.light.synthesis import Templates, line_luminosities, node_weights
-from skyloom.surveys.mock.light.wavelengths import OBSERVED
+from skyloom.surveys.mock.light.wavelengths import C_KM_S, OBSERVED
 from skyloom.surveys.mock.population.population import draw
 from skyloom.surveys.mock.sky.footprint import FIRST
 from skyloom.surveys.mock.spectrograph import instrument

@@ -94,7 +94,7 @@ def test_spectra_and_images_are_those_of_the_galaxy(made):
     assert table["targetid"].tolist() == ORDER and table["object_id"].tolist() == [0, 2, 102, 1, 100]
     assert table["i_cmodel_mag"].tolist() == [20, 22, 23, 21, 21]
     assert table["specz_name"].tolist() == ["a", "c", "c", "b", "a"]
-    images = galaxiesml_spectra.read_images(folder / "pairs.hdf5", range(5))
+    images = galaxiesml.read_images(folder / "pairs.hdf5", range(5))
     np.testing.assert_allclose(images[:, 0, 0, 0], [0.0, 0.2, 1.2, 0.1, 1.0], rtol=1e-6)
 
 

@@ -150,6 +150,15 @@ def test_a_damaged_shard_a_missing_split_and_a_foreign_file_are_named(tmp_path):
     assert not (tmp_path / "statistics.json").exists()
 
 
+def test_one_training_galaxy_has_no_scatter(tmp_path):
+    flux, ivar, _ = spectra(n=5)
+    for chosen in range(5):
+        write_splits(tmp_path / "splits.parquet", np.where(np.arange(5) == chosen, "train", "test"))
+        result = run(tmp_path, write_spectra(tmp_path, flux, ivar))
+        for name in ("flux_mean_of_spectrum", "flux_std_of_spectrum"):
+            assert result[name]["std"] == pytest.approx(0, abs=1e-6)
+
+
 def test_moments_are_exact_where_floats_cancel():
     moments = Moments()
     for part in ([1e16, 1.0], [-1e16, 1.0]):

@@ -87,6 +87,11 @@ def raw_files(role: str):
     return lambda wildcards: layout.raw(wildcards.survey, config).get(role, [])
 
 
+def hsc_images(wildcards) -> list[str]:
+    """The HSC images of the survey, which must have the size of the wildcard."""
+    return layout.hsc_images(wildcards.survey, int(wildcards.size), config)
+
+
 def all_raw_files(wildcards) -> list[str]:
     """All raw files of the survey."""
     return [path for paths in layout.raw(wildcards.survey, config).values() for path in paths]

@@ -65,7 +65,7 @@ rule build_galaxiesml_spectra:
     input:
         galaxies=rules.crossmatch.output.galaxies,
         coadd=raw_files("coadd"),
-        hsc=raw_files("hsc"),
+        hsc=hsc_images,
     output:
         pairs="results/{survey}/catalog/DESI_HSC_{size}x{size}.hdf5",
     log:

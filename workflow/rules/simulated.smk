@@ -124,6 +124,7 @@ rule tokenize_vectors:
         "results/{survey}/benchmarks/tokenize_vectors-{modality}-{shard}.tsv"
     wildcard_constraints:
         survey=with_files("simulated"),
+        modality=one_of([name for name, role in layout.MODALITIES.items() if role == "simulated"]),
     conda:
         "../../envs/survey.yaml"
     threads: 1

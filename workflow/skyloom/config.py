@@ -32,10 +32,7 @@ def validate(config: dict, folder: Path = SCHEMAS) -> None:
             _check(entry, _merge(schema["$defs"], common, _load(folder / section / f"{entry['kind']}.yaml")), where)
     for name, survey in config["surveys"].items():
         _check_references(name, survey, config)
-    if config["report"] not in config["surveys"]:
-        raise BadConfig(
-            f"config: report: '{config['report']}' is not a survey; allowed are {', '.join(config['surveys'])}"
-        )
+    _check_report(config)
 
 
 def _load(path: Path) -> dict:
@@ -100,12 +97,39 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _check_report(config: dict) -> None:
+    """The survey of the report must have what it shows: models, and images beside spectra."""
+    name = config["report"]
+    if name not in config["surveys"]:
+        raise BadConfig(f"config: report: '{name}' is not a survey; allowed are {', '.join(config['surveys'])}")
+    survey = config["surveys"][name]
+    lacking = [modality for modality in ("spectrum", "image") if modality not in survey["modalities"]]
+    lacking += ["models"] * (not survey["models"])
+    if lacking:
+        expected = "expected a survey with spectrum, image and models"
+        raise BadConfig(f"config: report: '{name}' is a survey without {', '.join(lacking)}; {expected}")
+
+
+def _check_modalities(name: str, survey: dict, config: dict) -> None:
+    """A survey must have raw files, those of each of its modalities among them, and need no image it does not have."""
+    try:
+        possible = layout.possible_modalities(name, config)
+    except BadConfig as error:
+        raise BadConfig(f"config: surveys.{name}.{error}") from error
+    for modality in survey["modalities"]:
+        if modality not in possible:
+            known = f"a modality of kind {survey['kind']}" if modality in layout.MODALITIES else "a modality"
+            where, allowed = f"config: surveys.{name}.modalities", ", ".join(possible)
+            raise BadConfig(f"{where}: '{modality}' is not {known}; allowed are {allowed}")
+    for modality in survey.get("crossmatch", {}).get("require", ()):
+        if modality not in survey["modalities"]:
+            where, allowed = f"config: surveys.{name}.crossmatch.require", ", ".join(survey["modalities"])
+            raise BadConfig(f"{where}: '{modality}' is not among the survey's modalities, {allowed}")
+
+
 def _check_references(name: str, survey: dict, config: dict) -> None:
     """Names that point elsewhere must exist there: modalities in the library, surveys and models in the config."""
-    for modality in survey["modalities"]:
-        if modality not in layout.MODALITIES:
-            where, allowed = f"config: surveys.{name}.modalities", ", ".join(layout.MODALITIES)
-            raise BadConfig(f"{where}: '{modality}' is not a modality; allowed are {allowed}")
+    _check_modalities(name, survey, config)
     source = survey.get("models_from", name)
     if source not in config["surveys"]:
         allowed = ", ".join(config["surveys"])

@@ -4,11 +4,16 @@ Pure functions of the configuration, cheap enough for the Snakefile to call whil
 key of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``.
 """
 
+from skyloom.errors import BadConfig
 from skyloom.surveys import registry
+from skyloom.surveys.mock import layout as mock_layout
 
 RESULTS = "results"
-MODALITIES = ("spectrum", "image", "hsc_image", "scalars", "lsst", "spherex", "sfh", "sed")
-"""What a survey can hold of a galaxy: each has token shards, `results/{survey}/tokens/{modality}`, of its own."""
+MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict.fromkeys(
+    ("scalars", "lsst", "spherex", "sfh", "sed"), "simulated"
+)
+"""What a survey can hold of a galaxy, and the role of the raw files it is in: each modality has token shards,
+`results/{survey}/tokens/{modality}`, of its own."""
 
 
 def survey_folder(survey: str) -> str:
@@ -20,6 +25,21 @@ def raw(survey: str, config: dict) -> dict[str, list[str]]:
     """The raw files of a survey by role: those of `skyloom.surveys.registry.ROLES`."""
     files = registry.raw_files(survey, config["surveys"][survey])
     return {role: [f"{survey_folder(survey)}/raw/{name}" for name in names] for role, names in files.items()}
+
+
+def possible_modalities(survey: str, config: dict) -> list[str]:
+    """The modalities that a survey of this kind has raw files for, whether it asks for them or not."""
+    files = registry.raw_files(survey, config["surveys"][survey] | {"modalities": list(MODALITIES)})
+    return [modality for modality, role in MODALITIES.items() if files[role]]
+
+
+def hsc_images(survey: str, size: int, config: dict) -> list[str]:
+    """The files of HSC images of a survey, which must be `size` pixels a side; BadConfig otherwise."""
+    entry = config["surveys"][survey]
+    if entry["kind"] == "mock" and mock_layout.hsc_size(entry) != size:
+        found = mock_layout.hsc_size(entry)
+        raise BadConfig(f"config: surveys.{survey}.hsc_size: {found}, expected {size} for pairs of {size} pixels")
+    return raw(survey, config)["hsc"]
 
 
 def shards(survey: str, modality: str, config: dict) -> list[str]:

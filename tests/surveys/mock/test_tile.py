@@ -23,9 +23,11 @@ from skyloom.surveys.desi import ARMS, read_coadd, read_redrock, read_zcatalog
 from skyloom.surveys.legacy import read_cutout_catalog
 from skyloom.surveys.mock import targets
 from skyloom.surveys.mock.catalogs import merge_catalogs
+from skyloom.surveys.mock.images.camera import LEGACY
 from skyloom.surveys.mock.images.drawing import FIBRE_POINT
 from skyloom.surveys.mock.layout import programs
 from skyloom.surveys.mock.light.wavelengths import OBSERVED
+from skyloom.surveys.mock.population.morphology import half_light_radius
 from skyloom.surveys.mock.sky.footprint import FIRST
 from skyloom.surveys.mock.spectrograph import instrument
 from skyloom.surveys.mock.truth import noiseless, read_truth
@@ -89,10 +91,29 @@ def test_only_what_a_tile_depends_on_changes_its_bytes(make):
     """Not the settings of other rules; and spectra and Legacy images do not know whether HSC looks too."""
     plain = make("bright", SMALL)
     other = make("bright", {**SMALL, "crop": 96, "modalities": ["spectrum"]}, hsc_size=127)
-    assert all(sha256(path) == sha256(other[role]) for role, path in plain.items())
+    assert all(sha256(plain[role]) == sha256(other[role]) for role in ("coadd", "redrock", "images"))
     assert galaxiesml.image_size(other["hsc"]) == 127
     seed = make("bright", SMALL, seed=4)
     assert not any(sha256(path) == sha256(seed[role]) for role, path in plain.items())
+
+
+def test_measured_columns_are_not_the_truth(tile, truth):
+    """Fluxes, sizes and shapes have errors: a catalogue that tells all makes every learning task too easy."""
+    table = read_coadd(tile["coadd"]).fibermap
+    row = source_rows(read_coadd(tile["coadd"]), truth)
+    table, row = table[row >= 0], row[row >= 0]
+    fibre = (truth["flux_r"] * (1 - truth["nucleus_share"]) * truth["fibre_fraction"])[row]
+    fibre += (truth["flux_r"] * truth["nucleus_share"])[row] * FIBRE_POINT
+    assert 0.01 < np.std(np.asarray(table["FIBERFLUX_R"]) / fibre) < 0.1
+    size = half_light_radius({name: truth[name][row] for name in ("bulge_fraction", "r_disk", "r_bulge")})
+    assert 0.03 < np.std(np.log10(np.asarray(table["SHAPE_R"]) / size)) < 0.06
+    kind = np.asarray(table["MORPHTYPE"]).astype(str)
+    assert set(np.asarray(table["SERSIC"])[kind == "EXP"]) == {1.0}
+    assert set(np.asarray(table["SERSIC"])[kind == "DEV"]) <= {4.0}
+    # the shape of what is all bulge is the bulge's
+    flat = np.hypot(table["SHAPE_E1"], table["SHAPE_E2"])[kind == "DEV"]
+    bulge = ((1 - truth["q_bulge"]) / (1 + truth["q_bulge"]))[row][kind == "DEV"]
+    assert np.median(np.abs(flat - bulge)) < 0.05
 
 
 def test_what_is_written_is_the_noiseless_spectrum_and_noise_of_the_stated_ivar(tile, truth, parts):
@@ -100,7 +121,10 @@ def test_what_is_written_is_the_noiseless_spectrum_and_noise_of_the_stated_ivar(
     row = source_rows(coadd, truth)
     good = (row >= 0) & (coadd.fibermap["COADD_FIBERSTATUS"] == 0)
     host, nucleus = parts
-    share = truth["fibre_fraction"][row[good]][:, None].astype("f4")
+    nodes = np.log(LEGACY.wavelength)  # what is caught of the host changes from band to band
+    share = np.array(
+        [np.interp(np.log(OBSERVED), nodes, caught) for caught in truth["fibre_fractions"][row[good]]], "f4"
+    )
     light = (host[row[good]] * share + nucleus[row[good]] * FIBRE_POINT) / instrument.PSF_TO_FIBRE
     for arm in ARMS:
         expected = instrument.line_spread(light, arm)

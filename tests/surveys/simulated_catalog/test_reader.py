@@ -81,6 +81,57 @@ def test_hdf5_with_groups_and_without_identifiers(table, tmp_path):
     np.testing.assert_allclose(part["redshift"], table["redshift_true"], rtol=1e-6)
 
 
+IDENTIFIERS = {
+    "1.5": np.array([1.0, 1.5]),
+    "nan": pa.array([4, None]),
+    "inf": np.array([np.inf, 1.0]),
+    "9223372036854775808": np.array([1, 2**63], "u8"),
+    "16777218.0": np.array([1, 2**24 + 2], "f4"),
+    "9007199254740994.0": np.array([1, 2**53 + 2], "f8"),
+}
+
+
+def small(path, **columns):
+    """A file of two galaxies, Parquet."""
+    table = dict.fromkeys(("ra", "dec", "redshift_true", "halo_mass", "stellar_mass"), np.array([1.0, 2.0]))
+    pq.write_table(pa.table(table | columns), path)
+    wanted = ("ra", "dec", "redshift", "log_mhalo", "log_mstar")
+    return path, {name: COLUMNS[name] for name in (*wanted, *(["targetid"] * ("galaxy_id" in columns)))}
+
+
+@pytest.mark.parametrize("value", IDENTIFIERS)
+def test_an_identifier_that_would_change_gets_one_line(value, tmp_path):
+    path, columns = small(tmp_path / "own.parquet", galaxy_id=IDENTIFIERS[value])
+    with pytest.raises(BadInput, match=f"own.parquet: column galaxy_id for targetid holds {value}; expected whole"):
+        convert(path, 0, columns, tmp_path / "part.h5")
+
+
+@pytest.mark.parametrize("values", [np.array([3.0, 7.0]), np.array([3, 2**63 - 1]), np.array([3, 2**63 - 1], "u8")])
+def test_identifiers_are_kept_to_the_last_digit(values, tmp_path):
+    path, columns = small(tmp_path / "own.parquet", galaxy_id=values)
+    convert(path, 0, columns, tmp_path / "part.h5")
+    assert read(tmp_path / "part.h5")["targetid"].tolist() == [int(value) for value in values]
+
+
+def test_right_ascensions_are_brought_to_0_to_360(tmp_path):
+    path, columns = small(tmp_path / "own.parquet", ra=np.array([-30.0, 360.0]))
+    convert(path, 0, columns, tmp_path / "part.h5")
+    assert read(tmp_path / "part.h5")["ra"].tolist() == [330.0, 0.0]
+    path, columns = small(tmp_path / "own.parquet", ra=np.array([10.0, 1e5]))
+    with pytest.raises(BadInput, match="row 1 has no position on the sky"):
+        convert(path, 0, columns, tmp_path / "part.h5")
+
+
+def test_a_single_number_is_no_column(table, tmp_path):
+    names = {name: COLUMNS[name] for name in ("ra", "dec", "redshift", "log_mhalo", "log_mstar")}
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        for name in ("ra", "dec", "redshift_true", "halo_mass"):
+            file[name] = table[name]
+        file["stellar_mass"] = 1e10
+    with pytest.raises(BadInput, match="own.h5: column stellar_mass is a single number; expected one a galaxy"):
+        convert(tmp_path / "own.h5", 0, names, tmp_path / "part.h5")
+
+
 @pytest.mark.parametrize(
     "change, words",
     [

@@ -112,6 +112,12 @@ def regress(survey: str, galaxies_path, splits_path, embedding_paths, outputs: d
         if len(sample) < 2:
             raise BadInput(f"{galaxies_path}: {len(sample)} galaxies of the {split} split have every embedding; need 2")
     labels = {split: sample[properties].to_numpy(float) for split, sample in samples.items()}
+    for name, column in zip(properties, labels["train"].T, strict=True):
+        if not np.isfinite(column).any():
+            raise BadInput(
+                f"{galaxies_path}: column {name} has no finite value in the training split; "
+                f"expected some, or no {name} in analyses.regression.properties"
+            )
     predictions = []
     for source in sources(samples, embeddings, config):
         predictions += [predict(source, labels, config, method) for method in methods(source)]
@@ -245,8 +251,6 @@ def _same_galaxies(labels: np.ndarray) -> list[tuple[np.ndarray, list[int]]]:
     groups: dict[bytes, tuple[np.ndarray, list[int]]] = {}
     for p in range(labels.shape[1]):
         known = np.isfinite(labels[:, p])
-        if not known.any():
-            raise BadInput(f"property number {p + 1} of the regression has no finite label in the training split")
         groups.setdefault(known.tobytes(), (known, []))[1].append(p)
     return list(groups.values())
 

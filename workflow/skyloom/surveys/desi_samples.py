@@ -37,7 +37,6 @@ _FILES = {
     ),
     "specutils": ("coadd-5-169-thru20210419.fits", "coadd-sv3-dark-26065.fits"),
 }
-_ORIGIN = {file: wheel for wheel, files in _FILES.items() for file in files}
 
 
 def file_names() -> list[str]:

@@ -118,13 +118,14 @@ class Writer:
 
 
 @contextlib.contextmanager
-def writer(path: str | os.PathLike, size: int = 64, bands: Sequence[str] = BANDS) -> Iterator[Writer]:
+def writer(path: str | os.PathLike, size: int = 64) -> Iterator[Writer]:
     """Yield a Writer of images of `size` pixels a side; the file appears when the block ends well.
 
-    Only images of one `append` are in memory. The same blocks give the same bytes.
+    In memory are the images of one `append` and the columns of all, 730 bytes an image. The same blocks give the same
+    bytes.
     """
-    if size not in SIZES or tuple(bands) != BANDS:
-        raise ValueError(f"GalaxiesML has images of {SIZES} pixels in {BANDS}, not of {size} in {tuple(bands)}")
+    if size not in SIZES:
+        raise ValueError(f"GalaxiesML has images of {SIZES} pixels, not of {size}")
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         made = Writer(file, size)
         yield made

@@ -48,7 +48,8 @@ class Moments:
         if not self.count:
             return {"mean": None, "std": None}
         mean = self.sum / self.count
-        return {"mean": float(mean), "std": float(self.squares / self.count - mean**2) ** 0.5}
+        variance = self.squares / self.count - mean**2  # a square is rounded: of equal numbers this can be below 0
+        return {"mean": float(mean), "std": float(max(variance, 0)) ** 0.5}
 
 
 class LogHistogram:

@@ -134,7 +134,9 @@ def test_milky_way_dust_reddens(galaxies, grid):
     templates = Templates.of(grid)
     clear, dusty = (photometry(spectra.spectra(galaxies, templates, np.full(48, e))) for e in (0.0, 0.1))
     loss = 2.5 * np.log10(clear / dusty) / 0.1
-    assert (np.diff(loss, axis=1) < 0).all() and np.abs(loss[:, 1] - 2.6).max() < 0.2
+    # what catalogues take off again: A/E(B-V) in DECam g, r, z of the Legacy Surveys (Schlafly & Finkbeiner 2011)
+    np.testing.assert_allclose(np.median(loss, axis=0), [3.214, 2.165, 1.211], rtol=0.07)
+    assert (np.diff(loss, axis=1) < 0).all()
 
 
 @pytest.fixture(scope="module")

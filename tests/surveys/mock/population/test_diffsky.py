@@ -9,7 +9,7 @@ import pytest
 from skyloom.errors import NotAvailable
 from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.population import diffsky, histories, relations
-from skyloom.surveys.mock.population.diffsky import HALOS, HaloCounts, formed, star_formation
+from skyloom.surveys.mock.population.diffsky import HALOS, formed, halo_counts, star_formation
 from skyloom.surveys.mock.population.halos import mass_function, stellar_mass
 from skyloom.surveys.mock.population.population import draw
 
@@ -20,8 +20,8 @@ CONFIG = {"population": "diffsky", "magnitude_limit": 19.5}
 def halos():
     """Redshifts, log10 masses and star formation of halos at z .05 to .15, and how many stand for one."""
     pytest.importorskip("diffsky", reason="the extra 'diffsky' is not installed")
-    counts = HaloCounts("all", (0.05, 0.15), 99.0)
-    z, log_mhalo = counts.draw(HALOS, np.random.default_rng(1))
+    counts = halo_counts("all", (0.05, 0.15), 99.0)
+    log_mhalo, z = counts.draw(HALOS, np.random.default_rng(1))
     return z, log_mhalo, *star_formation(log_mhalo, z, 1), counts.total / HALOS
 
 

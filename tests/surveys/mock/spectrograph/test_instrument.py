@@ -46,6 +46,23 @@ def test_noise_is_what_ivar_says(observed, arm):
         assert abs(part.mean()) < 0.02 and part.std() == pytest.approx(1, abs=0.02)
 
 
+def test_inverse_variance_does_not_hold_the_noiseless_spectrum(sky):
+    """1 / ivar, less that of blank sky, is the object's photons as seen: no better known than the flux itself."""
+    galaxies = np.full((40, len(OBSERVED)), 8.0, "f4")
+    galaxies[:, ::2] *= np.random.default_rng(2).uniform(0.5, 1.5, (40, 1)).astype("f4")
+    bright, blank = (
+        instrument.observe(flux, np.full(40, 0.3), 200.0, sky, np.random.default_rng(seed))
+        for seed, flux in ((5, galaxies), (6, np.zeros_like(galaxies)))
+    )
+    good = (bright.mask["r"] == 0) & (bright.ivar["r"] > 0)
+    empty = np.median(1 / blank.ivar["r"][:, :1000], axis=0)
+    photons = (1 / np.where(good, bright.ivar["r"], np.nan))[:, :1000] - empty
+    error = photons / np.nanmedian(photons, axis=0) - bright.truth["r"][:, :1000] / np.median(
+        bright.truth["r"][:, :1000], axis=0
+    )
+    assert np.nanstd(error) > 0.1
+
+
 @pytest.mark.parametrize("arm", ARMS)
 def test_defects_are_masked_and_without_weight(observed, arm):
     bad = observed.mask[arm] != 0

@@ -7,11 +7,12 @@ import pytest
 from astropy.table import Table
 
 from skyloom.surveys.desi import ARMS, WAVELENGTH, Coadd, arm_wavelength, combine_arms, read_coadd, read_redrock
+from skyloom.surveys.mock.layout import TARGETS
 from skyloom.surveys.mock.light import spectra, ssp
 from skyloom.surveys.mock.light.active import NUCLEUS_FIELDS, continuum
 from skyloom.surveys.mock.light.synthesis import Templates
 from skyloom.surveys.mock.population.population import draw
-from skyloom.surveys.mock.population.programs import PROGRAM_OF, fibre_share
+from skyloom.surveys.mock.population.programs import fibre_share
 from skyloom.surveys.mock.spectrograph import instrument, redshift_fit
 from skyloom.surveys.mock.spectrograph.redshift_fit import NODATA, SMALL_DELTA_CHI2, Fitter, Scan, prior, rebinning
 
@@ -35,7 +36,7 @@ def observed(target, count, config, whole_grid, sky_path, seed=5):
     galaxies = draw(count, rng, config, whole_grid, target)
     host, nucleus = spectra.components(galaxies, Templates.of(whole_grid), np.full(count, 0.03))
     caught = host * fibre_share(galaxies)[:, None] + nucleus * instrument.PSF_TO_FIBRE
-    exposure = instrument.EXPOSURES[PROGRAM_OF[target]]
+    exposure = next(instrument.EXPOSURES[program] for program, kinds in TARGETS.items() if target in kinds)
     seen = instrument.observe(caught, np.ones(count), exposure, instrument.load_sky(sky_path), rng)
     wavelength = {arm: arm_wavelength(arm) for arm in ARMS}
     coadd = Coadd(Table({"TARGETID": np.arange(count)}), wavelength, seen.flux, seen.ivar, seen.mask)

@@ -64,6 +64,14 @@ def test_most_could_be_compared(made):
             assert int(row["n"]) > 0
 
 
+def test_a_survey_without_bgs_is_told_before_anything_is_drawn(dark_tile, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "draw_library", lambda *_: pytest.fail("galaxies were drawn"))
+    merge_catalogs([dark_tile], tmp_path / "zall.fits", tmp_path / "properties.hdf5")
+    inputs = {"truth": [dark_tile["truth"]], "zcatalog": [tmp_path / "zall.fits"]}
+    with pytest.raises(BadInput, match="zall.fits: no spectrum of a BGS galaxy"):
+        compare.compare("mock", {"population": "parametric"}, 1, inputs, "", ROOT / EXPECTED, {})
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(BadInput, match="no such folder"):
         read_observations(tmp_path / "absent")

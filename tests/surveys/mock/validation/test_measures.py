@@ -1,4 +1,4 @@
-"""Noise of images and spectra, sizes, the BPT classes and published curves, against closed forms."""
+"""Noise of images and spectra, the BPT classes and published curves, against closed forms."""
 
 import numpy as np
 import pytest
@@ -6,23 +6,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from skyloom.surveys.mock.validation import lines, pictures, published, scaling, spectroscopy
 from skyloom.surveys.mock.validation.observations import full_width
-
-
-class Galaxies:
-    """Two components, as scaling.half_light_radius needs them."""
-
-    def __init__(self, share, r_disk, r_bulge):
-        self.bulge_fraction = np.repeat(np.atleast_1d(share)[:, None], 3, axis=1)
-        self.r_disk, self.r_bulge = np.atleast_1d(r_disk), np.atleast_1d(r_bulge)
-
-
-def test_half_light_radius():
-    """One component alone has its own radius; equal radii give that radius; else it lies between."""
-    found = scaling.half_light_radius(
-        Galaxies(np.array([0, 1, 0.5, 0.5]), np.array([2.0, 2.0, 1.0, 2.0]), np.array([0.5, 0.5, 1.0, 0.5]))
-    )
-    assert found[:3] == pytest.approx([2.0, 0.5, 1.0], rel=2e-3)
-    assert 0.5 < found[3] < 2.0
 
 
 def test_mass_function_of_a_known_density():

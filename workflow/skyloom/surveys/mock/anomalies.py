@@ -17,11 +17,16 @@ from scipy.stats import ncx2
 
 from skyloom.surveys.mock.images.drawing import FIBRE_RADIUS, FIBRE_SEEING
 from skyloom.surveys.mock.images.images import Scene, add_arc, add_object
+from skyloom.surveys.mock.light.active import RED_BEND, RED_BREAK
 from skyloom.surveys.mock.light.photometry import flux_scale
+from skyloom.surveys.mock.light.ssp import SSPGrid
+from skyloom.surveys.mock.light.wavelengths import C_ANGSTROM_S
+from skyloom.surveys.mock.population.furnish import magnitudes
 from skyloom.surveys.mock.population.nuclei import BOLOMETRIC_3000
 from skyloom.surveys.mock.population.population import Population
 
 KINDS = ("blend", "wrong_image", "calibration_step", "lensed_arc", "qso_in_host")
+LIGHT = ("sfh", "log_z", "log_z_gas", "log_u", "av", "dust_slope", "av_birth")  # fields that make a host's light
 LENS_MASS = 10.7  # log10 Msun: what lenses is massive (Auger et al. 2009, ApJ 705, 1099)
 REFERENCE = 6420.0  # Angstrom, of r
 BLEND_REDSHIFT = 0.02  # in ln(1+z), at least
@@ -78,21 +83,28 @@ def draw(
     return found
 
 
-def with_quasars(population: Population, anomalies: Anomalies, rng: np.random.Generator) -> Population:
+def with_quasars(population: Population, anomalies: Anomalies, grid: SSPGrid, rng: np.random.Generator) -> Population:
     """The population in which the hosts of `qso_in_host` have a nucleus .4 to 2.5 times as bright in r as they are."""
     rows = np.flatnonzero(anomalies.kind == "qso_in_host")
     z, slope = population.redshift[rows], population.agn_slope[rows]
     ratio = 10 ** rng.uniform(-0.4, 0.4, len(rows))
     # AB magnitude -> 1e-17 erg/s/cm2/Angstrom at REFERENCE -> Lsun/Angstrom at the rest wavelength -> at 3000 Angstrom
-    flux = ratio * 10 ** (-0.4 * (population.mag_r[rows] + 48.6)) * 2.99792458e18 / REFERENCE**2 * 1e17
+    flux = ratio * 10 ** (-0.4 * (population.mag_r[rows] + 48.6)) * C_ANGSTROM_S / REFERENCE**2 * 1e17
     at_rest = flux * (1 + z) / flux_scale(z)
     at_3000 = at_rest * (3000.0 * (1 + z) / REFERENCE) ** slope
+    at_3000 /= np.maximum(REFERENCE / (1 + z) / RED_BREAK, 1.0) ** RED_BEND
     changed = {name: getattr(population, name).copy() for name in ("l_agn", "agn_type", "agn_ebv", "agn_hardness")}
     changed["l_agn"][rows] = BOLOMETRIC_3000 * 3000.0 * at_3000
     changed["agn_type"][rows] = 2
     changed["agn_ebv"][rows] = 0.0
     changed["agn_hardness"][rows] = 1.0
-    return replace(population, **changed)
+    population = replace(population, **changed)
+    hosts = vars(population[rows])
+    brighter = magnitudes({name: hosts[name] for name in LIGHT}, hosts["redshift"], hosts, grid)
+    for name, values in brighter.items():
+        brighter[name] = getattr(population, name).copy()
+        brighter[name][rows] = values
+    return replace(population, **brighter)
 
 
 def blend_scale(flux: float, other_flux: float, rng: np.random.Generator) -> float:

@@ -4,6 +4,7 @@ Everything about a galaxy that is large lives only as long as its block. Random 
 that the spectra and the Legacy images are the same whether HSC looks too or not.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,17 +13,19 @@ import numpy as np
 from skyloom.surveys.desi import ARMS
 from skyloom.surveys.mock import anomalies, measure, targets
 from skyloom.surveys.mock.images.drawing import FIBRE_POINT
-from skyloom.surveys.mock.images.images import IMAGE_FIELDS, Camera, Scene, draw_scene, render
+from skyloom.surveys.mock.images.images import IMAGE_FIELDS, LEGACY, Camera, Scene, draw_scene, render
 from skyloom.surveys.mock.light.photometry import FILTERS, HSC_FILTERS, photometry
 from skyloom.surveys.mock.light.spectra import components
 from skyloom.surveys.mock.light.synthesis import Templates
+from skyloom.surveys.mock.light.wavelengths import OBSERVED
+from skyloom.surveys.mock.population.morphology import half_light_radius
 from skyloom.surveys.mock.population.population import Population
 from skyloom.surveys.mock.spectrograph import instrument
 
 SIZE = 64  # galaxies; the files' bytes depend on it, as each block has its own random numbers
 # streams of random numbers of a block
 SCENE, LEGACY_NOISE, HSC_NOISE, PHOTOMETRY, HSC_PHOTOMETRY, EXPOSURE, CATALOGUE, HSC_CATALOGUE = range(8)
-ODDITIES, STEPS, WRONG_SCENE, WRONG_LEGACY, WRONG_HSC = range(8, 13)
+ODDITIES, STEPS, WRONG_SCENE, WRONG_LEGACY, WRONG_HSC, FIBRE_PHOTOMETRY = range(8, 14)
 FILTER_CURVES = {"legacy": FILTERS, "hsc": HSC_FILTERS}
 
 
@@ -80,18 +83,20 @@ def observe(
     for name, camera in cameras.items():
         images[name], seen[name] = _picture(scene, light, name, camera, stream(noise[name]), config)
     if (odd == "wrong_image").any():
-        _swap_images(tile, rows, images, templates, cameras, config, stream)
-    radius = targets.half_light_radius({name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS})
+        _swap_images(tile, rows, images, seen, templates, cameras, config, stream)
+    radius = half_light_radius({name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS})
     catalogue = {"legacy": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
     for name in cameras:
         measured = measure.photometry(light.flux[name], radius, seen[name]["psfdepth"], stream(catalogue[name]))
         seen[name] |= dict(zip(("flux", "flux_ivar"), measured, strict=True))
+    fractions, legacy = seen["legacy"]["fibre_fractions"], seen["legacy"]
+    legacy["fibreflux"] = measure.fibre_photometry(legacy["fibreflux"], legacy["psfdepth"], stream(FIBRE_PHOTOMETRY))
     return Block(
         images=images,
         seen=seen,
         true_flux=light.flux,
         nucleus_share=light.point_flux["legacy"][:, 1] / light.flux["legacy"][:, 1],
-        observation=_expose(tile, rows, light, seen["legacy"]["fibre_fraction"], caught_more, night, stream),
+        observation=_expose(tile, rows, light, fractions, caught_more, night, stream),
     )
 
 
@@ -103,6 +108,13 @@ def shine(population: Population, templates: Templates, ebv: np.ndarray) -> Ligh
     return Light(host, nucleus, flux, point)
 
 
+@functools.cache
+def _between_bands() -> np.ndarray:
+    """Weights (3, 9626) of values in g, r, z at each of OBSERVED: linear in ln(wavelength), constant beyond."""
+    nodes = np.log(LEGACY.wavelength)
+    return np.stack([np.interp(np.log(OBSERVED), nodes, unit) for unit in np.eye(len(nodes))])
+
+
 def _scene(tile, rows: np.ndarray, light: Light, rng, config) -> Scene:
     shape = {name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS}
     return draw_scene({**shape, "ra": tile.ra[rows], "dec": tile.dec[rows], "flux": light.flux["hsc"]}, rng, config)
@@ -112,7 +124,7 @@ def _picture(scene: Scene, light: Light, name: str, camera: Camera, rng, config)
     return render(scene, light.flux[name], camera, rng, config, light.point_flux[name])
 
 
-def _swap_images(tile, rows: slice, images, templates, cameras, config, stream) -> None:
+def _swap_images(tile, rows: slice, images, seen, templates, cameras, config, stream) -> None:
     """Put pictures of other galaxies of the tile where the label says so."""
     wrong = np.flatnonzero(tile.anomalies.kind[rows] == "wrong_image")
     other = tile.anomalies.other[rows][wrong]
@@ -120,7 +132,8 @@ def _swap_images(tile, rows: slice, images, templates, cameras, config, stream) 
     scene = _scene(tile, other, light, stream(WRONG_SCENE), config)
     noise = {"legacy": WRONG_LEGACY, "hsc": WRONG_HSC}
     for name, camera in cameras.items():
-        images[name][wrong], _ = _picture(scene, light, name, camera, stream(noise[name]), config)
+        images[name][wrong], info = _picture(scene, light, name, camera, stream(noise[name]), config)
+        seen[name]["artefacts"][wrong] = info["artefacts"]
 
 
 def _spoil_scene(tile, rows: slice, scene: Scene, light: Light, templates, rng) -> tuple[Scene, np.ndarray]:
@@ -139,16 +152,16 @@ def _spoil_scene(tile, rows: slice, scene: Scene, light: Light, templates, rng) 
     return scene, more
 
 
-def _expose(tile, rows: slice, light: Light, fibre_fraction, more, night, stream) -> instrument.Observation:
+def _expose(tile, rows: slice, light: Light, fractions, more, night, stream) -> instrument.Observation:
     """Put fibres on the galaxies that are spectroscopic targets; bad fibres miss them or see nothing.
 
-    A fibre catches of the galaxy the share that the image says and of the nucleus a star's.
+    A fibre catches of the galaxy the share that the image says in each band, `fractions` (n, 3), and in between what
+    lies in between; of the nucleus it catches a star's.
     """
     targeted = (tile.spectroscopy.source >= rows.start) & (tile.spectroscopy.source < rows.stop)
     local, status = tile.spectroscopy.source[targeted] - rows.start, tile.status[targeted]
-    caught = (
-        light.host[local] * fibre_fraction[local, None].astype("f4") + np.float32(FIBRE_POINT) * light.nucleus[local]
-    )
+    share = (fractions[local] @ _between_bands()).astype("f4")
+    caught = light.host[local] * share + np.float32(FIBRE_POINT) * light.nucleus[local]
     if len(more):
         caught += more[local]
     caught[status != 0] = 0

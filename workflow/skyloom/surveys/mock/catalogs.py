@@ -12,13 +12,13 @@ from skyloom.surveys.desi import read_redrock, write_zcatalog
 from skyloom.surveys.mock import posterior
 from skyloom.surveys.mock.layout import SURVEY, TARGETS
 from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.light.dust import EXTINCTION
 from skyloom.surveys.mock.population.programs import BRIGHT_LIMIT, FAINT_LIMIT, Z_RANGES
 from skyloom.surveys.mock.targets import BGS_BRIGHT, BGS_FAINT
 from skyloom.surveys.mock.truth import read_truth
 
 FIT_COLUMNS = ("TARGETID", "Z", "ZERR", "ZWARN", "SPECTYPE", "DELTACHI2")
 REPEAT_RATE = 0.03  # galaxies observed again in the other program, whose spectra are not in these tiles
-EXTINCTION = {"G": 3.214, "R": 2.165, "Z": 1.211, "W1": 0.184}  # A / E(B-V), Dey et al. 2019
 EFFECTIVE_TIME = 0.14  # s per TSNR2_BGS, as desispec converts for the bright program (from memory)
 OTHER_PROGRAM = {"bright": "dark", "dark": "bright"}
 _REPEATS, _SAMPLES = 1000, 1001  # streams of random numbers of a tile; those below are of tile.make_tile
@@ -93,7 +93,7 @@ def _property_rows(fitted: Table, fibermap: Table, truth: dict, made_by: dict) -
     truth = {name: values[place[good]] for name, values in truth.items()}
     z = np.asarray(fitted["Z"], "f8")
     best, samples = posterior.theta(truth, z, _stream(made_by, _SAMPLES))
-    mag = {band: _magnitude(fibermap[f"FLUX_{band}"], fibermap["EBV"], band) for band in EXTINCTION}
+    mag = {band: _magnitude(fibermap[f"FLUX_{band}"], fibermap["EBV"], band) for band in ("G", "R", "Z", "W1")}
     bits = np.asarray(fibermap["SV3_BGS_TARGET"])
     columns = {
         "TARGETID": fitted["TARGETID"],

@@ -4,17 +4,34 @@ A tile is one HEALPix pixel (nside 64, nested) in one program: bright or dark. T
 the DAG, so nothing heavy is imported.
 """
 
+from collections.abc import Mapping
+
 from skyloom.errors import BadConfig
 
 SURVEY = "sv3"
 TARGETS = {"bright": ("bgs",), "dark": ("lrg", "elg", "qso")}
 """Program -> the kinds of target it observes."""
 TILE_ROLES = ("coadd", "redrock", "images", "hsc", "truth")
-TILE_KEYS = (
-    *("population", "magnitude_limit", "targets_per_tile", "hsc_size", "anomaly_rate", "exposure", "resolution"),
-    *("neighbours", "artefact_rate", "zero_point_scatter", "one_sided", "duplicates", "astrometric_scatter"),
-)
+DEFAULTS = {
+    "hsc_size": 64,
+    "anomaly_rate": 0,
+    "exposure": None,  # that of the program, spectrograph.instrument.EXPOSURES
+    "resolution": False,
+    "neighbours": 1.0,
+    "artefact_rate": 1.0,
+    "zero_point_scatter": 0.02,
+    "one_sided": 0.04,
+    "duplicates": 0.01,
+    "astrometric_scatter": 0.06,
+}
+"""The optional settings of a tile, in the units of ``schemas/surveys/mock.yaml``."""
+TILE_KEYS = ("population", "magnitude_limit", "targets_per_tile", *DEFAULTS)
 """What of a survey's configuration a tile depends on."""
+
+
+def setting(config: Mapping, key: str):
+    """An optional setting of a survey, its default if the survey does not say."""
+    return config.get(key, DEFAULTS[key])
 
 
 def tile_files(program: str, hpix: int, hsc_size: int | None = None) -> dict[str, str]:
@@ -50,7 +67,7 @@ def programs(survey: dict) -> list[str]:
 
 def hsc_size(survey: dict) -> int | None:
     """Pixels along a side of a mock survey's HSC images, None if it has none."""
-    return survey.get("hsc_size", 64) if "hsc_image" in survey.get("modalities", ()) else None
+    return setting(survey, "hsc_size") if "hsc_image" in survey.get("modalities", ()) else None
 
 
 def raw_files(survey: dict) -> dict[str, list[str]]:

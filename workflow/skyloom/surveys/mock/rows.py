@@ -5,7 +5,7 @@ from astropy.table import Table
 
 from skyloom.surveys.mock import measure, posterior
 from skyloom.surveys.mock.images.images import IMAGE_FIELDS
-from skyloom.surveys.mock.targets import half_light_radius
+from skyloom.surveys.mock.population.morphology import half_light_radius
 
 SPECZ_ERROR = 1e-4  # of 1+z, in the compilation of redshifts that comes with HSC images
 
@@ -13,12 +13,14 @@ SPECZ_ERROR = 1e-4  # of 1+z, in the compilation of redshifts that comes with HS
 def measured(block) -> dict[str, np.ndarray]:
     """What is kept of the galaxies of a block (blocks.Block), a row each: fluxes (n, 3) in nanomaggy and conditions."""
     seen = block.seen["legacy"]
-    names = ("flux", "flux_ivar", "fibreflux", "psfsize", "psfdepth", "fibre_fraction", "artefacts")
+    names = ("flux", "flux_ivar", "fibreflux", "psfsize", "psfdepth", "artefacts")
+    names += ("fibre_fraction", "fibre_fractions")
     return {
         **{name: seen[name] for name in names},
         **{f"flux_{band}": block.true_flux["legacy"][:, i] for i, band in enumerate("grz")},
         **{f"flux_{band}": block.true_flux["hsc"][:, i] for i, band in ((2, "i"), (4, "y"))},
         "nucleus_share": block.nucleus_share,
+        **({"artefacts_hsc": block.seen["hsc"]["artefacts"]} if "hsc" in block.seen else {}),
     }
 
 
@@ -59,7 +61,7 @@ def hsc(tile, listed: slice, start: int, seen: dict, rng: np.random.Generator) -
     catalogue, source = tile.second_imaging[listed], tile.second_imaging.source[listed]
     n, galaxies = len(source), tile.population[source]
     shape = {name: getattr(galaxies, name) for name in IMAGE_FIELDS}
-    names = ("flux", "flux_ivar", "psfsize")
+    names = ("flux", "flux_ivar", "psfsize", "close")
     columns = measure.hsc_columns(
         {name: seen[name][source - start] for name in names}, shape, half_light_radius(shape), rng
     )
@@ -82,9 +84,9 @@ def hsc(tile, listed: slice, start: int, seen: dict, rng: np.random.Generator) -
 def truth(tile, known: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """What the truth table holds beyond the population: one row a galaxy, TARGETID 0 for those without a spectrum."""
     places = tile.environment
-    names = ("targetid", "fibre_fraction", "nucleus_share", "artefacts", *(f"flux_{band}" for band in "grizy"))
+    names = ("targetid", "fibre_fraction", "fibre_fractions", "nucleus_share", "artefacts", "artefacts_hsc")
     return {
-        **{name: known[name] for name in names},
+        **{name: known[name] for name in (*names, *(f"flux_{band}" for band in "grizy")) if name in known},
         "ra": tile.ra,
         "dec": tile.dec,
         "ebv": tile.ebv,

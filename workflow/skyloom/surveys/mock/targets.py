@@ -3,7 +3,9 @@
 import numpy as np
 from astropy.table import Table
 
+from skyloom.surveys.mock.light.dust import EXTINCTION
 from skyloom.surveys.mock.measure import BANDS, infrared
+from skyloom.surveys.mock.population.morphology import half_light_radius
 from skyloom.surveys.mock.population.programs import BRIGHT_LIMIT
 from skyloom.surveys.mock.sky.bricks import encode_targetid
 
@@ -16,6 +18,8 @@ BROKENFIBER, BADPOSITION = 1 << 2, 1 << 9
 BAD_FIBRE_RATE = 0.02
 SKY_FIBRE_SHARE = 0.03
 POINTLIKE = 0.7  # share of the light in r that a nucleus must have to make its galaxy a point source
+SIZE_ERROR, INDEX_ERROR = 0.04, 0.08  # dex, of radii and Sersic indices
+ELLIPTICITY_ERROR = 0.03  # of each component
 
 
 def fibre_status(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -35,7 +39,7 @@ def fibermap(tile, rows: slice, measured: dict, rng: np.random.Generator) -> Tab
     Parameters
     ----------
     measured : of these n rows: flux, flux_ivar, fibreflux, each (n, 3), nanomaggy in g, r, z; nucleus_share (n,)
-    rng : of the infrared photometry
+    rng : of shapes and infrared photometry
     """
     catalogue, source = tile.spectroscopy[rows], tile.spectroscopy.source[rows]
     galaxies, ebv, n = tile.population[source], tile.ebv[source], len(source)
@@ -44,7 +48,7 @@ def fibermap(tile, rows: slice, measured: dict, rng: np.random.Generator) -> Tab
     table["OBJTYPE"] = np.full(n, "TGT", "S3")
     table["RELEASE"] = catalogue.release.astype("i2")
     table["BRICKID"], table["BRICK_OBJID"] = catalogue.brickid.astype("i4"), catalogue.objid.astype("i4")
-    for name, values in _shape(galaxies, measured["nucleus_share"]).items():
+    for name, values in _shape(galaxies, measured["nucleus_share"], rng).items():
         table[name] = values
     table["EBV"] = ebv.astype("f4")
     for i, band in enumerate(BANDS):
@@ -55,26 +59,30 @@ def fibermap(tile, rows: slice, measured: dict, rng: np.random.Generator) -> Tab
         flux, ivar = infrared(magnitude, band, ebv, rng)
         table[f"FLUX_{band}"], table[f"FLUX_IVAR_{band}"] = flux.astype("f4"), ivar.astype("f4")
     table["SV3_DESI_TARGET"] = np.array([TARGET_BITS[target] for target in galaxies.target], "i8")
-    # the survey selects on measured flux, corrected for extinction (A_r = 2.165 E(B-V), Dey et al. 2019)
-    flux_r = np.maximum(measured["flux"][:, 1], 1e-3) * 10 ** (0.4 * 2.165 * ebv)
+    # the survey selects on measured flux, corrected for extinction
+    flux_r = np.maximum(measured["flux"][:, 1], 1e-3) * 10 ** (0.4 * EXTINCTION["R"] * ebv)
     bright = np.where(22.5 - 2.5 * np.log10(flux_r) < BRIGHT_LIMIT, BGS_BRIGHT, BGS_FAINT)
     table["SV3_BGS_TARGET"] = np.where(galaxies.target == "bgs", bright, 0).astype("i8")
     return table
 
 
-def _shape(galaxies, nucleus_share: np.ndarray) -> dict[str, np.ndarray]:
-    """Morphological columns as tractor has them; what is a quasar, or outshone by one, is a point."""
-    bulge = galaxies.bulge_fraction[:, 1]
-    radius = half_light_radius(vars(galaxies))
+def _shape(galaxies, nucleus_share: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Morphological columns as tractor fits them, with errors; what is a quasar, or outshone by one, is a point."""
+    n, bulge = len(galaxies), galaxies.bulge_fraction[:, 1]
+    radius = half_light_radius(vars(galaxies)) * 10 ** (SIZE_ERROR * rng.standard_normal(n))
     point = (nucleus_share > POINTLIKE) | (galaxies.target == "qso")
     kind = np.select([point, bulge > 0.85, bulge > 0.25, radius < 0.5], ["PSF", "DEV", "SER", "REX"], "EXP")
-    ellipticity = (1 - galaxies.q_disk) / (1 + galaxies.q_disk) * ((kind != "REX") & ~point)
+    ratio = np.where(kind == "DEV", galaxies.q_bulge, galaxies.q_disk)
+    angle = np.where(kind == "DEV", galaxies.angle_bulge, galaxies.angle)
+    flat = (kind != "REX") & ~point
+    ellipticity, error = (1 - ratio) / (1 + ratio), ELLIPTICITY_ERROR * rng.standard_normal((2, n))
+    index = np.clip((1 + 3 * bulge) * 10 ** (INDEX_ERROR * rng.standard_normal(n)), 0.5, 6)
     return {
         "MORPHTYPE": kind.astype("S4"),
-        "SERSIC": np.where(point, 0, 1 + 3 * bulge).astype("f4"),
+        "SERSIC": np.select([point, kind == "DEV", kind == "SER"], [0, 4, index], 1).astype("f4"),
         "SHAPE_R": np.where(point, 0, radius).astype("f4"),
-        "SHAPE_E1": (ellipticity * np.cos(2 * galaxies.angle)).astype("f4"),
-        "SHAPE_E2": (ellipticity * np.sin(2 * galaxies.angle)).astype("f4"),
+        "SHAPE_E1": np.where(flat, np.clip(ellipticity * np.cos(2 * angle) + error[0], -0.95, 0.95), 0).astype("f4"),
+        "SHAPE_E2": np.where(flat, np.clip(ellipticity * np.sin(2 * angle) + error[1], -0.95, 0.95), 0).astype("f4"),
     }
 
 
@@ -92,12 +100,6 @@ def sky_fibermap(tile, like: Table, rng: np.random.Generator) -> Table:
         if name not in table.colnames:
             table[name] = np.zeros(n, like[name].dtype)
     return table[like.colnames]
-
-
-def half_light_radius(shape: dict) -> np.ndarray:
-    """Half-light radius (n,), arcsec, of disc and bulge together: their mean by light in r."""
-    bulge = shape["bulge_fraction"][:, 1]
-    return bulge * shape["r_bulge"] + (1 - bulge) * shape["r_disk"]
 
 
 def _common(tile, ra, dec, status, first: int) -> Table:

@@ -29,7 +29,7 @@ from skyloom.surveys.desi import (
 )
 from skyloom.surveys.mock import anomalies, blocks, rows, targets
 from skyloom.surveys.mock.images.images import HSC, HSC_LARGE, LEGACY
-from skyloom.surveys.mock.layout import SURVEY, TARGETS, TILE_KEYS
+from skyloom.surveys.mock.layout import SURVEY, TARGETS, TILE_KEYS, setting
 from skyloom.surveys.mock.light.ssp import SSPGrid, load_grid
 from skyloom.surveys.mock.light.synthesis import Templates
 from skyloom.surveys.mock.light.wavelengths import OBSERVED
@@ -110,7 +110,7 @@ def make_tile(
     outputs : paths by role: coadd, redrock, images, truth, and hsc if HSC images are wanted
     """
     config = {name: config[name] for name in TILE_KEYS if name in config} | {"seed": seed}
-    cameras = {"legacy": LEGACY} | ({"hsc": HSC_CAMERAS[config.get("hsc_size", 64)]} if "hsc" in outputs else {})
+    cameras = {"legacy": LEGACY} | ({"hsc": HSC_CAMERAS[setting(config, "hsc_size")]} if "hsc" in outputs else {})
     # one thread: the sums inside a matrix product must not depend on how many cores there are
     with threadpool_limits(1), ExitStack() as files:
         grid = load_grid(grid_path, rest_range(TARGETS[program]))
@@ -119,7 +119,7 @@ def make_tile(
         tile = plan(hpix, program, config, grid)
         header = healpix_header(hpix, SURVEY, program)
         total = len(tile.spectroscopy) + targets.sky_fibres(len(tile.spectroscopy))
-        coadd = files.enter_context(coadd_writer(outputs["coadd"], total, header, config.get("resolution", False)))
+        coadd = files.enter_context(coadd_writer(outputs["coadd"], total, header, setting(config, "resolution")))
         images = files.enter_context(legacy.writer(outputs["images"], len(tile.imaging)))
         hsc = files.enter_context(galaxiesml.writer(outputs["hsc"], cameras["hsc"].size)) if "hsc" in outputs else None
         fibermap, fits, measured = _observe(
@@ -141,13 +141,14 @@ def plan(hpix: int, program: str, config: Mapping, grid: SSPGrid) -> Tile:
     ra, dec = places.ra, places.dec
     imaging, spectroscopy = sky.catalog_scatter(ra, dec, hpix, program, stream(CATALOGUES), config)
     rng = stream(FIBRES)
-    exposure = config.get("exposure", instrument.EXPOSURES[program]) * np.exp(EXPOSURE_SCATTER * rng.standard_normal())
+    exposure = setting(config, "exposure") or instrument.EXPOSURES[program]
+    exposure *= np.exp(EXPOSURE_SCATTER * rng.standard_normal())
     status = targets.fibre_status(len(spectroscopy), rng)
     wrong = anomalies.none(len(population))
-    if rate := config.get("anomaly_rate", 0):
+    if rate := setting(config, "anomaly_rate"):
         imaged, observed = (np.isin(np.arange(len(ra)), s) for s in (imaging.source, spectroscopy.source[status == 0]))
         wrong = anomalies.draw(population, imaged, observed, rate, stream(ANOMALIES))
-        population = anomalies.with_quasars(population, wrong, stream(NUCLEI))
+        population = anomalies.with_quasars(population, wrong, grid, stream(NUCLEI))
     return Tile(
         hpix=hpix,
         program=program,

@@ -40,8 +40,10 @@ def build_galaxies(part_paths: Sequence[str | os.PathLike], shards: int, galaxie
     table = {name: values[order] for name, values in table.items()}
     twice = np.flatnonzero(np.diff(table["targetid"]) == 0)
     if len(twice):
+        source = np.repeat(np.arange(len(parts)), [len(part["targetid"]) for part in parts])[order]
+        files = " and ".join(dict.fromkeys(str(part_paths[source[row]]) for row in (twice[0], twice[0] + 1)))
         first = table["targetid"][twice[0]]
-        raise BadInput(f"{part_paths[0]}: {len(twice)} values of targetid are there twice, the first {first}")
+        raise BadInput(f"{files}: targetid {first} is there twice, as are {len(twice)} in all; expected each once")
     columns.write_table(galaxies_path, table, COLUMNS)
     log.info("%s: %d galaxies of %d parts", galaxies_path, len(order), len(parts))
 

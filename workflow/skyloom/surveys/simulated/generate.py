@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from skyloom.surveys.mock.light.active import nucleus_of
 from skyloom.surveys.mock.light.photometry import LSST_FILTERS, FastPhotometry
@@ -53,7 +54,7 @@ def make_part(
     }
     attrs = {"part": part, "seed": seed, "noise": config["noise"]}
     total = config["galaxies_per_part"]
-    with part_writer(out_path, axes, attrs) as writer:
+    with threadpool_limits(1), part_writer(out_path, axes, attrs) as writer:
         for number, first in enumerate(range(0, total, BLOCK)):
             rng = {name: _stream(seed, part, number, key) for name, key in _STREAMS.items()}
             galaxies = draw(min(BLOCK, total - first), rng["population"], dict(config), grid, target="all")

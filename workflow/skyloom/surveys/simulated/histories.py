@@ -27,8 +27,13 @@ def star_formation(mass: np.ndarray, age_edges: np.ndarray, redshift: np.ndarray
     """
     formed = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(mass, axis=1)], axis=1)
     curve = PchipInterpolator(age_edges, formed, axis=1).c  # (4, A, n)
-    age = (cosmology.age(redshift)[:, None] - EDGES) * 1e9
-    age[:, 0] = age_edges[-1]  # all mass formed after the Big Bang, whatever the width of the oldest age bin
+    universe = cosmology.age(redshift)[:, None] * 1e9
+    age = universe - EDGES * 1e9
+    # the oldest age bin reaches back beyond the Big Bang: what formed in it, formed after
+    oldest = np.searchsorted(age_edges, universe, side="right").clip(1, len(age_edges) - 1) - 1
+    start, width = age_edges[oldest], np.diff(age_edges)[oldest]
+    age = np.where(age > start, start + (age - start) * width / (universe - start), age)
+    age[:, 0] = age_edges[-1]
     age = age.clip(0, age_edges[-1])
     place = np.searchsorted(age_edges, age, side="right").clip(1, len(age_edges) - 1) - 1
     rest = age - age_edges[place]

@@ -13,10 +13,10 @@ import scipy.sparse
 
 from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.light.ssp import SSPGrid
+from skyloom.surveys.mock.light.wavelengths import C_ANGSTROM_S
 
 EDGES = np.geomspace(912.0, 50000.0, 922)  # Angstrom
 FLOOR = 2.0  # log10 Jy; M_AB = 3.9, less than a single A star
-_C = 2.99792458e18  # Angstrom / s
 _JANSKY = 1e-23  # erg / s / cm2 / Hz
 
 
@@ -32,7 +32,7 @@ def energy_distribution(grid: SSPGrid, light: np.ndarray, lines: np.ndarray) -> 
     energy = (bins @ light.T).T + lines.astype("f4") @ places  # Lsun in each bin
     # of a bin with constant F_nu, mean F_lambda = F_nu c / (product of its edges)
     distance = 1e-5 * cosmology.MPC_IN_CM
-    jansky = EDGES[1:] * EDGES[:-1] / _C / np.diff(EDGES)
+    jansky = EDGES[1:] * EDGES[:-1] / C_ANGSTROM_S / np.diff(EDGES)
     jansky *= cosmology.LSUN_IN_ERG_S / (4 * np.pi * distance**2) / _JANSKY
     return np.log10(np.maximum(energy * jansky.astype("f4"), np.float32(10**FLOOR)))
 

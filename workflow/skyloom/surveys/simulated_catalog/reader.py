@@ -13,10 +13,12 @@ The configuration of the survey names the files and says which column is what:
       lsst: [mag_u_lsst, mag_g_lsst, mag_r_lsst, mag_i_lsst, mag_z_lsst, mag_y_lsst]
       sfh: {column: sfr_history, factor: 1.0e-9, log10: true, floor: -4}  # vectors, Msun/Gyr -> Msun/yr
 
-Names on the left are those of `part_files`, whose units the values must have after `factor` (a product), `log10` and
-`floor` (the least value there is: without it the logarithm of zero is missing). A vector is a list of columns or one
-column (2-D dataset, list column) of any length. In HDF5 a column is a dataset, also in groups (`galaxies/ra`). What is
-missing becomes NaN; the tokenizers put such galaxies aside.
+Names on the left are those of `part_files`, whose units the values must have after `factor` (a product; YAML wants
+1.0e+9, and takes 1e9 for text), `log10` and `floor` (the least value there is: without it the logarithm of zero is
+missing). A vector is a list of columns or one column (2-D dataset, list column) of any length: the bands of `lsst` and
+the rest are your own, and nothing checks that they are those of the simulated survey. In HDF5 a column is a dataset,
+also in groups (`galaxies/ra`). Right ascensions may be -360 to 360. What is missing becomes NaN; the tokenizers put
+such galaxies aside.
 """
 
 import logging
@@ -46,7 +48,8 @@ def convert(
     Raises
     ------
     BadConfig : `columns` names something unknown, or lacks what every catalogue needs.
-    BadInput : the file cannot be read, lacks a column, or has a position that is not on the sky.
+    BadInput : the file cannot be read, lacks a column, or has a position that is not on the sky or an identifier that
+        is not a whole number.
     """
     wanted = {name: _Column(name, entry) for name, entry in columns.items()}
     for name in REQUIRED:
@@ -57,10 +60,11 @@ def convert(
     with part_writer(out_path, {}, {"part": number, "source": Path(catalog_path).name}) as writer:
         for table in _tables(catalog_path, names):
             block = {name: column.values(table, catalog_path) for name, column in wanted.items()}
-            on_sky = np.isfinite(block["ra"]) & (np.abs(block["dec"]) <= 90)
+            on_sky = (np.abs(block["ra"]) <= 360) & (np.abs(block["dec"]) <= 90)
             if not on_sky.all():
                 row = first + int(np.argmin(on_sky))
                 raise BadInput(f"{catalog_path}: row {row} has no position on the sky; expected ra, dec in degrees")
+            block["ra"] = block["ra"] % 360
             block.setdefault("targetid", number * 10**9 + first + np.arange(len(on_sky)))
             writer.append(**block)
             first += len(on_sky)
@@ -96,7 +100,7 @@ class _Column:
                 shape = "a vector" if one_of_vectors else "one number"
                 raise BadInput(f"{path}: column {source} ({part.dtype}) for {self.name}: expected {shape} a galaxy")
         values = np.stack(parts, axis=1) if self.vector and not one_of_vectors else parts[0]
-        return values if self.name == "targetid" else self._converted(values)
+        return _identifiers(values, path, self.sources[0]) if self.name == "targetid" else self._converted(values)
 
     def _converted(self, values):
         values = values * (1.0 if self.factor is None else self.factor)
@@ -106,6 +110,20 @@ class _Column:
         if self.floor is not None:
             values = np.maximum(values, self.floor)  # NaN stays
         return np.where(np.isfinite(values), values, np.nan)
+
+
+def _identifiers(values: np.ndarray, path, name) -> np.ndarray:
+    """Identifiers (n,) i8; floats only where their type counts without gaps."""
+    if values.dtype.kind == "f":
+        bits = np.finfo(values.dtype).nmant + 1
+        wrong = ~(np.abs(values) <= 2**bits) | (values != np.trunc(values))
+    else:
+        bits = 63
+        wrong = values > np.iinfo("i8").max
+    if wrong.any():
+        example = values[np.argmax(wrong)]
+        raise BadInput(f"{path}: column {name} for targetid holds {example}; expected whole numbers below 2^{bits}")
+    return values.astype("i8")
 
 
 def _tables(path: str | os.PathLike, names: list[str]) -> Iterator[dict[str, np.ndarray]]:
@@ -120,6 +138,8 @@ def _hdf5_tables(path, names):
     with open_hdf5(path) as file:
         data = {name: dataset_named(path, file, name) for name in names}
         for name, values in data.items():
+            if not values.ndim:
+                raise BadInput(f"{path}: column {name} is a single number; expected one a galaxy")
             if len(values) != len(data[names[0]]):
                 raise BadInput(f"{path}: column {name} has {len(values)} rows, {names[0]} has {len(data[names[0]])}")
         for first in range(0, len(data[names[0]]), BLOCK):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skyloom.surveys import galaxiesml, legacy
 from skyloom.surveys.mock.images.profiles import moffat_noise_area
 
 
@@ -52,7 +53,7 @@ LEGACY = Camera(
     name="legacy",
     bands=("g", "r", "z"),
     wavelength=(4770.0, 6420.0, 9140.0),
-    pixel_scale=0.262,
+    pixel_scale=legacy.PIXEL_SCALE,
     size=152,
     fwhm=(1.29, 1.18, 1.11),
     depth=(24.3, 23.75, 22.9),
@@ -65,7 +66,7 @@ HSC = Camera(
     name="hsc",
     bands=("g", "r", "i", "z", "y"),
     wavelength=(4810.0, 6230.0, 7710.0, 8910.0, 9760.0),
-    pixel_scale=0.168,
+    pixel_scale=galaxiesml.PIXEL_SCALE,
     size=64,
     fwhm=(0.77, 0.76, 0.58, 0.68, 0.68),
     depth=(26.6, 26.2, 26.2, 25.3, 24.5),

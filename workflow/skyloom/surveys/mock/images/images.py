@@ -18,12 +18,14 @@ from skyloom.surveys.mock.images.exposure import expose
 from skyloom.surveys.mock.images.neighbours import BULGE, DISC, KNOT, STAR, Objects, draw_objects
 from skyloom.surveys.mock.images.stamps import paint, project
 from skyloom.surveys.mock.images.structure import Knots, draw_knots
+from skyloom.surveys.mock.layout import setting
 
 __all__ = ["HSC", "HSC_LARGE", "IMAGE_FIELDS", "LEGACY", "Scene", "add_arc", "add_object", "draw_scene", "render"]
 
 CHUNK = 8  # galaxies exposed at a time: the working set stays in the processor's cache
 IMAGE_FIELDS = (*SHAPE, "clumpiness", "arms")  # of a Population
 ARC_KNOTS = 24
+CLOSE = (5, 10, 15)  # pixels, as GalaxiesML counts what is near
 KINDS = {"star": STAR, "disc": DISC, "bulge": BULGE}
 
 
@@ -83,7 +85,7 @@ def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict) -> Scene:
         galaxies=galaxies,
         knots=draw_knots(galaxies, rng),
         offset=rng.uniform(-0.5, 0.5, (len(target), 2)),
-        objects=draw_objects(target, rng, config.get("neighbours", 1.0)),
+        objects=draw_objects(target, rng, setting(config, "neighbours")),
     )
 
 
@@ -102,7 +104,7 @@ def render(
     flux : (n, bands) integrated flux of the targets in the camera's bands, nanomaggy, a nucleus included.
     rng : of noise and artefacts; same state, same bytes.
     config : `seed` (of what varies smoothly over the sky), and optionally `artefact_rate` (1 is about a real survey's),
-        `zero_point_scatter` (default 0.02).
+        `zero_point_scatter` (relative); see layout.DEFAULTS.
     point_flux : (n, bands) the part of `flux` that comes from an unresolved nucleus; None for 0.
 
     Returns
@@ -111,8 +113,9 @@ def render(
     info : dict of arrays: psfsize (n, bands; FWHM, arcsec), psf_anisotropy (n, 2; see camera.Conditions), psfdepth (n,
         bands; 1 / nanomaggy^2), sky_sigma (n, bands), zero_point (n, bands), fibreflux (n, bands; nanomaggy in a 1.5"
         aperture under 1" Gaussian seeing, as in the Legacy Surveys catalogues), fibre_fraction (n,; of the light but
-        for the nucleus, in the band nearest to 6420 Angstrom; the nucleus's is drawing.FIBRE_POINT), artefacts (n,
-        int32; bits of artefacts.FLAGS), neighbours (n, int32; how many objects the camera can see).
+        for the nucleus, in the band nearest to 6420 Angstrom; the nucleus's is drawing.FIBRE_POINT), fibre_fractions
+        (n, bands; the same in each band), artefacts (n, int32; bits of artefacts.FLAGS), neighbours (n, int32; how many
+        objects the camera can see), close (n, 3; how many within CLOSE pixels of the target, itself included).
 
     Raises
     ------
@@ -120,7 +123,7 @@ def render(
     """
     flux, point_flux = _checked_fluxes(scene, flux, point_flux, camera)
     ra, dec = scene.galaxies["ra"], scene.galaxies["dec"]
-    sky = conditions(ra, dec, camera, config.get("seed", 0), config.get("zero_point_scatter", 0.02))
+    sky = conditions(ra, dec, camera, config.get("seed", 0), setting(config, "zero_point_scatter"))
     offset = scene.offset * camera.pixel_scale
 
     images, fibre_fraction = draw_galaxies(
@@ -131,7 +134,7 @@ def render(
     for start in range(0, len(images), CHUNK):
         rows = slice(start, start + CHUNK)
         expose(images[rows], sky[rows], camera, rng)
-    artefacts = add_artefacts(images, crowd, sky, rng, config.get("artefact_rate", 1.0), camera)
+    artefacts = add_artefacts(images, crowd, sky, rng, setting(config, "artefact_rate"), camera)
 
     reference = int(np.argmin(np.abs(np.subtract(camera.wavelength, 6420.0))))
     return images, {
@@ -142,9 +145,17 @@ def render(
         "zero_point": sky.zero_point,
         "fibreflux": (flux - point_flux) * fibre_fraction + point_flux * FIBRE_POINT,
         "fibre_fraction": fibre_fraction[:, reference],
+        "fibre_fractions": fibre_fraction,
         "artefacts": artefacts,
         "neighbours": np.bincount(crowd.cutout, minlength=len(flux)).astype(np.int32),
+        "close": np.stack([_close(crowd, offset, pixels * camera.pixel_scale) for pixels in CLOSE], axis=1),
     }
+
+
+def _close(crowd: Objects, offset: np.ndarray, radius: float) -> np.ndarray:
+    """Objects (n,) within `radius` arcsec of each target, itself included; targets are at `offset` (n, 2) arcsec."""
+    x, y = crowd.x - offset[crowd.cutout, 0], crowd.y - offset[crowd.cutout, 1]
+    return 1 + np.bincount(crowd.cutout[np.hypot(x, y) < radius], minlength=len(offset))
 
 
 def add_object(

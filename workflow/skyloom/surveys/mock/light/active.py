@@ -17,10 +17,10 @@ import numpy as np
 
 from skyloom.surveys.mock.light.cosmology import LSUN_IN_ERG_S
 from skyloom.surveys.mock.light.nuclear_lines import BROAD, FE_OPTICAL, FE_UV, HARD, METAL_LINES, NARROW
+from skyloom.surveys.mock.light.wavelengths import C_KM_S
 
 NUCLEUS_FIELDS = ("l_agn", "agn_type", "agn_slope", "agn_width", "agn_lines", "agn_hardness", "agn_ebv")
 
-C_KM_S = 299792.458
 OXYGEN = 3500.0  # L_bol / L[O III] 5008
 BOLOMETRIC = 5.15  # L_bol / lambda L_lambda at 3000 Angstrom
 FWHM = 2.3548  # of a Gaussian, in sigmas

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+EXTINCTION = {"G": 3.214, "R": 2.165, "Z": 1.211, "W1": 0.184, "W2": 0.113}
+"""Of the Milky Way, A / E(B-V) in the bands of the Legacy Surveys (Dey et al. 2019, AJ 157, 168)."""
+
 
 def calzetti(wavelength: np.ndarray) -> np.ndarray:
     """A(wavelength) / A_V of Calzetti et al. 2000 (ApJ 533, 682), R_V = 4.05; wavelength in Angstrom, any shape.

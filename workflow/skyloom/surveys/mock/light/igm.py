@@ -12,8 +12,8 @@ import numpy as np
 import scipy.fft
 
 from skyloom.surveys.mock.light import lyman
+from skyloom.surveys.mock.light.wavelengths import C_KM_S
 
-C_KM_S = 299792.458
 ALPHA = lyman.LINES[0, 0]
 STEP = 40.0 / C_KM_S  # of a line of sight, in ln(wavelength)
 START, STOP = 3250.0, 6900.0  # Angstrom, Ly-alpha: from the blue end of the instrument to beyond z = 4.1

@@ -14,13 +14,13 @@ from skyloom.surveys.mock.light.lyman import LINES
 from skyloom.surveys.mock.light.nuclear_lines import HARD
 from skyloom.surveys.mock.light.photometry import flux_scale
 from skyloom.surveys.mock.light.synthesis import Templates, line_luminosities
-from skyloom.surveys.mock.light.wavelengths import OBSERVED, PIXEL, log_grid
+from skyloom.surveys.mock.light.wavelengths import C_KM_S, OBSERVED, PIXEL, log_grid
 from skyloom.surveys.mock.population.population import Population
 from skyloom.surveys.mock.population.programs import Z_RANGES
 
-C_KM_S = 299792.458
 MILES_SIGMA = 59.0  # km/s: the 2.54 Angstrom FWHM of the MILES spectra at 5500 Angstrom is already in the templates
 LYMAN_ALPHA = LINES[0, 0]
+SFD_SCALE = 0.86  # of the map's E(B-V): Schlafly & Finkbeiner 2011 (ApJ 737, 103)
 MARGIN = 1.012  # what the convolution's periodic edges may spoil
 LINE_WINDOWS = (8, 24, 96)  # pixels each side of an emission line: the smallest with 5 sigma
 FAINTEST = 1e-4  # of a galaxy's brightest line: what is fainter is left out
@@ -52,13 +52,14 @@ def components(population: Population, templates: Templates, ebv: np.ndarray) ->
     ----------
     population : n galaxies
     templates : of a grid loaded with at least `rest_range` of their target
-    ebv : (n,) E(B-V) of the Milky Way in front of them, mag
+    ebv : (n,) E(B-V) of the Milky Way in front of them, mag, on the scale of the SFD map
     """
     p = population
     scale = flux_scale(p.redshift)
     host = _host(p, templates, scale)
     nucleus = _nucleus(p, templates.grid.line_name, templates.grid.line_wavelength, scale)
-    through = np.exp(-0.4 * np.log(10) * np.asarray(ebv)[:, None] * dust.milky_way(OBSERVED)).astype("f4")
+    reddening = SFD_SCALE * np.asarray(ebv)[:, None]
+    through = np.exp(-0.4 * np.log(10) * reddening * dust.milky_way(OBSERVED)).astype("f4")
     far = np.flatnonzero((1 + p.redshift) * LYMAN_ALPHA > OBSERVED[0])
     through[far] *= igm.transmission(OBSERVED, p.redshift[far], p.igm_seed[far])
     host *= through

@@ -18,7 +18,7 @@ import numpy as np
 from skyloom.errors import BadInput
 from skyloom.files import atomic
 from skyloom.surveys.mock.light.published_grids import IONISATIONS, METALLICITIES, open_grids
-from skyloom.surveys.mock.light.wavelengths import log_grid
+from skyloom.surveys.mock.light.wavelengths import C_KM_S, log_grid
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class SSPGrid:
     @property
     def velocity_step(self) -> float:
         """Sampling of `wavelength` in km/s."""
-        return 299792.458 * np.log(self.wavelength[1] / self.wavelength[0])
+        return C_KM_S * np.log(self.wavelength[1] / self.wavelength[0])
 
 
 def build_grid(wheel_path: str | os.PathLike, out_path: str | os.PathLike) -> None:

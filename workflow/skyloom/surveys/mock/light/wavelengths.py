@@ -1,6 +1,12 @@
-"""Wavelength grids and the conversion from air to vacuum. Everything the mock writes is in vacuum, as DESI is."""
+"""Wavelength grids, the speed of light and the conversion from air to vacuum.
+
+Everything the mock writes is in vacuum, as DESI is.
+"""
 
 import numpy as np
+
+C_KM_S = 299792.458
+C_ANGSTROM_S = 1e13 * C_KM_S
 
 # the observed grid of noiseless spectra: DESI's 0.8 Angstrom pixel centres, continued until the DECam g, r, z curves
 # (3330 to 10990 Angstrom) are inside
@@ -22,5 +28,5 @@ def air_to_vacuum(wavelength: np.ndarray) -> np.ndarray:
 
 def log_grid(start: float, stop: float, velocity_step: float) -> np.ndarray:
     """Wavelengths from `start` to `stop` (Angstrom), evenly spaced in ln(wavelength) by `velocity_step` (km/s)."""
-    step = velocity_step / 299792.458
+    step = velocity_step / C_KM_S
     return start * np.exp(step * np.arange(int(np.log(stop / start) / step) + 1))

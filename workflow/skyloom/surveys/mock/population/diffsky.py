@@ -18,8 +18,9 @@ from skyloom.errors import NotAvailable
 from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.light.ssp import SSPGrid
 from skyloom.surveys.mock.population import histories, nuclei, programs
+from skyloom.surveys.mock.population.counts import MassRedshift
 from skyloom.surveys.mock.population.furnish import furnish
-from skyloom.surveys.mock.population.population import Population, join
+from skyloom.surveys.mock.population.population import Population
 
 HALOS = 4096
 HALO_RANGE = (10.2, 15.0)  # log10 Msun
@@ -32,26 +33,18 @@ FLUCTUATION = 0.25  # dex, over 50 Myr, as in the parametric population
 QUENCHED = 0.2  # specific star-formation rate times the age of the universe (Pacifici et al. 2016, ApJ 832, 79)
 
 
-def draw(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid, target: str) -> Population:
-    """Centrals of halos, furnished, until `n` of them are accepted; see population.draw.
+def candidates(rng: np.random.Generator, config: dict, grid: SSPGrid, target: str) -> Population:
+    """Centrals of at most HALOS halos, furnished, some of which the selection of `target` accepts.
 
     Raises NotAvailable without the packages of the extra `diffsky`.
     """
-    found: list[Population] = []
-    while sum(map(len, found)) < n:
-        candidates = _candidates(rng, config, grid, target)
-        found.append(candidates[programs.accepted(candidates, config)])
-    return join(found)[:n]
-
-
-def _candidates(rng, config, grid, target):
     z_range = programs.redshift_range(target, config)
     if target == "qso":
         z = nuclei.quasar_redshifts(HALOS, z_range, rng)
         log_mhalo = np.clip(rng.normal(QUASAR_HALO, QUASAR_HALO_SCATTER, HALOS), *HALO_RANGE)
     else:
         limit = programs.magnitude_limit(target, config)
-        z, log_mhalo = HaloCounts(target, z_range, limit).draw(HALOS, rng)
+        log_mhalo, z = halo_counts(target, z_range, limit).draw(HALOS, rng)
     time, rate = star_formation(log_mhalo, z, int(rng.integers(2**31)))
     mass = formed(time, rate, z, grid.age_edges)
     total = mass.sum(axis=1)
@@ -89,10 +82,12 @@ def _library():
     cpu = jax.devices("cpu")[0]
 
     def mass_function(log_mhalo, z):
+        """Halos / Mpc^3 / dex (n,) of log10 masses (n,) at one redshift."""
         with jax.default_device(cpu):
             return np.asarray(hmf_model.predict_differential_hmf(hmf_model.DEFAULT_HMF_PARAMS, log_mhalo, z))
 
-    def star_formation(log_mhalo, age, today, time, seed):
+    def rates(log_mhalo, age, today, time, seed):
+        """Star formation (n, T), Msun/yr, at `time` of centrals of halos with log_mhalo (n,) at `age` (n,), Gyr."""
         with jax.default_device(cpu), jax.enable_x64(True):
             key, other = jax.random.split(jax.random.key(seed))
             lgt0 = np.log10(today)
@@ -108,7 +103,7 @@ def _library():
             )
             return np.where(np.asarray(is_quiet)[:, None], quiet, main).astype(float)
 
-    return mass_function, star_formation
+    return mass_function, rates
 
 
 def star_formation(log_mhalo: np.ndarray, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,26 +135,13 @@ def formed(time: np.ndarray, rate: np.ndarray, z: np.ndarray, age_edges: np.ndar
     return (by[:, :-1] - by[:, 1:]) * 1e9
 
 
-class HaloCounts:
-    """Joint distribution of halo mass and redshift, without what is too faint whatever its history.
+@functools.lru_cache(maxsize=8)
+def halo_counts(target: str, z_range: tuple[float, float], limit: float | None) -> MassRedshift:
+    """Halos, without those whose galaxies are too faint for a selection whatever their history."""
 
-    `total` is the number of such halos in the whole sky.
-    """
+    def density(log_mhalo, z):
+        mass_function, _ = _library()
+        number = np.stack([mass_function(log_mhalo, value) for value in z[:, 0]])
+        return np.where(np.interp(log_mhalo, *MOST_STARS) > programs.lightest(target, z, limit), number, 0.0)
 
-    def __init__(self, target: str, z_range: tuple[float, float], limit: float | None):
-        self.z_edges = np.linspace(*z_range, 201)
-        self.m_edges = np.linspace(*HALO_RANGE, 193)
-        z = 0.5 * (self.z_edges[1:] + self.z_edges[:-1])
-        m = 0.5 * (self.m_edges[1:] + self.m_edges[:-1])
-        mass_function = _library()[0]
-        number = np.stack([mass_function(m, value) for value in z]) * np.diff(self.m_edges)
-        number = number * np.diff(cosmology.comoving_volume(self.z_edges))[:, None]
-        seen = np.interp(m, *MOST_STARS) > programs.lightest(target, z, limit)[:, None]
-        self.cumulative = np.cumsum(np.where(seen, number, 0.0))
-        self.total = float(self.cumulative[-1])
-
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Redshifts and log10 masses (Msun) of n halos."""
-        i, j = np.divmod(np.searchsorted(self.cumulative, rng.random(n) * self.total), len(self.m_edges) - 1)
-        dz, dm = np.diff(self.z_edges[:2]), np.diff(self.m_edges[:2])
-        return self.z_edges[i] + dz * rng.random(n), self.m_edges[j] + dm * rng.random(n)
+    return MassRedshift(np.linspace(*z_range, 201), np.linspace(*HALO_RANGE, 193), density)

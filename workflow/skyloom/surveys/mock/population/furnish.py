@@ -1,6 +1,7 @@
 """What a star-formation history does not say of a galaxy: metals, dust, gas, nucleus, shape, and the light of all."""
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def furnish(
     log_z = relations.metallicity(log_mstar, redshift) + relations.metallicity_scatter(log_mstar) * rng.standard_normal(
         n
     )
-    log_z = np.clip(log_z, -2.2, 0.65)
+    # nothing is richer than 2.2 times the sun, and few are close to it
+    log_z = np.clip(np.where(log_z > 0.2, 0.2 + 0.15 * np.tanh((log_z - 0.2) / 0.15), log_z), -2.2, None)
     log_z_gas = relations.gas_metallicity(log_mstar, redshift) + rng.normal(0, 0.1, n)
     surviving = np.einsum("na,na->n", shape, _at_metallicity(grid.surviving, grid.log_z, log_z))
     sfh = shape * (10**log_mstar / surviving)[:, None]
@@ -65,7 +67,7 @@ def furnish(
         **dust,
         **structure,
         **nucleus,
-        **_magnitudes(light | dust, redshift, nucleus, grid),
+        **magnitudes(light | dust, redshift, nucleus, grid),
     )
 
 
@@ -74,10 +76,16 @@ def _photometry(grid: SSPGrid) -> FastPhotometry:
     return FastPhotometry.of(grid, SELECTION_FILTERS)
 
 
-def _magnitudes(light, redshift, nucleus, grid):
+def magnitudes(
+    light: Mapping[str, np.ndarray], redshift: np.ndarray, nucleus: Mapping[str, np.ndarray], grid: SSPGrid
+) -> dict[str, np.ndarray]:
+    """The mag_* of Population (n,), AB, without Milky Way extinction.
+
+    `light` has the arguments of synthesis.line_luminosities and log_z, `nucleus` active.NUCLEUS_FIELDS.
+    """
     nucleus = {name: nucleus[name] for name in active.NUCLEUS_FIELDS}
-    magnitudes = _photometry(grid).magnitudes(redshift=redshift, nucleus=nucleus, **light)
-    named = dict(zip(("mag_g", "mag_r", "mag_z", "mag_i", "mag_w1", "mag_w2"), magnitudes.T, strict=True))
+    values = _photometry(grid).magnitudes(redshift=redshift, nucleus=nucleus, **light)
+    named = dict(zip(("mag_g", "mag_r", "mag_z", "mag_i", "mag_w1", "mag_w2"), values.T, strict=True))
     host, broad = named["mag_r"].copy(), np.flatnonzero(nucleus["agn_type"] == 2)
     if len(broad):
         alone = {name: values[broad] for name, values in light.items()}

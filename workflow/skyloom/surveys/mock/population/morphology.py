@@ -1,6 +1,9 @@
 """Shapes of galaxies: bulge, disc, bar, arms and clumps, by mass and type."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from scipy.special import gammainc, gammaincinv
 
 from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.population import relations
@@ -11,7 +14,7 @@ COLOUR_OF_BULGE = np.array([0.80, 1.00, 1.10])  # bulges are redder: their share
 def draw(log_mstar, redshift, quenched, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The fields of Population that an image is made of, all (n,) but bulge_fraction (n, 3)."""
     n = len(redshift)
-    size = relations.half_light_radius(log_mstar, redshift, quenched)
+    size = relations.median_radius(log_mstar, redshift, quenched)
     size = size * 10 ** rng.normal(0, np.where(quenched, 0.13, 0.18))
     size = np.maximum(size / cosmology.kpc_per_arcsec(redshift), 0.05)
     late = rng.beta(1.1, np.clip(6.5 - 2.2 * (log_mstar - 9.5), 1.8, 9.0))
@@ -35,6 +38,23 @@ def draw(log_mstar, redshift, quenched, rng: np.random.Generator) -> dict[str, n
     # isophotes twist between a bulge and its disc, most of all where the bulge is small and triaxial
     twist = rng.normal(0, 1, n) * np.where(quenched, 0.15, 0.35)
     return shape | {"angle_bulge": (shape["angle"] + twist) % np.pi} | _bars(log_mstar, redshift, quenched, shape, rng)
+
+
+def half_light_radius(shape: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Half-light radius (n,), arcsec, along the major axis in r: where the light of disc and bulge together is half.
+
+    `shape` has bulge_fraction (n, 3), r_disk and r_bulge (n,), as in Population; light of bars counts as the disc's.
+    """
+    share, disc, bulge = shape["bulge_fraction"][:, 1], shape["r_disk"], shape["r_bulge"]
+    # the radius lies between those of the two: bisection in its logarithm, to 1e-6 of their difference
+    low, high = np.log(np.minimum(disc, bulge)), np.log(np.maximum(disc, bulge))
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        radius = np.exp(middle)
+        inside = (1 - share) * gammainc(2, gammaincinv(2, 0.5) * radius / disc)
+        inside += share * gammainc(8, gammaincinv(8, 0.5) * (radius / bulge) ** 0.25)
+        low, high = np.where(inside < 0.5, middle, low), np.where(inside < 0.5, high, middle)
+    return np.exp(0.5 * (low + high))
 
 
 def _bars(log_mstar, redshift, quenched, shape, rng):

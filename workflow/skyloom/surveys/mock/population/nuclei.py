@@ -9,6 +9,7 @@ import functools
 import numpy as np
 
 from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.light.wavelengths import C_ANGSTROM_S
 
 BOLOMETRIC_3000 = 5.15
 SLOPE = -1.5  # of f_lambda; Vanden Berk et al. 2001 (AJ 122, 549) find -1.54 for their composite
@@ -35,7 +36,7 @@ def luminosity(magnitude: np.ndarray) -> np.ndarray:
     """Bolometric luminosity (Lsun) at M_g(z=2), the AB magnitude in a g band shifted to 1600 Angstrom."""
     # M(1600) = M_g(z=2) + 2.5 log(1+2); 4.345e20 erg/s/Hz is 0 mag at 10 pc
     per_hertz = 4.345e20 * 10 ** (-0.4 * (np.asarray(magnitude) + 2.5 * np.log10(3.0)))
-    at_1600 = per_hertz * 2.99792458e18 / 1600.0 / cosmology.LSUN_IN_ERG_S  # lambda L_lambda, Lsun
+    at_1600 = per_hertz * C_ANGSTROM_S / 1600.0 / cosmology.LSUN_IN_ERG_S  # lambda L_lambda, Lsun
     return BOLOMETRIC_3000 * at_1600 * (3000.0 / 1600.0) ** (SLOPE + 1)
 
 

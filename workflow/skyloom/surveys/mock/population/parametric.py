@@ -7,20 +7,27 @@ import numpy as np
 from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.light.ssp import SSPGrid
 from skyloom.surveys.mock.population import halos, histories, nuclei, programs, relations
+from skyloom.surveys.mock.population.counts import MassRedshift
 from skyloom.surveys.mock.population.furnish import furnish
-from skyloom.surveys.mock.population.population import Population, join
+from skyloom.surveys.mock.population.population import Population
+from skyloom.surveys.mock.sky.footprint import WHOLE_SKY
 
 CANDIDATES = 2048  # drawn at a time, whatever is asked for
-WHOLE_SKY = 41252.96  # square degrees
 
 
-def draw(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid, target: str) -> Population:
-    """Candidates from the mass function, furnished, until `n` of them are accepted; see population.draw."""
-    found: list[Population] = []
-    while sum(map(len, found)) < n:
-        candidates = _candidates(CANDIDATES, rng, config, grid, target)
-        found.append(candidates[programs.accepted(candidates, config)])
-    return join(found)[:n]
+def candidates(rng: np.random.Generator, config: dict, grid: SSPGrid, target: str, n: int = CANDIDATES) -> Population:
+    """`n` galaxies, furnished, of which the selection of `target` accepts some; see population.draw."""
+    z_range = programs.redshift_range(target, config)
+    if target == "qso":
+        z = nuclei.quasar_redshifts(n, z_range, rng)
+        # hosts of quasars: Matsuoka et al. 2014 (ApJ 780, 162), 10^10.8 Msun to .3 dex
+        log_mstar = rng.normal(10.8, 0.3, n)
+        quenched = rng.random(n) < 0.2
+    else:
+        log_mstar, z = _galaxies(target, z_range, programs.magnitude_limit(target, config)).draw(n, rng)
+        quenched = rng.random(n) < relations.quenched_fraction(log_mstar, z)
+    shape = _histories(log_mstar, z, quenched, rng, grid)
+    return furnish(z, halos.halo_mass(log_mstar, z, rng), log_mstar, quenched, shape, rng, grid, target)
 
 
 def surface_density(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid, target: str) -> float:
@@ -29,44 +36,19 @@ def surface_density(n: int, rng: np.random.Generator, config: dict, grid: SSPGri
     if target == "qso":
         everywhere = nuclei.quasar_count(z_range)
     else:
-        sampler = _MassRedshift(target, z_range, programs.magnitude_limit(target, config))
-        everywhere = sampler.cumulative[-1] * (sampler.m_edges[1] - sampler.m_edges[0])
-    share = programs.accepted(_candidates(n, rng, config, grid, target), config).mean()
+        everywhere = _galaxies(target, z_range, programs.magnitude_limit(target, config)).total
+    share = programs.accepted(candidates(rng, config, grid, target, n), config).mean()
     return float(everywhere * share / WHOLE_SKY)
 
 
-def _candidates(n, rng, config, grid, target):
-    z_range = programs.redshift_range(target, config)
-    if target == "qso":
-        z = nuclei.quasar_redshifts(n, z_range, rng)
-        # hosts of quasars: Matsuoka et al. 2014 (ApJ 780, 162), 10^10.8 Msun to .3 dex
-        log_mstar = rng.normal(10.8, 0.3, n)
-        quenched = rng.random(n) < 0.2
-    else:
-        log_mstar, z = _MassRedshift(target, z_range, programs.magnitude_limit(target, config)).draw(n, rng)
-        quenched = rng.random(n) < relations.quenched_fraction(log_mstar, z)
-    shape = _histories(log_mstar, z, quenched, rng, grid)
-    return furnish(z, halos.halo_mass(log_mstar, z, rng), log_mstar, quenched, shape, rng, grid, target)
-
-
 @functools.lru_cache(maxsize=8)
-class _MassRedshift:
-    """Joint distribution of stellar mass and redshift of what a selection may accept."""
+def _galaxies(target: str, z_range: tuple[float, float], limit: float | None) -> MassRedshift:
+    """The galaxies that a selection may accept."""
 
-    def __init__(self, target, z_range, limit):
-        self.z_edges = np.linspace(*z_range, 301)
-        self.m_edges = np.linspace(6.0, 12.3, 253)
-        z = 0.5 * (self.z_edges[1:] + self.z_edges[:-1])
-        m = 0.5 * (self.m_edges[1:] + self.m_edges[:-1])
-        volume = np.diff(cosmology.comoving_volume(self.z_edges))
-        number = relations.mass_function(m, z[:, None]) * volume[:, None]
-        self.cumulative = np.cumsum(np.where(m > programs.lightest(target, z, limit)[:, None], number, 0.0))
+    def density(log_mstar, z):
+        return np.where(log_mstar > programs.lightest(target, z, limit), relations.mass_function(log_mstar, z), 0.0)
 
-    def draw(self, n, rng):
-        index = np.searchsorted(self.cumulative, rng.random(n) * self.cumulative[-1])
-        i, j = np.divmod(index, len(self.m_edges) - 1)
-        dz, dm = np.diff(self.z_edges[:2]), np.diff(self.m_edges[:2])
-        return self.m_edges[j] + dm * rng.random(n), self.z_edges[i] + dz * rng.random(n)
+    return MassRedshift(np.linspace(*z_range, 301), np.linspace(6.0, 12.3, 253), density)
 
 
 def _histories(log_mstar, z, quenched, rng, grid):

@@ -12,7 +12,7 @@ import numpy as np
 
 from skyloom.errors import BadConfig
 from skyloom.surveys.mock.light.ssp import SSPGrid
-from skyloom.surveys.mock.population.programs import Z_RANGES
+from skyloom.surveys.mock.population.programs import Z_RANGES, accepted
 
 
 @dataclass
@@ -118,29 +118,35 @@ def draw(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid, target: 
     Raises
     ------
     BadConfig : an unknown population or target.
+    NotAvailable : the population "diffsky" without the packages of the extra.
     """
     kind = config.get("population", "parametric")
     if kind not in POPULATIONS:
         raise BadConfig(f"population: '{kind}' is not known; allowed are {', '.join(POPULATIONS)}")
     if target not in Z_RANGES:
         raise BadConfig(f"target: '{target}' is not known; allowed are {', '.join(Z_RANGES)}")
-    return POPULATIONS[kind](n, rng, config, grid, target)
+    make, found = POPULATIONS[kind], []
+    while sum(map(len, found)) < n:
+        candidates = make(rng, config, grid, target)
+        found.append(candidates[accepted(candidates, config)])
+    return join(found)[:n]
 
 
-def _parametric(n, rng, config, grid, target):
+def _parametric(rng, config, grid, target):
     from skyloom.surveys.mock.population import parametric
 
-    return parametric.draw(n, rng, config, grid, target)
+    return parametric.candidates(rng, config, grid, target)
 
 
-def _diffsky(n, rng, config, grid, target):
+def _diffsky(rng, config, grid, target):
     # imported when asked for: it needs JAX, an extra of this package
     from skyloom.surveys.mock.population import diffsky
 
-    return diffsky.draw(n, rng, config, grid, target)
+    return diffsky.candidates(rng, config, grid, target)
 
 
-POPULATIONS: dict[str, Callable[[int, np.random.Generator, dict, SSPGrid, str], Population]] = {
+POPULATIONS: dict[str, Callable[[np.random.Generator, dict, SSPGrid, str], Population]] = {
     "parametric": _parametric,
     "diffsky": _diffsky,
 }
+"""Name -> what makes some candidates, furnished, for the selection of a target."""

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 
 Z_RANGES = {"bgs": (0.005, 0.6), "lrg": (0.3, 1.2), "elg": (0.5, 1.7), "qso": (0.3, 4.1), "all": (0.01, 3.0)}
-PROGRAM_OF = {"bgs": "bright", "lrg": "dark", "elg": "dark", "qso": "dark"}
 BRIGHT_LIMIT, FAINT_LIMIT = 19.5, 20.175  # r of BGS Bright and Faint
 I_LIMIT = 24.1  # LSST i for "all" if the configuration names none
 
 # Redshifts, and log10 stellar masses below which fewer than about one galaxy in 70 is accepted (at r < 19.5 for "bgs",
-# i < 24.1 for "all"): candidates are drawn above them. tests/surveys/mock/test_population_programs.py measures that.
+# i < 24.1 for "all"): candidates are drawn above them, which test_population_programs.py measures.
 LIGHTEST = {
     "bgs": (
         (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6),

@@ -93,7 +93,7 @@ def attenuation(log_mstar: np.ndarray) -> np.ndarray:
     return 0.44 / 0.82 * np.maximum(0.91 + 0.77 * x + 0.11 * x**2 - 0.09 * x**3, 0.1)
 
 
-def half_light_radius(log_mstar: np.ndarray, z: np.ndarray, quenched: np.ndarray) -> np.ndarray:
+def median_radius(log_mstar: np.ndarray, z: np.ndarray, quenched: np.ndarray) -> np.ndarray:
     """Median half-light radius along the major axis in kpc: van der Wel et al. 2014 (ApJ 788, 28), figure 6.
 
     Late types 8.9 kpc (1+z)^-0.75 M^0.22, early types 5.6 kpc (1+z)^-1.48 M^0.75 at 5e10 Msun; the latter flattens

@@ -15,12 +15,12 @@ from astropy.cosmology import Planck18
 from scipy.spatial import cKDTree
 
 from skyloom.surveys.mock.light import cosmology
+from skyloom.surveys.mock.light.wavelengths import C_KM_S
 from skyloom.surveys.mock.population import programs
 from skyloom.surveys.mock.population.population import Population
 from skyloom.surveys.mock.sky.coverage import directions, distance_to_border
 from skyloom.surveys.mock.sky.sky import GROUP_SIZE, positions
 
-C_KM_S = 299792.458
 FIELD_VELOCITY = 300.0  # km/s along the line of sight, outside of groups
 QUENCHED_IN_GROUPS = 2.0  # how much likelier a quenched galaxy is to be in a group (Wetzel et al. 2012, MNRAS 424, 232)
 FURTHEST = 0.01  # change of ln(1+z) up to which a galaxy joins its group

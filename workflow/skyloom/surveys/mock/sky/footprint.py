@@ -11,7 +11,8 @@ from skyloom.errors import BadConfig
 NSIDE = 64
 BASE_PIXEL = 2
 FIRST = BASE_PIXEL * NSIDE**2
-TILE_AREA = 41252.96125 / (12 * NSIDE**2)  # square degrees
+WHOLE_SKY = 41252.96125  # square degrees
+TILE_AREA = WHOLE_SKY / (12 * NSIDE**2)
 
 
 def tile_pixels(n: int) -> list[int]:

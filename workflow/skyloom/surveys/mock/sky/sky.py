@@ -13,6 +13,7 @@ import numpy as np
 
 from skyloom.errors import BadConfig
 from skyloom.surveys.mock.images.camera import smooth_field
+from skyloom.surveys.mock.layout import setting
 from skyloom.surveys.mock.sky.bricks import RELEASE, brickid, objid
 from skyloom.surveys.mock.sky.coverage import covered_fraction, grid_of_tile, in_tile, inside, tile_of
 from skyloom.surveys.mock.sky.footprint import TILE_AREA
@@ -20,7 +21,6 @@ from skyloom.surveys.mock.sky.footprint import TILE_AREA
 CLUSTERED = 0.5
 GROUPS = 100.0  # a square degree
 GROUP_SIZE = 0.02  # degrees, Gaussian in each direction
-ONE_SIDED, SCATTER = 0.04, 0.06  # galaxies missing from one catalogue; errors of positions, arcsec
 DENSITY_SCATTER, DENSITY_SCALE = 0.25, 4.0  # large-scale structure: relative, and degrees
 
 
@@ -111,9 +111,9 @@ def catalog_scatter(
     Parameters
     ----------
     hpix, program : of the tile; with them the identifiers become unique.
-    config : optional shares and lengths: `one_sided` (galaxies missing from one catalogue, half from each; 0.04),
-        `duplicates` (imaging rows listed twice, within 0.3 arcsec; 0.01), `astrometric_scatter` (arcsec in each
-        direction and catalogue; 0.06, with a tail three times as wide for one in twenty).
+    config : optional shares and lengths, see layout.DEFAULTS: `one_sided` (galaxies missing from one catalogue, half
+        from each), `duplicates` (imaging rows listed twice, within 0.3 arcsec), `astrometric_scatter` (arcsec in each
+        direction and catalogue, with a tail three times as wide for one in twenty).
 
     Returns
     -------
@@ -121,11 +121,11 @@ def catalog_scatter(
     """
     n = len(ra)
     lost = rng.random(n)
-    half = 0.5 * config.get("one_sided", ONE_SIDED)
+    half = 0.5 * setting(config, "one_sided")
     in_imaging, in_spectroscopy = np.flatnonzero(lost >= half), np.flatnonzero(lost < 1 - half)
-    scatter = config.get("astrometric_scatter", SCATTER)
+    scatter = setting(config, "astrometric_scatter")
 
-    again = in_imaging[rng.random(len(in_imaging)) < config.get("duplicates", 0.01)]
+    again = in_imaging[rng.random(len(in_imaging)) < setting(config, "duplicates")]
     first = _measure(ra[in_imaging], dec[in_imaging], scatter, rng)
     other = _shift(*(v[np.searchsorted(in_imaging, again)] for v in first), *_disc(len(again), 0.3, rng))
     source = np.concatenate([in_imaging, again])
@@ -140,8 +140,8 @@ def second_imaging(
     ra: np.ndarray, dec: np.ndarray, hpix: int, program: str, rng: np.random.Generator, config: Mapping
 ) -> Catalogue:
     """What another imaging survey sees of the galaxies: positions of its own, some missing; as `catalog_scatter`."""
-    seen = np.flatnonzero(rng.random(len(ra)) >= 0.5 * config.get("one_sided", ONE_SIDED))
-    places = _measure(ra[seen], dec[seen], config.get("astrometric_scatter", SCATTER), rng)
+    seen = np.flatnonzero(rng.random(len(ra)) >= 0.5 * setting(config, "one_sided"))
+    places = _measure(ra[seen], dec[seen], setting(config, "astrometric_scatter"), rng)
     return _catalogue(seen, *places, hpix, program)
 
 

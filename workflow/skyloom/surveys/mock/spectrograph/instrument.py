@@ -28,6 +28,7 @@ FIBRE_AREA = np.pi * 0.75**2  # arcsec2
 PSF_TO_FIBRE = 0.78  # share of a star's light in a fibre
 HC = 1.98644586e-8  # erg Angstrom
 LINE_SPREAD = {"b": 0.675, "r": 0.64, "z": 0.72}  # sigma, Angstrom
+SMOOTHING = 2.0  # pixels, sigma: over how many the photons of an object are estimated
 READ_VARIANCE = 45.0  # electrons^2 in an extracted pixel of one exposure: 5 CCD pixels of 3 electrons
 CONTINUUM = {
     7000.0: 0.95,
@@ -120,8 +121,9 @@ def observe(
     Returns
     -------
     Observation
-        (flux - truth) sqrt(ivar) has mean 0 and variance 1 wherever mask is 0, with correlations between pixels on
-        airglow lines (residuals.py); masked pixels have ivar 0.
+        (flux - truth) sqrt(ivar) has mean 0 and variance 1 wherever mask is 0, to a few per cent as the ivar is made
+        from the noisy spectrum, with correlations between pixels on airglow lines (residuals.py); masked pixels have
+        ivar 0.
     """
     caught = flux * (np.asarray(fibre_fraction) / PSF_TO_FIBRE)[:, None].astype("f4")
     observation = Observation({}, {}, {}, {})
@@ -140,7 +142,10 @@ def observe(
         noisy += truth
         noisy += residual
         mask, hits = _defects(truth.shape, COSMICS[arm] * exposure / 1000.0, rng)
-        ivar = 1 / (variance + residual_variance)
+        # what a pipeline knows of the object's photons is what it has seen, noise and all
+        seen = gaussian_filter1d(noisy, SMOOTHING, axis=1)
+        seen = np.where(noisy > seen + 5 * np.sqrt(variance), noisy, seen)
+        ivar = 1 / (np.maximum(seen, 0) / scale.astype("f4") + (background / scale**2).astype("f4") + residual_variance)
         row, pixel = np.nonzero(mask)
         noisy[row, pixel] += hits[row, pixel] * np.sqrt(variance[row, pixel])
         ivar[row, pixel] = 0

@@ -17,9 +17,9 @@ from astropy.table import Table
 
 from skyloom.surveys.desi import STEP, WAVELENGTH
 from skyloom.surveys.mock.light.ssp import SSPGrid
+from skyloom.surveys.mock.light.wavelengths import C_KM_S
 from skyloom.surveys.mock.spectrograph.redshift_templates import LYMAN_ALPHA, TemplateSet, template_sets
 
-C_KM_S = 299792.458
 NCOEFF = 10  # length of COEFF in redrock's table
 COLUMNS = {
     **{"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "CHI2": "f8", "COEFF": "f8", "NPIXELS": "i8"},

@@ -13,10 +13,10 @@ import numpy as np
 from skyloom.surveys.desi import WAVELENGTH
 from skyloom.surveys.mock.light import active, igm
 from skyloom.surveys.mock.light.nuclear_lines import HARD
-from skyloom.surveys.mock.light.spectra import C_KM_S, broaden
+from skyloom.surveys.mock.light.spectra import broaden
 from skyloom.surveys.mock.light.ssp import SSPGrid
 from skyloom.surveys.mock.light.synthesis import Templates, line_luminosities
-from skyloom.surveys.mock.light.wavelengths import log_grid
+from skyloom.surveys.mock.light.wavelengths import C_KM_S, log_grid
 from skyloom.surveys.mock.population import nuclei
 from skyloom.surveys.mock.population.population import draw
 

@@ -51,18 +51,23 @@ def compare(
     observations : folder of real observations, or ""
     expected_path : the table of expected values (checks.Ledger)
     outputs : page (html), table (csv), and a PNG for each of validation.FIGURES
+
+    Raises
+    ------
+    BadInput : the survey has no spectrum of a BGS galaxy, or a file is not what it should be.
     """
     with threadpool_limits(1):
         rng = np.random.default_rng(np.random.SeedSequence([seed], spawn_key=(8,)))
         ledger, observed = Ledger(expected_path), read_observations(observations)
+        found = samples.read_survey(inputs["truth"], inputs["zcatalog"][0])
         keys: dict[str, str] = {}
         library = _populations(config, seed, inputs, ledger, observed, outputs)
         log.info("populations compared")
-        _spectra(inputs, library, ledger, observed, outputs, keys, rng)
+        _spectra(inputs, found, library, ledger, observed, outputs, keys, rng)
         log.info("spectra compared")
         _images(inputs, ledger, observed, outputs, keys, rng)
         log.info("images compared")
-    _difficulty(inputs, ledger, outputs)
+    _difficulty(found.catalogue, ledger, outputs)
     ledger.write(outputs["table"])
     shown = {}
     for name in SECTION_OF:
@@ -87,8 +92,7 @@ def _populations(config, seed, inputs, ledger, observed, outputs) -> samples.Lib
     return library
 
 
-def _spectra(inputs, library, ledger, observed: Observations, outputs, keys, rng) -> None:
-    survey = samples.read_survey(inputs["truth"], inputs["zcatalog"][0])
+def _spectra(inputs, survey: samples.Survey, library, ledger, observed: Observations, outputs, keys, rng) -> None:
     spectroscopy.check_redshifts(ledger, survey)
     spectra = samples.read_spectra(inputs["coadd"], survey.catalogue, SPECTRA)
     spectroscopy.check_pulls(ledger, spectra)
@@ -114,9 +118,8 @@ def _images(inputs, ledger, observed: Observations, outputs, keys, rng) -> None:
     keys["images"] = figures_data.draw_which_images(outputs["which-images"], panels, rng)
 
 
-def _difficulty(inputs, ledger, outputs) -> None:
+def _difficulty(table, ledger, outputs) -> None:
     """What photometry of the catalogue says of the true properties, for good redshifts."""
-    table = samples.read_survey(inputs["truth"], inputs["zcatalog"][0]).catalogue
     table = table[(table["ZWARN"] == 0) & (table["COADD_FIBERSTATUS"] == 0)]
     fluxes = table[["FLUX_G", "FLUX_R", "FLUX_Z"]].to_numpy()
     truth = {

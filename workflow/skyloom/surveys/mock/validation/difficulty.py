@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import KFold
 
+from skyloom.surveys.mock.light.dust import EXTINCTION
+
 FOLDS = 5
 SETTINGS = {
     "max_iter": 120,
@@ -17,10 +19,10 @@ SETTINGS = {
 def features(flux: np.ndarray, ebv: np.ndarray) -> np.ndarray:
     """What a catalogue gives: g-r, r-z and r (n, 3), dereddened, AB magnitudes; NaN where a flux is not positive.
 
-    `flux` (n, 3) nanomaggy in g, r, z; `ebv` (n,) mag. Extinction coefficients: Dey et al. 2019 (AJ 157, 168).
+    `flux` (n, 3) nanomaggy in g, r, z; `ebv` (n,) mag.
     """
     positive = np.where(np.asarray(flux, float) > 0, flux, np.nan)
-    magnitude = 22.5 - 2.5 * np.log10(positive) - np.array([3.214, 2.165, 1.211]) * np.asarray(ebv, float)[:, None]
+    magnitude = 22.5 - 2.5 * np.log10(positive) - np.outer(ebv, [EXTINCTION[band] for band in "GRZ"])
     g, r, z = magnitude.T
     return np.stack([g - r, r - z, r], axis=1)
 

@@ -21,10 +21,10 @@ from astropy.table import Table
 from scipy.ndimage import zoom
 
 from skyloom.errors import BadInput
+from skyloom.surveys import galaxiesml, legacy
 from skyloom.surveys.desi import WAVELENGTH
 
 SMOOTHING = 3.0  # pixels, sigma
-HSC_PIXEL, DECAM_PIXEL = 0.168, 0.262  # arcsec
 FINER = 8  # times, when the width of a PSF is measured
 
 
@@ -118,8 +118,8 @@ def read_hsc(path: str | os.PathLike) -> Picture:
         bands = tuple(str(name).lower() for name in file["filters"])
     scale = 10 ** (0.4 * (22.5 - 27.0))
     sigma = np.sqrt(np.median(variance, axis=(1, 2))) * scale
-    fwhm = np.array([full_width(psf) for psf in psfs]) * HSC_PIXEL
-    return Picture(bands, fwhm, sigma, images * scale, HSC_PIXEL)
+    fwhm = np.array([full_width(psf) for psf in psfs]) * galaxiesml.PIXEL_SCALE
+    return Picture(bands, fwhm, sigma, images * scale, galaxiesml.PIXEL_SCALE)
 
 
 def read_decam(path: str | os.PathLike) -> Picture:
@@ -133,8 +133,8 @@ def read_decam(path: str | os.PathLike) -> Picture:
             counts = np.asarray(hdus[int(ccds["image_hdu"][row])].data, float)
         zero_point = ccds["ccdzpt"][row] + 2.5 * np.log10(ccds["exptime"][row])
         pixels.append((counts - np.median(counts)) * 10 ** (0.4 * (22.5 - zero_point)))
-    columns = {name: np.asarray(ccds[name], float)[rows] for name in ("fwhm", "sig1")}
-    return Picture(("g", "r", "z"), columns["fwhm"] * DECAM_PIXEL, columns["sig1"], np.array(pixels), DECAM_PIXEL)
+    fwhm, sigma = (np.asarray(ccds[name], float)[rows] for name in ("fwhm", "sig1"))
+    return Picture(("g", "r", "z"), fwhm * legacy.PIXEL_SCALE, sigma, np.array(pixels), legacy.PIXEL_SCALE)
 
 
 def read_dc2(path: str | os.PathLike) -> Table:

@@ -16,9 +16,10 @@ from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.light.spectra import components, rest_range
 from skyloom.surveys.mock.light.ssp import load_grid
 from skyloom.surveys.mock.light.synthesis import Templates
-from skyloom.surveys.mock.population.parametric import WHOLE_SKY, surface_density
+from skyloom.surveys.mock.population.parametric import surface_density
 from skyloom.surveys.mock.population.population import Population, draw
 from skyloom.surveys.mock.population.programs import fibre_share
+from skyloom.surveys.mock.sky.footprint import WHOLE_SKY
 from skyloom.surveys.mock.spectrograph.instrument import PSF_TO_FIBRE, load_sky, observe
 
 LOCAL_Z = (0.03, 0.10)
@@ -78,13 +79,18 @@ class Library:
 
 
 def read_survey(truth_paths: Sequence[str | os.PathLike], zcatalog_path: str | os.PathLike) -> Survey:
-    """BGS spectra of the survey with the truth of their galaxies, in the order of the redshift catalogue."""
+    """BGS spectra of the survey with the truth of their galaxies, in the order of the redshift catalogue.
+
+    Raises BadInput if there are none.
+    """
     truth = pandas.concat([read_parquet(path, list(TRUTH_COLUMNS)) for path in truth_paths], ignore_index=True)
     rows = read_zcatalog(zcatalog_path, CATALOGUE_COLUMNS)
     table = pandas.DataFrame({name: _native(rows[name]) for name in CATALOGUE_COLUMNS})
     table = table[(table["OBJTYPE"] == "TGT") & table["ZCAT_PRIMARY"]]
     bgs = truth[(truth["target"] == "bgs") & (truth["targetid"] != 0)]
     joined = table.merge(bgs.rename(columns={"targetid": "TARGETID"}), on="TARGETID", how="inner")
+    if not len(joined):
+        raise BadInput(f"{zcatalog_path}: no spectrum of a BGS galaxy, with which a mock survey is compared")
     return Survey(joined, truth["target"].value_counts().to_dict())
 
 

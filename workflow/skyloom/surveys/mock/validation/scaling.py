@@ -1,11 +1,11 @@
 """Scaling relations of a volume-limited sample: masses, star formation, metals and sizes."""
 
 import numpy as np
-from scipy.special import gammainc
 
 from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.light.ssp import SSPGrid
 from skyloom.surveys.mock.population import histories
+from skyloom.surveys.mock.population.morphology import half_light_radius
 from skyloom.surveys.mock.population.population import Population
 from skyloom.surveys.mock.validation import published
 from skyloom.surveys.mock.validation.checks import Ledger
@@ -21,7 +21,7 @@ def measure(local: Population, grid: SSPGrid) -> dict[str, np.ndarray]:
     """What the relations are made of, each (n,): log_mstar, log_sfr, star_forming, log_z, oxygen, log_size (kpc), z."""
     sfr = histories.recent_rate(local.sfh, grid.age_edges, SFR_TIME)
     log_sfr = np.log10(np.maximum(sfr, 1e-6))
-    radius = half_light_radius(local) * cosmology.kpc_per_arcsec(local.redshift)
+    radius = half_light_radius(vars(local)) * cosmology.kpc_per_arcsec(local.redshift)
     return {
         "log_mstar": local.log_mstar,
         "log_sfr": log_sfr,
@@ -31,20 +31,6 @@ def measure(local: Population, grid: SSPGrid) -> dict[str, np.ndarray]:
         "log_size": np.log10(radius),
         "z": local.redshift,
     }
-
-
-def half_light_radius(galaxies: Population) -> np.ndarray:
-    """Half-light radius (n,), arcsec, along the major axis in r: where the light of disc and bulge together is half."""
-    share = galaxies.bulge_fraction[:, 1]
-    low = np.minimum(galaxies.r_disk, galaxies.r_bulge) * 0.2
-    high = np.maximum(galaxies.r_disk, galaxies.r_bulge) * 5
-    for _ in range(40):
-        middle = np.sqrt(low * high)
-        disc = gammainc(2, 1.678 * middle / galaxies.r_disk)
-        bulge = gammainc(8, 7.669 * (middle / galaxies.r_bulge) ** 0.25)
-        inside = share * bulge + (1 - share) * disc
-        low, high = np.where(inside < 0.5, middle, low), np.where(inside < 0.5, high, middle)
-    return np.sqrt(low * high)
 
 
 def mass_function(log_mstar: np.ndarray, volume: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
