@@ -1,6 +1,7 @@
 """The configuration: a wrong value gives one line with the user's value and what is allowed."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,25 @@ def test_default_configuration_is_valid():
     validate(DEFAULT)
 
 
+def merged(base: dict, over: dict) -> dict:
+    """A configuration on top of another, as Snakemake puts them together."""
+    return {**base, **{k: merged(base[k], v) if isinstance(v, dict) and k in base else v for k, v in over.items()}}
+
+
 @pytest.mark.parametrize("preset", sorted((ROOT / "resources/presets").glob("*.yaml")), ids=lambda path: path.stem)
 def test_presets_are_valid_on_top_of_the_default(preset):
-    def merge(base, over):
-        return {**base, **{k: merge(base[k], v) if isinstance(v, dict) and k in base else v for k, v in over.items()}}
+    validate(merged(DEFAULT, yaml.safe_load(preset.read_text())))
 
-    validate(merge(copy.deepcopy(DEFAULT), yaml.safe_load(preset.read_text())))
+
+def test_configurations_shown_in_the_readme_are_valid():
+    text = (ROOT / "README.md").read_text()
+    shown = [
+        *re.findall(r"```yaml\n(.*?)```", text, re.DOTALL),
+        *re.findall(r"^echo '(.*)' > mine.yaml", text, re.MULTILINE),
+    ]
+    assert len(shown) == 2
+    for lines in shown:
+        validate(merged(DEFAULT, yaml.safe_load(lines)))
 
 
 @pytest.mark.parametrize(
