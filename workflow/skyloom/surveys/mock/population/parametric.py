@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from skyloom.surveys.mock.light import cosmology
 from skyloom.surveys.mock.light.ssp import SSPGrid
@@ -13,6 +14,8 @@ from skyloom.surveys.mock.population.population import Population
 from skyloom.surveys.mock.sky.footprint import WHOLE_SKY
 
 CANDIDATES = 2048  # drawn at a time, whatever is asked for
+TRICKLE = (-2.2, 1.9)  # log10 of the mass that quenched galaxies formed in the last Gyr: mean and scatter, dex
+TRICKLE_LIMIT = 0.05  # of the mass: more is not quenched
 
 
 def candidates(rng: np.random.Generator, config: dict, grid: SSPGrid, target: str, n: int = CANDIDATES) -> Population:
@@ -83,9 +86,9 @@ def _bursts(log_mstar, mass, age, quenched, rng, grid):
     """Bursts of the last 2 Gyr, and the trickle of star formation that quenched galaxies keep.
 
     A tenth of dwarfs and few massive galaxies had a burst of 1 % of their mass or more (Kauffmann et al. 2003, MNRAS
-    341, 54); as many quenched ones a weak one. The trickle: 10^-2.35 of the mass in the last Gyr to 1 dex, not always
-    to the present day: specific rates of 10^-13 to 10^-10.3 / yr, which quiescent and green galaxies span in Salim et
-    al. 2018 (ApJ 859, 11). The width within that span is chosen so that photometry does not give the rates away.
+    341, 54); as many quenched ones a weak one. The trickle, not always to the present day, gives specific rates up to
+    10^-10.3 / yr and mostly above 10^-14, which quiescent and green galaxies span in Salim et al. 2018 (ApJ 859, 11).
+    Its width is chosen so that photometry does not give the rates away.
     """
     n = len(age)
     share = 0.02 + 0.08 / (1 + 10 ** (2 * (log_mstar - 10.0)))
@@ -93,6 +96,8 @@ def _bursts(log_mstar, mass, age, quenched, rng, grid):
     burst = np.where(rng.random(n) < share, strength, 0.0)
     start, length = 10 ** rng.uniform(7.3, 9.3, n), 10 ** rng.uniform(7.3, 8.5, n)
     mass = histories.add_burst(mass, grid.age_edges, burst, np.minimum(start, 0.9 * age), length)
-    rest = np.where(quenched, np.minimum(10 ** rng.normal(-2.35, 1.05, n), 0.05), 0.0)
+    # a normal distribution without what lies above the limit, not piled up there
+    below = rng.random(n) * ndtr((np.log10(TRICKLE_LIMIT) - TRICKLE[0]) / TRICKLE[1])
+    rest = np.where(quenched, 10 ** (TRICKLE[0] + TRICKLE[1] * ndtri(below)), 0.0)
     recent = np.minimum(1e9, 0.9 * age)
     return histories.add_burst(mass, grid.age_edges, rest, recent, recent * 10 ** rng.uniform(-0.7, 0.0, n))
