@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from skyloom.analysis import tables
-from skyloom.analysis.embeddings import write_embedding
-from skyloom.surveys.desi import WAVELENGTH
+from skyloom.analysis.common import tables
+from skyloom.analysis.common.embeddings import write_embedding
+from skyloom.formats.desi import WAVELENGTH
 from skyloom.tokens.store import write_shard
 
 PROPERTIES = ["z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"]

@@ -5,8 +5,9 @@ import pandas
 import pytest
 from sklearn.datasets import make_blobs
 
-from skyloom.analysis import clusters, tables
-from skyloom.errors import BadConfig
+from skyloom.analysis.clusters import clusters
+from skyloom.analysis.common import tables
+from skyloom.core.errors import BadConfig
 
 from . import synthetic
 

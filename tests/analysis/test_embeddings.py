@@ -6,8 +6,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from skyloom.analysis.embeddings import common_galaxies, read_embedding, write_embedding
-from skyloom.errors import BadInput
+from skyloom.analysis.common.embeddings import common_galaxies, read_embedding, write_embedding
+from skyloom.core.errors import BadInput
 
 SPLIT = np.array(["train", "test", "train"])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skyloom.analysis import heads, statistics
+from skyloom.analysis.common import heads, statistics
 
 CONFIG = {"hidden": 64, "dropout": 0.1, "learning_rate": 1e-3, "batch_size": 64, "epochs": [20], "seed": 0}
 

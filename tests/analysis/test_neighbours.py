@@ -6,8 +6,8 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from skyloom.analysis import neighbours
-from skyloom.errors import BadConfig
+from skyloom.analysis.common import neighbours
+from skyloom.core.errors import BadConfig
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pandas
 import pytest
 
-from skyloom.analysis import projection
-from skyloom.errors import BadConfig
+from skyloom.analysis.umap import projection
+from skyloom.core.errors import BadConfig
 
 from . import synthetic
 

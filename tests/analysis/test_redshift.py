@@ -4,9 +4,10 @@ import numpy as np
 import pandas
 import pytest
 
-from skyloom.analysis import redshift, tables
-from skyloom.analysis.embeddings import read_embedding, write_embedding
-from skyloom.errors import BadInput
+from skyloom.analysis.common import tables
+from skyloom.analysis.common.embeddings import read_embedding, write_embedding
+from skyloom.analysis.redshift import neighbours as redshift
+from skyloom.core.errors import BadInput
 
 from . import synthetic
 

@@ -5,9 +5,10 @@ import pandas
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
-from skyloom.analysis import regression, tables
-from skyloom.analysis.embeddings import read_embedding
-from skyloom.errors import BadConfig, BadInput
+from skyloom.analysis.common import tables
+from skyloom.analysis.common.embeddings import read_embedding
+from skyloom.analysis.regression import scores as regression
+from skyloom.core.errors import BadConfig, BadInput
 
 from . import synthetic
 

@@ -4,9 +4,10 @@ import numpy as np
 import pandas
 import pytest
 
-from skyloom.analysis import retrieval, tables
-from skyloom.analysis.embeddings import write_embedding
-from skyloom.errors import BadInput
+from skyloom.analysis.common import tables
+from skyloom.analysis.common.embeddings import write_embedding
+from skyloom.analysis.retrieval import ranks as retrieval
+from skyloom.core.errors import BadInput
 
 from . import synthetic
 

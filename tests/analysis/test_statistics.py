@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from skyloom.analysis import statistics
+from skyloom.analysis.common import statistics
 
 
 def sample(n=200, noise=0.5, seed=0):

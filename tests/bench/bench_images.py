@@ -11,12 +11,12 @@ import galsim
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from skyloom.surveys.mock.images.camera import HSC, HSC_LARGE, LEGACY, conditions, in_bands
-from skyloom.surveys.mock.images.drawing import BULGE_NODES
-from skyloom.surveys.mock.images.images import draw_scene, render
-from skyloom.surveys.mock.images.neighbours import NODES, STAR
-from skyloom.surveys.mock.images.stamps import PROFILES, project
-from skyloom.surveys.mock.images.structure import bar_share
+from skyloom.mock.instruments.images.camera import HSC, HSC_LARGE, LEGACY, conditions, in_bands
+from skyloom.mock.instruments.images.drawing import BULGE_NODES
+from skyloom.mock.instruments.images.images import draw_scene, render
+from skyloom.mock.instruments.images.neighbours import NODES, STAR
+from skyloom.mock.instruments.images.stamps import PROFILES, project
+from skyloom.mock.instruments.images.structure import bar_share
 
 BLOCK = 64  # galaxies rendered at a time, as in a tile
 

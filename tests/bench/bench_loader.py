@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from skyloom.nn.spectra import specformer_tokens, token_weights
 from skyloom.tokens.loader import Cached, batches
-from skyloom.tokens.spectra import specformer_tokens, token_weights
 from skyloom.tokens.store import COMPRESSIONS, Shards, write_shard
 
 BATCH = 256

@@ -15,21 +15,21 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from threadpoolctl import threadpool_limits
 
+from skyloom.formats.desi import ARMS
+from skyloom.mock.footprint import FIRST
+from skyloom.mock.instruments.images.camera import LEGACY
+from skyloom.mock.instruments.images.images import IMAGE_FIELDS, draw_scene
+from skyloom.mock.instruments.spectrograph import instrument
+from skyloom.mock.layout import tile_files
+from skyloom.mock.survey import blocks
+from skyloom.mock.survey.tile import make_tile
+from skyloom.mock.universe.light import dust, ssp
+from skyloom.mock.universe.light.photometry import flux_scale
+from skyloom.mock.universe.light.synthesis import Templates, line_luminosities, node_weights
+from skyloom.mock.universe.light.wavelengths import C_KM_S, OBSERVED
+from skyloom.mock.universe.population.draw import draw
+from skyloom.mock.universe.spectra import MILES_SIGMA, rest_range
 from skyloom.surveys import wheels
-from skyloom.surveys.desi import ARMS
-from skyloom.surveys.mock import blocks
-from skyloom.surveys.mock.images.camera import LEGACY
-from skyloom.surveys.mock.images.images import IMAGE_FIELDS, draw_scene
-from skyloom.surveys.mock.layout import tile_files
-from skyloom.surveys.mock.light import dust, ssp
-from skyloom.surveys.mock.light.photometry import flux_scale
-from skyloom.surveys.mock.light.spectra import MILES_SIGMA, rest_range
-from skyloom.surveys.mock.light.synthesis import Templates, line_luminosities, node_weights
-from skyloom.surveys.mock.light.wavelengths import C_KM_S, OBSERVED
-from skyloom.surveys.mock.population.population import draw
-from skyloom.surveys.mock.sky.footprint import FIRST
-from skyloom.surveys.mock.spectrograph import instrument
-from skyloom.surveys.mock.tile import make_tile
 from tests.bench.bench_images import galsim_cutouts
 
 WHOLE = FIRST + 3  # a tile that the survey's edge does not cross

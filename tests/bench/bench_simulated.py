@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from skyloom.mock.simulated import channels, histories, sed
+from skyloom.mock.simulated.generate import make_part, observables
+from skyloom.mock.universe.light import dust, igm, ssp
+from skyloom.mock.universe.light.photometry import HC, LSST_FILTERS, FastPhotometry, flux_scale, responses
+from skyloom.mock.universe.light.synthesis import node_weights
+from skyloom.mock.universe.population.draw import draw
 from skyloom.surveys import wheels
-from skyloom.surveys.mock.light import dust, igm, ssp
-from skyloom.surveys.mock.light.photometry import HC, LSST_FILTERS, FastPhotometry, flux_scale, responses
-from skyloom.surveys.mock.light.synthesis import node_weights
-from skyloom.surveys.mock.population.population import draw
-from skyloom.surveys.simulated import channels, histories, sed
-from skyloom.surveys.simulated.generate import make_part, observables
 
 CONFIG = {"population": "parametric", "magnitude_limit": 25.3, "redshift_max": 3.0, "noise": "none"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from skyloom.surveys import desi, galaxiesml, legacy, provabgs
+from skyloom.formats import desi, galaxiesml, legacy, provabgs
 
 ARCSEC = 1 / 3600
 FILES = ("coadd-sv3-bright-100.fits", "coadd-sv3-dark-100.fits")

@@ -10,7 +10,7 @@ from astropy_healpix import lonlat_to_healpix
 
 from skyloom.catalog import crossmatch as module
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel, pairs
-from skyloom.errors import BadConfig, BadInput
+from skyloom.core.errors import BadConfig, BadInput
 from tests.bench.bench_crossmatch import catalogues
 
 

@@ -5,7 +5,7 @@ import pytest
 from astropy.table import MaskedColumn, Table
 
 from skyloom.catalog.cuts import DESI_GALAXIES, apply_cuts
-from skyloom.errors import BadConfig, BadInput
+from skyloom.core.errors import BadConfig, BadInput
 
 TABLE = Table(
     {

@@ -15,11 +15,12 @@ from astropy.table import Table
 from astropy_healpix import HEALPix
 
 from skyloom.catalog.galaxies import build_galaxies, write_splits
-from skyloom.errors import BadInput
-from skyloom.surveys import desi, provabgs
+from skyloom.core.errors import BadInput
+from skyloom.formats import desi, provabgs
 from tests.catalog import small_survey
+from tests.paths import SHARED
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED
 CONFIG = {
     "crossmatch": {"radius_arcsec": 1.0, "one_to_one": True},
     "require_properties": False,

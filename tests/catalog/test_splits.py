@@ -7,7 +7,7 @@ import pytest
 
 from skyloom.catalog.crossmatch import nested_pixel, pairs
 from skyloom.catalog.splits import SPLITS, groups, split, uniform
-from skyloom.errors import BadConfig
+from skyloom.core.errors import BadConfig
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 EVEN = {"train": 0.4, "validation": 0.3, "test": 0.3}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
 PARTS = ("Snakefile", "config.yaml", "profiles", "workflow", "envs", "resources")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skyloom.files import sha256
+from skyloom.core.files import sha256
 from tests.end_to_end.conftest import copy_project, run, snakemake
 
 pytestmark = pytest.mark.end_to_end

@@ -86,7 +86,7 @@ def test_report_opens_offline_and_shows_both_surveys(finished):
 
 def test_every_artefact_knows_where_it_comes_from(finished):
     chain = subprocess.run(
-        [sys.executable, "-m", "skyloom.provenance", "results/mock/analysis/retrieval.csv"],
+        [sys.executable, "-m", "skyloom.core.provenance", "results/mock/analysis/retrieval.csv"],
         cwd=finished,
         env={"PYTHONPATH": "workflow"},
         capture_output=True,
@@ -99,7 +99,7 @@ def test_every_artefact_knows_where_it_comes_from(finished):
 
 
 def test_editing_the_library_reruns_what_depends_on_it(finished):
-    module = finished / "workflow/skyloom/analysis/retrieval.py"
+    module = finished / "workflow/skyloom/analysis/retrieval/ranks.py"
     source = module.read_text()
     try:
         module.write_text(source + "\nADDED = 1\n")
@@ -112,7 +112,7 @@ def test_editing_the_library_reruns_what_depends_on_it(finished):
 
 
 def test_two_runs_in_one_folder_are_refused(finished):
-    from skyloom.job import only_run
+    from skyloom.core.job import only_run
 
     (finished / "results/mock/analysis/retrieval.csv").unlink()
     with only_run(finished / ".snakemake"):

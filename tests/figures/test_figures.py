@@ -5,9 +5,12 @@ import numpy as np
 import pandas
 import pytest
 
-from skyloom.errors import BadInput
-from skyloom.figures import catalog, examples, style
-from skyloom.surveys.desi import WAVELENGTH
+from skyloom.analysis.catalog import figures as catalog
+from skyloom.analysis.examples import figures as examples
+from skyloom.core.errors import BadInput
+from skyloom.figures import galaxies as pictures_of
+from skyloom.figures import style
+from skyloom.formats.desi import WAVELENGTH
 from skyloom.tokens.store import write_shard
 
 
@@ -65,19 +68,19 @@ def test_masked_pixels_do_not_set_the_scale():
     flux, ivar = np.full(len(WAVELENGTH), 5.0), np.ones(len(WAVELENGTH))
     flux[::7] = 6
     flux[2000:2100], ivar[2000:2100] = 1e6, 0
-    examples.draw_spectrum(axis, flux, ivar, z=0.2)
+    pictures_of.draw_spectrum(axis, flux, ivar, z=0.2)
     assert axis.get_ylim()[1] < 10
 
 
 def test_lines_are_marked_at_their_observed_wavelength():
     axis = style.figure(2).subplots()
     axis.set_xlim(3600, 9824)
-    examples.mark_lines(axis, 0.3, "k")
+    pictures_of.mark_lines(axis, 0.3, "k")
     marks = {text.get_text(): text.get_position()[0] for text in axis.texts}
     assert marks["Hα"] == pytest.approx(6564.6 * 1.3) and "[OII]" in marks
     axis = style.figure(2).subplots()
     axis.set_xlim(3600, 9824)
-    examples.mark_lines(axis, 0.6, "k")
+    pictures_of.mark_lines(axis, 0.6, "k")
     assert "Hα" not in [text.get_text() for text in axis.texts]  # beyond the red end
 
 

@@ -5,9 +5,9 @@ import torch
 from torch.nn import functional
 
 from skyloom import models
-from skyloom.models import astroclip
-from skyloom.models.astroclip import AstroCLIP, Config, Objective, dihedral, info_nce
-from skyloom.training.draws import Draws
+from skyloom.models.astroclip import network as astroclip
+from skyloom.models.astroclip.network import AstroCLIP, Config, Objective, dihedral, info_nce
+from skyloom.nn.draws import Draws
 
 IMAGE = {
     "kind": "astrodino",

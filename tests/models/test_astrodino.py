@@ -5,10 +5,19 @@ import torch
 from torch.nn import functional
 
 from skyloom import models
-from skyloom.errors import BadConfig
-from skyloom.models import astrodino
-from skyloom.models.astrodino import AstroDINO, Config, Objective, cross_view_loss, entropies, koleo, resample, sinkhorn
-from skyloom.training.draws import Draws
+from skyloom.core.errors import BadConfig
+from skyloom.models.astrodino import network as astrodino
+from skyloom.models.astrodino.network import (
+    AstroDINO,
+    Config,
+    Objective,
+    cross_view_loss,
+    entropies,
+    koleo,
+    resample,
+    sinkhorn,
+)
+from skyloom.nn.draws import Draws
 
 TINY = Config(
     image_size=24, patch=4, dim=32, layers=1, heads=2, global_size=20, local_size=8, local_crops=2, prototypes=16,

@@ -2,9 +2,9 @@ import pytest
 import torch
 from sklearn.decomposition import PCA as Oracle
 
-from skyloom.errors import BadInput
-from skyloom.models.pca import PCA, Config
-from skyloom.tokens.images import HSC_SOFTENING
+from skyloom.core.errors import BadInput
+from skyloom.models.pca.network import PCA, Config
+from skyloom.nn.images import HSC_SOFTENING
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from skyloom import models
-from skyloom.errors import BadConfig, BadInput
+from skyloom.core.errors import BadConfig, BadInput
 
 SPECTRUM = {"kind": "specformer", "model": {"pixels": 200, "dim": 8, "layers": 1}}
 IMAGE = {

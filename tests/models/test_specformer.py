@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from skyloom import models
-from skyloom.models.specformer import PUBLISHED, Config, Objective, SpecFormer, segments
-from skyloom.training.draws import Draws
+from skyloom.models.specformer.network import PUBLISHED, Config, Objective, SpecFormer, segments
+from skyloom.nn.draws import Draws
 
 TINY = Config(pixels=400, size=40, stride=40, dim=32, layers=1, heads=2, pooled_weight=0.0)
 

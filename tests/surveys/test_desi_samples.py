@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from skyloom.errors import BadInput
-from skyloom.surveys import desi, desi_samples
+from skyloom.core.errors import BadInput
+from skyloom.formats import desi
+from skyloom.surveys import desi_samples
+from tests.paths import SHARED
 
-REAL = Path(__file__).parents[3] / "shared" / "data"
+REAL = SHARED
 needs_real = pytest.mark.skipif(not (REAL / "desi_specutils").exists(), reason="real spectra are not here")
 
 

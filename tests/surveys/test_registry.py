@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from skyloom.errors import BadConfig
-from skyloom.surveys import registry
-
-LIBRARY = Path(__file__).parents[2] / "workflow"
+from skyloom.core.errors import BadConfig
+from skyloom.settings import registry
+from tests.paths import LIBRARY
 
 
 def test_names_of_the_mock_survey():
@@ -54,7 +53,7 @@ def test_a_kind_nobody_knows(kind):
 
 def test_names_cost_no_heavy_import():
     program = (
-        "import sys; from skyloom.surveys import registry;"
+        "import sys; from skyloom.settings import registry;"
         "registry.raw_files('s', {'kind': 'desi_samples'}); registry.raw_files('m', {'kind': 'mock', 'tiles': 4});"
         "print(*{'numpy', 'astropy', 'h5py', 'pandas', 'torch'} & set(sys.modules))"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from skyloom.errors import BadInput, NotAvailable
+from skyloom.core.errors import BadInput, NotAvailable
 from skyloom.surveys import wheels
 
 REQUIREMENT = "skyloom-tiny-sample==1.0"

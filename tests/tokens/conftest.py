@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
-from skyloom.surveys import galaxiesml
-from skyloom.surveys.desi import ARMS, Coadd, arm_wavelength, write_coadd
-from skyloom.surveys.legacy import write_cutouts
+from skyloom.formats import galaxiesml
+from skyloom.formats.desi import ARMS, Coadd, arm_wavelength, write_coadd
+from skyloom.formats.legacy import write_cutouts
 
 PER_FILE = 6
 

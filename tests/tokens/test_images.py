@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from skyloom.errors import BadConfig, BadInput
+from skyloom.core.errors import BadConfig, BadInput
 from skyloom.tokens.images import arcsinh_rgb, centre_crop, tokenize_images
 from skyloom.tokens.store import Shards
 
@@ -111,31 +111,31 @@ def published_rgb(flux):
 def test_rgb_is_as_published():
     rng = np.random.default_rng(0)
     flux = rng.normal(0, 10 ** rng.uniform(-4, 2, (4, 3, 40, 40))).astype("f4")
-    rgb = arcsinh_rgb(torch.from_numpy(flux)).numpy()
+    rgb = arcsinh_rgb(flux)
     expected = published_rgb(flux)
     np.testing.assert_allclose(rgb, expected, atol=2e-6)
     assert (expected > 0.9).any() and ((expected > 0.01) & (expected < 0.9)).any()  # the test sees all regimes
 
 
 def test_rgb_of_empty_sky_is_a_known_grey():
-    rgb = arcsinh_rgb(torch.zeros(3, 2, 2, dtype=torch.float64))
-    assert rgb.numpy() == pytest.approx(np.arcsinh(20 * 0.03) / np.sqrt(20))
+    rgb = arcsinh_rgb(np.zeros((3, 2, 2)))
+    assert rgb == pytest.approx(np.arcsinh(20 * 0.03) / np.sqrt(20))
 
 
 def test_rgb_of_faint_light_is_linear_and_of_bright_light_white():
-    faint = torch.full((3, 1, 1), 1e-7, dtype=torch.float64)
+    faint = np.full((3, 1, 1), 1e-7)
     red, green, blue = (arcsinh_rgb(faint, offset=0.0) / (1e-7 * 20**0.5)).flatten().tolist()
     assert (red, green, blue) == pytest.approx((2.2, 3.4, 6.0), rel=1e-6)
-    assert (arcsinh_rgb(torch.full((3, 1, 1), 1e6)) == 1).all()
+    assert (arcsinh_rgb(np.full((3, 1, 1), 1e6)) == 1).all()
 
 
 def test_rgb_is_zero_and_finite_where_no_band_has_light():
-    rgb = arcsinh_rgb(torch.full((3, 2, 2), -5.0))
-    assert torch.equal(rgb, torch.zeros(3, 2, 2))
+    rgb = arcsinh_rgb(np.full((3, 2, 2), -5.0))
+    assert (rgb == 0).all()
 
 
 def test_red_is_z_and_blue_is_g():
-    flux = torch.zeros(3, 1, 1)
+    flux = np.zeros((3, 1, 1))
     flux[0] = 1
     red, _, blue = arcsinh_rgb(flux).flatten().tolist()
     assert blue > 10 * red

@@ -4,24 +4,17 @@ import csv
 import multiprocessing
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from skyloom.errors import BadConfig, BadInput
-from skyloom.surveys.desi import WAVELENGTH, combine_arms, read_coadd
-from skyloom.tokens.spectra import (
-    normalise,
-    slice_count,
-    specformer_tokens,
-    token_shrinkage,
-    token_weights,
-    tokenize_spectra,
-    untokenize,
-)
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.formats.desi import WAVELENGTH, combine_arms, read_coadd
+from skyloom.nn.spectra import normalise, slice_count, specformer_tokens, token_shrinkage, token_weights, untokenize
+from skyloom.tokens.spectra import tokenize_spectra
 from skyloom.tokens.store import Shards, ShardWriter, verify
+from tests.paths import SHARED
 
 
 def tokenize(survey, shard=0, **options):
@@ -169,7 +162,7 @@ def test_a_job_killed_half_way_leaves_no_shard_and_a_rerun_gives_the_same_bytes(
     assert (shard.read_bytes(), quarantine.read_bytes()) == undisturbed
 
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+REAL = SHARED
 
 
 @pytest.mark.skipif(not (REAL / "desi_specutils").is_dir(), reason="no real DESI coadds beside the repository")

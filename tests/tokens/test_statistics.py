@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skyloom.errors import BadInput
+from skyloom.core.errors import BadInput
 from skyloom.tokens.statistics import LogHistogram, Moments, gather
 from skyloom.tokens.store import write_shard
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from skyloom.errors import BadConfig, BadInput, SkyloomError
+from skyloom.core.errors import BadConfig, BadInput, SkyloomError
 from skyloom.tokens.store import COMPRESSIONS, Shards, shard_writer, verify, write_shard
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from skyloom.catalog.columns import SPLITS, write_table
-from skyloom.errors import BadConfig, BadInput
-from skyloom.surveys.simulated.catalog import build_galaxies
-from skyloom.surveys.simulated.part_files import part_writer
+from skyloom.catalog.simulated import build_galaxies
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.formats.part_files import part_writer
 from skyloom.tokens.statistics import gather
 from skyloom.tokens.store import Shards
 from skyloom.tokens.vectors import tokenize_vectors

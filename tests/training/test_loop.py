@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from skyloom import models
-from skyloom.errors import BadConfig, BadInput, SkyloomError
+from skyloom.core.errors import BadConfig, BadInput, SkyloomError
 from skyloom.training import train
 from skyloom.training.data import Samples
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skyloom.training.draws import Draws, number
+from skyloom.nn.draws import Draws, number
 from skyloom.training.schedules import cosine, warmup_cosine
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from skyloom import layout
-from skyloom.code import code_hash
-from skyloom.config import validate
-from skyloom.errors import SkyloomError
-from skyloom.job import only_run
+from skyloom.analysis import mock_validation
+from skyloom.core.code import code_hash
+from skyloom.core.errors import SkyloomError
+from skyloom.core.job import only_run
+from skyloom.mock import layout as mock_layout
+from skyloom.settings import layout
+from skyloom.settings.config import validate
 from skyloom.surveys import desi_samples
-from skyloom.surveys.mock import layout as mock_layout
-from skyloom.surveys.mock import validation as mock_validation
-from skyloom.surveys.simulated import layout as simulated_layout
+from skyloom.surveys import simulated as simulated_survey
 
 try:
     validate(config)
@@ -89,7 +89,12 @@ def raw_files(role: str):
 
 def hsc_images(wildcards) -> list[str]:
     """The HSC images of the survey, which must have the size of the wildcard."""
-    return layout.hsc_images(wildcards.survey, int(wildcards.size), config)
+    entry, size = config["surveys"][wildcards.survey], int(wildcards.size)
+    if entry["kind"] == "mock" and (found := mock_layout.hsc_size(entry)) != size:
+        raise WorkflowError(
+            f"config: surveys.{wildcards.survey}.hsc_size: {found}, expected {size} for pairs of {size} pixels"
+        )
+    return layout.raw(wildcards.survey, config)["hsc"]
 
 
 def all_raw_files(wildcards) -> list[str]:

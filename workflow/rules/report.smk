@@ -18,7 +18,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("report", "skyloom/analysis/templates/*", "report/*.rst"),
+        code=code("report", "skyloom/report/templates/*", "skyloom/figures/templates/*", "report/*.rst"),
         config=config,
         tables=report_names("tables"),
         figures=report_names("figures"),

@@ -47,7 +47,7 @@ rule generate_part:
         runtime=720,
     params:
         code=code("generate_part"),
-        survey=survey_settings(*simulated_layout.SETTINGS),
+        survey=survey_settings(*simulated_survey.SETTINGS),
         seed=config["seed"],
     message:
         "Generate part {wildcards.part} of {wildcards.survey}"

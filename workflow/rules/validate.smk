@@ -40,8 +40,8 @@ rule validate_mock:
     params:
         code=code(
             "validate_mock",
-            "skyloom/surveys/mock/validation/templates/*",
-            "skyloom/analysis/templates/style.css",
+            "skyloom/analysis/mock_validation/templates/*",
+            "skyloom/figures/templates/style.css",
             "report/validation-*.rst",
         ),
         survey=survey_settings("population"),

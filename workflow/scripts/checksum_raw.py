@@ -1,6 +1,6 @@
 """The manifest of a survey's raw files. In: raw files. Out: name, size and sha256 of each."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.surveys.manifest import write_manifest

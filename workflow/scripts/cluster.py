@@ -1,9 +1,9 @@
 """k-means and HDBSCAN. In: catalogue, embeddings. Out: table, members, figures."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.analysis.clusters import cluster
+    from skyloom.analysis.clusters.clusters import cluster
 
     cluster(
         snakemake.wildcards.survey,

@@ -1,9 +1,9 @@
 """One file of a user's catalogue. In: HDF5 or Parquet. Out: a part file of this project."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.simulated_catalog.reader import convert
+    from skyloom.formats.catalog_tables import convert
 
     convert(
         snakemake.input.catalog,

@@ -1,6 +1,6 @@
 """One row a galaxy that passes every cut. In: raw catalogues. Out: galaxies, what each cut lost."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.catalog.galaxies import build_galaxies

@@ -1,6 +1,6 @@
 """Fetch a pinned wheel that carries survey data. In: nothing. Out: the wheel, its sha256 checked."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.surveys import wheels

@@ -1,10 +1,10 @@
 """A few galaxies as the models see them. In: catalogue, token shards. Out: figure."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.analysis.tables import read_galaxies
-    from skyloom.figures.examples import draw_examples
+    from skyloom.analysis.common.tables import read_galaxies
+    from skyloom.analysis.examples.figures import draw_examples
 
     galaxies = read_galaxies(snakemake.input.galaxies, columns=["z"])
     given = snakemake.input

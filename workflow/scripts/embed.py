@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.training.embed import embed
+    from skyloom.embedding.embed import embed
 
     embed(
         Path(snakemake.input.model).parent,

@@ -1,9 +1,9 @@
 """Redshifts of real spectra from their neighbours. In: embeddings, catalogues, shards. Out: table, figure."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.analysis.redshift import estimate_redshift
+    from skyloom.analysis.redshift.neighbours import estimate_redshift
 
     estimate_redshift(
         snakemake.input.galaxies,

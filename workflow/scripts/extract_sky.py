@@ -1,6 +1,6 @@
 """The dark-sky spectrum. In: the wheel desispec. Out: its file spec-sky.dat."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.surveys import wheels

@@ -1,11 +1,11 @@
 """The measured curves of the SPHEREx channels. In: the wheel astro-sedpy. Out: one table a detector."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from pathlib import Path
 
-    from skyloom.surveys.simulated.channels import SPHEREX_MEMBERS
+    from skyloom.mock.simulated.channels import SPHEREX_MEMBERS
     from skyloom.surveys.wheels import extract
 
     for path in snakemake.output.filters:

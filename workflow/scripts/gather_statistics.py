@@ -1,6 +1,6 @@
 """Statistics of the training split of one modality. In: shards, splits, quarantine lists. Out: statistics, one list."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.tokens.statistics import gather

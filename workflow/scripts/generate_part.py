@@ -1,9 +1,9 @@
 """One part of the simulated catalogue. In: stellar grid, SPHEREx filters. Out: the part file."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.simulated.generate import make_part
+    from skyloom.mock.simulated.generate import make_part
 
     make_part(
         int(snakemake.wildcards.part),

@@ -1,9 +1,9 @@
 """One tile of the mock survey. In: stellar grid, sky spectrum. Out: coadd, redrock, cutouts, HSC, truth."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.mock.tile import make_tile
+    from skyloom.mock.survey.tile import make_tile
 
     make_tile(
         int(snakemake.wildcards.hpix),

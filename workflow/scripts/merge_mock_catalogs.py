@@ -1,9 +1,9 @@
 """The survey-wide catalogues of the mock survey. In: redrock and truth of its tiles. Out: zcatalog, property table."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.mock.catalogs import merge_catalogs
+    from skyloom.mock.survey.catalogs import merge_catalogs
 
     merge_catalogs(
         [

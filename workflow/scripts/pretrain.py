@@ -1,6 +1,6 @@
 """Train one encoder on one modality. In: shards, splits. Out: weights, card, metrics, loss curve."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.training import train

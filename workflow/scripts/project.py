@@ -1,9 +1,9 @@
 """UMAP projections. In: catalogue, embeddings. Out: table, figure."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.analysis.projection import project
+    from skyloom.analysis.umap.projection import project
 
     project(
         snakemake.wildcards.survey,

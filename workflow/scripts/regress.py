@@ -1,9 +1,9 @@
 """Properties from embeddings and baselines. In: catalogue, splits, embeddings. Out: table, predictions, figures."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.analysis.regression import regress
+    from skyloom.analysis.regression.scores import regress
 
     regress(
         snakemake.wildcards.survey,

@@ -1,9 +1,9 @@
 """Everything of one survey on one page. In: catalogue, tables, figures, model cards. Out: report.html."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.analysis.report import build_report
+    from skyloom.report.page import build_report
 
     given = snakemake.input
     build_report(

@@ -1,9 +1,9 @@
 """Cross-modal retrieval. In: catalogue, embeddings, token shards for the examples. Out: table, figures."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.analysis.retrieval import retrieve
+    from skyloom.analysis.retrieval.ranks import retrieve
 
     retrieve(
         snakemake.wildcards.survey,

@@ -1,6 +1,6 @@
 """Leak-safe train, validation and test sets. In: galaxies. Out: splits."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.catalog.galaxies import write_splits

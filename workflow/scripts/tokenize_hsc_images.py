@@ -1,6 +1,6 @@
 """HSC images of one shard of galaxies. In: catalogue, images. Out: shard, quarantine list."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.tokens.images import tokenize_hsc_images

@@ -1,6 +1,6 @@
 """Crop the images of one shard of galaxies, raw and as RGB. In: catalogue, cutouts. Out: shard, quarantine list."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.tokens.images import tokenize_images

@@ -1,6 +1,6 @@
 """Combine the arms of the coadds of one shard of galaxies. In: catalogue, coadds. Out: shard, quarantine list."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.tokens.spectra import tokenize_spectra

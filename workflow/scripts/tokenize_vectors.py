@@ -1,6 +1,6 @@
 """One shard of one modality of simulated galaxies. In: catalogue, part files. Out: shard, quarantine list."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.tokens.vectors import tokenize_vectors

@@ -1,10 +1,10 @@
 """Is the mock survey like the sky? In: its raw files, real spectra and observations. Out: page, table, figures."""
 
-from skyloom.job import job
+from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.mock.validation import FIGURES
-    from skyloom.surveys.mock.validation.compare import compare
+    from skyloom.analysis.mock_validation import FIGURES
+    from skyloom.analysis.mock_validation.compare import compare
 
     given = snakemake.input
     roles = ("truth", "zcatalog", "coadd", "images", "hsc", "grid", "sky", "samples")

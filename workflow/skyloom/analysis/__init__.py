@@ -1,1 +1,1 @@
-"""From embeddings and labels to tidy tables, figures and a report."""
+"""A folder an analysis: its settings, its numbers, its figures, its captions and claims."""

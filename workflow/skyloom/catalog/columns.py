@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from astropy.table import Table
 from astropy.table.meta import get_yaml_from_table
 
-from skyloom.files import atomic
+from skyloom.core.files import atomic
 
 BANDS = {"g": "em.opt.B", "r": "em.opt.R", "z": "em.opt.I"}
 

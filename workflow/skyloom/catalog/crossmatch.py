@@ -15,7 +15,7 @@ import pyarrow as pa
 from astropy import units as u
 from astropy_healpix import lonlat_to_healpix, neighbours
 
-from skyloom.errors import BadConfig, BadInput
+from skyloom.core.errors import BadConfig, BadInput
 
 log = logging.getLogger(__name__)
 

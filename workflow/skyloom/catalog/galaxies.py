@@ -22,8 +22,8 @@ from skyloom.catalog import columns, cuts, sources, splits
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel
 from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
-from skyloom.errors import BadInput
-from skyloom.files import atomic
+from skyloom.core.errors import BadInput
+from skyloom.core.files import atomic
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table, vstack
 
-from skyloom.errors import BadInput
-from skyloom.surveys import desi, galaxiesml, legacy, provabgs
-from skyloom.surveys.fits_files import hdu_named, open_fits, read_table
+from skyloom.core.errors import BadInput
+from skyloom.formats import desi, galaxiesml, legacy, provabgs
+from skyloom.formats.fits_files import hdu_named, open_fits, read_table
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skyloom.catalog.crossmatch import nested_pixel, pairs
-from skyloom.errors import BadConfig
+from skyloom.core.errors import BadConfig
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import os
 import matplotlib
 from matplotlib.figure import Figure
 
-from skyloom.files import atomic
+from skyloom.core.files import atomic
 
 WIDTH = 9.0  # inches: the text width of the report
 DPI = 130

@@ -15,8 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from skyloom.errors import BadConfig, BadInput
-from skyloom.models import astroclip, astrodino, pca, specformer
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.models.astroclip import network as astroclip
+from skyloom.models.astrodino import network as astrodino
+from skyloom.models.pca import network as pca
+from skyloom.models.specformer import network as specformer
 
 KINDS = {
     "specformer": (specformer, specformer.SpecFormer),

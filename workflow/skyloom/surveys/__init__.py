@@ -1,1 +1,1 @@
-"""The archives: one module each, from its file formats to tables and arrays and back."""
+"""The kinds of survey: which raw files each has and how one gets them."""

@@ -76,7 +76,7 @@ def redshifts(coadd_paths: Sequence[str | os.PathLike], redrock_paths: Sequence[
     import numpy as np
     from astropy.table import vstack
 
-    from skyloom.surveys.desi import read_redrock
+    from skyloom.formats.desi import read_redrock
 
     table = vstack([_fibres(path) for path in coadd_paths], metadata_conflicts="silent")
     table["Z"], table["ZERR"] = np.full(len(table), np.nan), np.full(len(table), np.nan)
@@ -94,7 +94,7 @@ def _fibres(path: str | os.PathLike) -> "Table":
     import numpy as np
     from astropy.table import Table
 
-    from skyloom.surveys.desi import combine_arms, read_coadd
+    from skyloom.formats.desi import combine_arms, read_coadd
 
     coadd = read_coadd(path)
     table = Table({"FILE": np.full(len(coadd.fibermap), Path(path).name), "ROW": np.arange(len(coadd.fibermap))})

@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from skyloom.files import atomic
-from skyloom.provenance import digest
+from skyloom.core.files import atomic
+from skyloom.core.provenance import digest
 
 
 def write_manifest(files: Iterable[str | os.PathLike], manifest: str | os.PathLike) -> None:

@@ -16,8 +16,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyloom.errors import BadInput, NotAvailable
-from skyloom.files import atomic, sha256
+from skyloom.core.errors import BadInput, NotAvailable
+from skyloom.core.files import atomic, sha256
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from skyloom.errors import BadInput
-from skyloom.files import atomic
+from skyloom.core.errors import BadInput
+from skyloom.core.files import atomic
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,10 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from skyloom.errors import BadConfig, BadInput
-from skyloom.surveys import galaxiesml
-from skyloom.surveys.legacy import BANDS, PIXEL_SCALE, read_cutouts
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.formats import galaxiesml
+from skyloom.formats.legacy import BANDS, PIXEL_SCALE, read_cutouts
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
 
@@ -21,8 +19,6 @@ UNITS = {"flux": "nanomaggy", "rgb": "dimensionless"}
 GAINS = (6.0, 3.4, 2.2)  # per nanomaggy, for g, r, z; they become blue, green, red
 OFFSET = 0.03  # added after the gain: lifts the sky off zero
 SOFTENING = 20.0  # Q of Lupton et al. 2004
-# Noise of a pixel of HSC-Wide in g, r, i, z, y, nanomaggy, from depth and seeing (Aihara et al. 2019, PASJ 71, 114)
-HSC_SOFTENING = (7e-4, 10e-4, 13e-4, 25e-4, 50e-4)
 HSC_GAINS = (6.0, 3.4, 2.6)  # as GAINS, for g, r, i
 _BLOCK = 128  # images in memory at once: about 100 MB with their copies
 
@@ -67,7 +63,7 @@ def tokenize_images(
             images = centre_crop(read_cutouts(path, row), crop)
             good = quarantine.add(path, targetid, row, reasons(images, minimum_good, BANDS))
             flux = np.nan_to_num(images[good], nan=0, posinf=0, neginf=0)
-            writer.append(targetid[good], flux=flux, rgb=arcsinh_rgb(torch.from_numpy(flux)).numpy())
+            writer.append(targetid[good], flux=flux, rgb=arcsinh_rgb(flux))
         quarantine.write(quarantine_path)
     log.info("%s: %d images, %d quarantined", out_path, writer.rows, len(quarantine.rows))
 
@@ -145,7 +141,9 @@ def centre_crop(images, size: int):
     return images[..., top : top + size, left : left + size]
 
 
-def arcsinh_rgb(flux: Tensor, gains: Sequence[float] = GAINS, offset: float = OFFSET, q: float = SOFTENING) -> Tensor:
+def arcsinh_rgb(
+    flux: np.ndarray, gains: Sequence[float] = GAINS, offset: float = OFFSET, q: float = SOFTENING
+) -> np.ndarray:
     """Colour image with an arcsinh stretch of the mean intensity, as the Legacy Surveys viewer and AstroCLIP make it.
 
     With s_b = gain_b * flux_b + offset and I the mean over bands of max(s_b, 0), each channel is
@@ -160,18 +158,13 @@ def arcsinh_rgb(flux: Tensor, gains: Sequence[float] = GAINS, offset: float = OF
     -------
     (..., 3, H, W) in 0..1, order red (z), green (r), blue (g)
     """
-    scaled = flux * flux.new_tensor(gains).view(-1, 1, 1) + offset
-    intensity = scaled.clamp(min=0).mean(dim=-3, keepdim=True)
-    stretch = torch.asinh(q * intensity) / (q**0.5 * intensity.clamp(min=torch.finfo(flux.dtype).tiny))
-    return (scaled * stretch).clamp(0, 1).flip(-3)
+    scaled = flux * np.asarray(gains, flux.dtype).reshape(-1, 1, 1) + flux.dtype.type(offset)
+    intensity = scaled.clip(0).mean(axis=-3, keepdims=True)
+    stretch = np.arcsinh(q * intensity) / (q**0.5 * intensity.clip(np.finfo(flux.dtype).tiny))
+    return np.ascontiguousarray(np.flip((scaled * stretch).clip(0, 1), axis=-3))
 
 
-def arcsinh_flux(flux: Tensor, softening: Sequence[float] = HSC_SOFTENING) -> Tensor:
-    """arcsinh(flux / softening) of each band, (..., bands, H, W): linear in the noise, logarithmic in the light."""
-    return torch.asinh(flux / flux.new_tensor(softening).view(-1, 1, 1))
-
-
-def hsc_rgb(flux: Tensor) -> Tensor:
+def hsc_rgb(flux: np.ndarray) -> np.ndarray:
     """Colour image (..., 3, H, W) in 0..1 of HSC flux (..., 5, H, W) in nanomaggy: i, r, g as red, green, blue.
 
     The stretch is that of `arcsinh_rgb`; gains are the larger, the smaller a pixel.

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from skyloom.errors import BadConfig, BadInput
-from skyloom.files import atomic
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.core.files import atomic
 from skyloom.tokens.store import Shards
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ def batches(
     rank: int = 0,
     world_size: int = 1,
     prefetch: int = 3,
-) -> Iterator[dict[str, torch.Tensor]]:
+) -> Iterator[dict[str, np.ndarray]]:
     """Yield shuffled batches, read ahead by a background thread.
 
     Parameters
@@ -77,7 +76,7 @@ def batches(
 
     Yields
     ------
-    dict : name -> (batch_size / world_size, ...) float32 tensor; also `targetid` int64 from Shards and Cached
+    dict : name -> (batch_size / world_size, ...) float32; also `targetid` int64 from Shards and Cached
 
     Raises
     ------
@@ -90,14 +89,14 @@ def batches(
     if not len(indices):
         raise BadInput("no sample to make batches of: the split is empty in these shards")
 
-    def read(step: int) -> dict[str, torch.Tensor]:
+    def read(step: int) -> dict[str, np.ndarray]:
         mine = step_samples(len(indices), batch_size, seed, step)[rank::world_size]
-        return {name: torch.from_numpy(value) for name, value in source.read(indices[mine], names).items()}
+        return source.read(indices[mine], names)
 
     return _ahead(read, start_step, steps, prefetch)
 
 
-def _ahead(read, start: int, steps: int | None, depth: int) -> Iterator[dict[str, torch.Tensor]]:
+def _ahead(read, start: int, steps: int | None, depth: int) -> Iterator[dict[str, np.ndarray]]:
     """Yield read(start), read(start + 1), ...; with depth > 0 from a thread that runs up to `depth` ahead."""
     numbers = iter(range(start, start + steps)) if steps is not None else iter(range(start, 2**62))
     if not depth:

@@ -1,37 +1,19 @@
-"""Spectra: from coadded arms to one grid in shards, and from the grid to transformer tokens.
-
-The first half reads DESI coadds and writes shards (flux and ivar on 7781 pixels). The second half is plain torch,
-batched and free of state, and runs where the model runs: `normalise`, `specformer_tokens`, `untokenize`,
-`token_weights`.
-
-What is published (AstroCLIP, journal version): each spectrum is z-scored with its own mean and standard deviation
-(floored at 0.2), cut into slices of 20 pixels every 10, padded by two zero channels on the left to width 22, and
-preceded by one token whose first two channels are (mean - 2) / 2 and (std - 2) / 8. The published code always throws
-the last section away: right when it is short, as with 7781 pixels (777 full slices and an 11-pixel rest, so 778
-tokens), but it loses a full slice when the sections fit exactly (7780 pixels give 777 tokens there, 778 here). Here
-every full slice is kept, so both agree on 7781. Pixels after the last full slice (1 of 7781 for 20/10, 21 for 40/40)
-are in no token unless `tail=True` asks for a last slice padded with zeros. Published code has no ivar; here masked
-pixels are left out of mean and standard deviation.
-"""
+"""Spectra: from coadded arms to one grid in shards."""
 
 import logging
 import os
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
-from skyloom.errors import BadConfig, BadInput
-from skyloom.surveys.desi import FLUX_UNIT, IVAR_UNIT, STEP, WAVELENGTH, Coadd, combine_arms, read_coadd
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.formats.desi import FLUX_UNIT, IVAR_UNIT, STEP, WAVELENGTH, Coadd, combine_arms, read_coadd
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
 
 log = logging.getLogger(__name__)
 
 UNITS = {"flux": FLUX_UNIT, "ivar": IVAR_UNIT}
-STATISTICS_CHANNELS = 2  # zero channels on the left of every slice; the first token holds mean and std there
 _BLOCK = 256  # spectra in memory at once: about 40 MB
 
 
@@ -93,165 +75,3 @@ def reasons(coadd: Coadd, flux: np.ndarray, ivar: np.ndarray, minimum_good: floa
     checks = [(~finite, "flux is NaN everywhere"), (fraction == 0, "ivar is zero everywhere")]
     checks += [(fraction < minimum_good, enough), (~flux.any(axis=1), "flux is zero everywhere")]
     return np.select([bad for bad, _ in checks], [why for _, why in checks], default="")
-
-
-def normalise(
-    flux: Tensor, ivar: Tensor | None = None, std_floor: float = 0.2, weighted: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Z-score each spectrum by the mean and standard deviation of its good pixels.
-
-    Pixels with zero ivar carry no information: inside the spectrum they are filled by linear interpolation between
-    the good neighbours, before the first and after the last good pixel by the mean (0). A spectrum without a good
-    pixel becomes all zeros with mean 0 and std `std_floor`.
-
-    Parameters
-    ----------
-    flux, ivar : (B, W); every pixel is good when ivar is None
-    std_floor : smallest standard deviation divided by, in the unit of flux (0.2 as published)
-    weighted : mean and deviation weighted by ivar, so that a noisy end of the spectrum does not set its scale
-
-    Returns
-    -------
-    flux (B, W) in standard deviations, mean (B, 1), std (B, 1)
-    """
-    good = torch.ones_like(flux, dtype=torch.bool) if ivar is None else ivar > 0
-    weight = ivar.clamp(min=0) if weighted and ivar is not None else good.to(flux.dtype)
-    weight = weight / weight.mean(1, keepdim=True).clamp(min=torch.finfo(flux.dtype).tiny)
-    total = weight.sum(1, keepdim=True)
-    mean = (torch.where(good, flux, 0) * weight).sum(1, keepdim=True) / total.clamp(min=1)
-    residual = torch.where(good, flux - mean, 0)
-    count = good.sum(1, keepdim=True)
-    variance = (residual.square() * weight).sum(1, keepdim=True) / total.clamp(min=1) * count / (count - 1).clamp(min=1)
-    std = variance.sqrt().clamp(min=std_floor)
-    scaled = residual / std
-    return (scaled if ivar is None else _interpolate(scaled, good)), mean, std
-
-
-def _interpolate(values: Tensor, good: Tensor) -> Tensor:
-    """Linear interpolation of (B, W) values over runs of bad pixels; runs that touch an end keep their value."""
-    width = values.shape[1]
-    bad, known = (~good).flatten().nonzero()[:, 0], good.flatten().nonzero()[:, 0]
-    if not len(bad) or not len(known):
-        return values
-    after = torch.searchsorted(known, bad)
-    left, right = known[(after - 1).clamp(min=0)], known[after.clamp(max=len(known) - 1)]
-    # neighbours in the flat order may belong to the spectrum before or after, or, past either end, be on one side only
-    inside = (left < bad) & (bad < right) & (left // width == bad // width) & (right // width == bad // width)
-    bad, left, right = bad[inside], left[inside], right[inside]
-    fraction = (bad - left).to(values.dtype) / (right - left)
-    filled = values.flatten().clone()
-    filled[bad] = torch.lerp(filled[left], filled[right], fraction)
-    return filled.view_as(values)
-
-
-def slice_count(width: int, size: int = 20, stride: int = 10, tail: bool = False) -> int:
-    """Number of slices of `size` pixels every `stride` in `width` pixels; with `tail`, enough to reach the last one."""
-    if not 0 < stride <= size or size > width:
-        raise BadConfig(f"size {size}, stride {stride}: expected 0 < stride <= size <= {width} pixels")
-    full, rest = divmod(width - size, stride)
-    return full + 1 + (tail and rest > 0)
-
-
-def slices(values: Tensor, size: int = 20, stride: int = 10, tail: bool = False) -> Tensor:
-    """Cut (B, W) into (B, T, size) slices every `stride` pixels; `tail` adds a last one padded with zeros."""
-    count = slice_count(values.shape[1], size, stride, tail)
-    missing = (count - 1) * stride + size - values.shape[1]
-    return functional.pad(values, (0, max(missing, 0))).unfold(1, size, stride)[:, :count]
-
-
-def specformer_tokens(
-    flux: Tensor,
-    ivar: Tensor | None = None,
-    size: int = 20,
-    stride: int = 10,
-    std_floor: float = 0.2,
-    tail: bool = False,
-    weighted: bool = False,
-) -> Tensor:
-    """SpecFormer tokens (AstroCLIP, journal version; see the module docstring for what differs from the public code).
-
-    Parameters
-    ----------
-    flux : (B, W) in 1e-17 erg/s/cm2/Angstrom
-    ivar : (B, W) or None; see `normalise`
-    size, stride : pixels in a slice, and between the starts of two slices
-    std_floor, weighted : see `normalise`; published: not weighted
-    tail : cover the pixels after the last full slice too
-
-    Returns
-    -------
-    (B, 1 + T, 2 + size); 778 x 22 for 7781 pixels. Token 0 is ((mean-2)/2, (std-2)/8, 0, ...); token 1 + t is
-    (0, 0, slice t).
-    """
-    scaled, mean, std = normalise(flux, ivar, std_floor, weighted)
-    tokens = functional.pad(slices(scaled, size, stride, tail), (STATISTICS_CHANNELS, 0, 1, 0))
-    tokens[:, 0, :STATISTICS_CHANNELS] = torch.cat([(mean - 2) / 2, (std - 2) / 8], 1)
-    return tokens
-
-
-def untokenize(tokens: Tensor, width: int, stride: int = 10) -> tuple[Tensor, Tensor]:
-    """Flux back from tokens; where slices overlap, their average.
-
-    Parameters
-    ----------
-    tokens : (B, 1 + T, 2 + size) as from `specformer_tokens`
-    width : pixels of the spectrum
-    stride : as in `specformer_tokens`
-
-    Returns
-    -------
-    flux (B, width) in the unit it had before, and covered (width,) bool; flux is 0 where no slice covers a pixel
-    """
-    mean, std = tokens[:, 0, :1] * 2 + 2, tokens[:, 0, 1:2] * 8 + 2
-    parts = tokens[:, 1:, STATISTICS_CHANNELS:]
-    count, size = parts.shape[1:]
-    pixel = (torch.arange(count)[:, None] * stride + torch.arange(size)).flatten().to(tokens.device)
-    length = max(width, int(pixel[-1]) + 1)
-    total = tokens.new_zeros(len(tokens), length).index_add_(1, pixel, parts.flatten(1))
-    times = tokens.new_zeros(length).index_add_(0, pixel, torch.ones_like(pixel, dtype=tokens.dtype))
-    covered = times > 0
-    flux = torch.where(covered, total / times.clamp(min=1) * std + mean, 0)
-    return flux[:, :width], covered[:width]
-
-
-def token_weights(ivar: Tensor, size: int = 20, stride: int = 10, cap: float = 4.0, tail: bool = False) -> Tensor:
-    """Weights for an inverse-variance-weighted loss, cut like the tokens.
-
-    Per spectrum, ivar is capped at `cap` times its median over good pixels (so that a few quiet pixels do not own the
-    loss) and scaled to mean 1 over good pixels: faint and bright spectra count the same. Masked pixels weigh 0.
-
-    Parameters
-    ----------
-    ivar : (B, W)
-    size, stride, tail : as in `specformer_tokens`
-    cap : in units of the spectrum's median ivar
-
-    Returns
-    -------
-    (B, T, size), for tokens[:, 1:, 2:]; all zeros for a spectrum without a good pixel
-    """
-    good = ivar > 0
-    median = torch.where(good, ivar, torch.nan).nanmedian(1, keepdim=True).values
-    weight = torch.where(good, (ivar / median).clamp(max=cap), 0)
-    mean = weight.sum(1, keepdim=True) / good.sum(1, keepdim=True).clamp(min=1)
-    return slices(torch.where(good, weight / mean, 0), size, stride, tail)
-
-
-def token_shrinkage(ivar: Tensor, size: int = 20, stride: int = 10, tail: bool = False) -> Tensor:
-    """Factors ivar / (ivar + median ivar) that shrink noisy pixels of the input, cut like the tokens.
-
-    The form of a Wiener filter whose signal power is one over the spectrum's median ivar: a pixel of median noise
-    counts half, one without information not at all.
-
-    Parameters
-    ----------
-    ivar : (B, W)
-    size, stride, tail : as in `specformer_tokens`
-
-    Returns
-    -------
-    (B, T, size) in 0..1, for tokens[:, 1:, 2:]
-    """
-    good = ivar > 0
-    median = torch.where(good, ivar, torch.nan).nanmedian(1, keepdim=True).values
-    return slices(torch.where(good, ivar / (ivar + median), 0), size, stride, tail)

@@ -16,10 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyloom.errors import BadInput
-from skyloom.files import write_json
-from skyloom.surveys import galaxiesml, legacy
-from skyloom.surveys.simulated import part_files
+from skyloom.core.errors import BadInput
+from skyloom.core.files import write_json
+from skyloom.formats import galaxiesml, legacy, part_files
 from skyloom.tokens.galaxies import QUARANTINE_COLUMNS, write_quarantine
 from skyloom.tokens.store import Shards, verify
 

@@ -18,8 +18,8 @@ import h5py
 import hdf5plugin  # also registers its filters with HDF5, without which compressed shards cannot be read
 import numpy as np
 
-from skyloom.errors import BadConfig, BadInput
-from skyloom.files import atomic
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.core.files import atomic
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from skyloom.errors import BadConfig, SkyloomError
+from skyloom.core.errors import BadConfig, SkyloomError
 from skyloom.tokens.store import Shards
 from skyloom.training.loop import train
 

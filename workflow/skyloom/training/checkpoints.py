@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from skyloom.files import atomic
+from skyloom.core.files import atomic
 
 log = logging.getLogger(__name__)
 

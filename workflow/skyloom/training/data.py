@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from skyloom.errors import BadInput
-from skyloom.files import sha256
+from skyloom.core.errors import BadInput
+from skyloom.core.files import sha256
 from skyloom.tokens.loader import batches, step_samples
 from skyloom.tokens.store import Shards
 
@@ -107,7 +107,7 @@ class Samples:
         """This rank's part of the batch of every step from `first` to `last` - 1: pure in (seed, step, rank)."""
         if self._held is None:
             for batch in batches(self, indices, self.names, size, seed, first, last - first, rank, world):
-                yield {name: self.placed(batch[name]) for name in self.names}
+                yield {name: self.placed(torch.from_numpy(batch[name])) for name in self.names}
         else:
             for step in range(first, last):
                 yield self.batch(indices[step_samples(len(indices), size, seed, step)[rank::world]])

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from skyloom import models
-from skyloom.errors import BadConfig, BadInput, SkyloomError
-from skyloom.training import distributed, results
+from skyloom.core.errors import BadConfig, BadInput, SkyloomError
+from skyloom.nn import distributed
+from skyloom.nn.draws import Draws, number
+from skyloom.training import results
 from skyloom.training.checkpoints import Checkpoints
 from skyloom.training.data import Samples
-from skyloom.training.draws import Draws, number
 from skyloom.training.schedules import cosine, warmup_cosine
 from skyloom.training.settings import Settings
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from skyloom import models
-from skyloom.code import code_hash
+from skyloom.core.code import code_hash
+from skyloom.core.files import sha256, write_json, write_text
 from skyloom.figures import style
-from skyloom.files import sha256, write_json, write_text
 from skyloom.training.checkpoints import write_tensors
 from skyloom.training.data import Samples
 from skyloom.training.settings import Settings

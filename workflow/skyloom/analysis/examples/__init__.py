@@ -1,0 +1,1 @@
+"""A few galaxies as the models see them."""

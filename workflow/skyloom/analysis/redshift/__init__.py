@@ -1,0 +1,1 @@
+"""Redshifts of real spectra."""

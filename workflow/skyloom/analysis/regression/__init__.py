@@ -1,0 +1,1 @@
+"""Galaxy properties from embeddings."""

@@ -1,0 +1,1 @@
+"""Does an image find its own spectrum?"""

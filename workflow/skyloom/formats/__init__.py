@@ -1,0 +1,1 @@
+"""File formats, read and written: DESI, Legacy Surveys, GalaxiesML, PROVABGS, simulated catalogues."""

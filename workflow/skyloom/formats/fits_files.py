@@ -1,0 +1,222 @@
+"""FITS with errors a user can act on: HDUs and columns by name, types checked, truncation noticed before use."""
+
+import contextlib
+import errno
+import functools
+import io
+import os
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
+from astropy.table import Column, Table
+from astropy.utils.exceptions import AstropyUserWarning
+
+from skyloom.core.errors import BadInput
+from skyloom.core.files import atomic
+
+Hdu = fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU
+KINDS = {"integers": "iu", "numbers": "fiu", "text": "U"}
+# What astropy raises, besides OSError, when a header or a compressed stream is damaged.
+_DAMAGE = (OSError, VerifyError, ValueError, TypeError, LookupError, AttributeError, EOFError, zlib.error)
+BLOCK = 2880
+"""Bytes: a FITS file is made of whole blocks."""
+_COMPRESSED = (".gz", ".bz2", ".fz")
+_FORMATS = {"i2": "I", "i4": "J", "i8": "K", "u1": "B", "f4": "E", "f8": "D", "b1": "L"}
+_STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "EXTEND", "COMMENT", "HISTORY", "", "CHECKSUM", "DATASUM")
+
+
+@contextlib.contextmanager
+def open_fits(path: str | os.PathLike) -> Iterator[fits.HDUList]:
+    """Open a FITS file to read in a ``with`` block; BadInput if it is not FITS, damaged, or shorter than it says.
+
+    Only reading belongs in the block: what astropy raises there about a damaged file becomes BadInput.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)  # truncation and damage are errors here, the rest is noise
+        try:
+            with fits.open(path, mode="readonly", lazy_load_hdus=False) as hdus:
+                _check_length(path, hdus)
+                yield hdus
+        except FileNotFoundError as error:
+            raise BadInput(f"{path}: no such file, expected a FITS file") from error
+        except _DAMAGE as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise BadInput(f"{path}: not a readable FITS file, truncated or damaged ({reason})") from error
+
+
+def _check_length(path: str | os.PathLike, hdus: fits.HDUList) -> None:
+    if str(path).endswith(_COMPRESSED):
+        return  # the decompressor notices
+    length = os.path.getsize(path)
+    for index, hdu in enumerate(hdus):
+        needed = hdus.fileinfo(index)["datLoc"] + hdu.size
+        if needed > length:
+            raise BadInput(f"{path}: truncated: HDU {hdu.name} needs {needed} bytes, the file has {length}")
+
+
+def hdu_named(path: str | os.PathLike, hdus: fits.HDUList, name: str) -> Hdu:
+    """The HDU called `name`; BadInput lists those there are."""
+    if name not in hdus:
+        raise BadInput(f"{path}: no HDU {name}, found {', '.join(hdu.name for hdu in hdus)}")
+    return hdus[name]
+
+
+def read_table(
+    path: str | os.PathLike,
+    hdus: fits.HDUList,
+    name: str,
+    required: Mapping[str, str],
+    rows: np.ndarray | None = None,
+    columns: Sequence[str] | None = None,
+) -> Table:
+    """Rows and columns of a binary table HDU as an in-memory Table: native byte order, text as str, no masked columns.
+
+    Parameters
+    ----------
+    name
+        EXTNAME of the HDU.
+    required
+        Column name -> kind ("integers", "numbers" or "text") that must be there; BadInput otherwise.
+    rows
+        (n,) row indices, all rows when None; in range (see `check_rows`).
+    columns
+        Only these columns (they become required too), all when None.
+    """
+    hdu = hdu_named(path, hdus, name)
+    if not isinstance(hdu, fits.BinTableHDU) or isinstance(hdu, fits.CompImageHDU):
+        raise BadInput(f"{path}: HDU {name} is not a binary table")
+    names = hdu.columns.names
+    wanted = list(names if columns is None else columns)
+    for column in [*required, *wanted]:
+        if column not in names:
+            raise BadInput(f"{path}: HDU {name} has no column {column}")
+    table = Table(meta={"EXTNAME": name})
+    for column in wanted:
+        values = _column_values(hdu.data, column, rows)
+        _check_kind(path, name, column, values, required.get(column))
+        table[column] = Column(values, unit=_parsed_unit(hdu.columns[column].unit))
+    return table
+
+
+def _column_values(data: fits.FITS_rec, column: str, rows: np.ndarray | None) -> np.ndarray:
+    values = data.field(column) if rows is None else data.field(column)[rows]
+    if values.dtype.kind in "SU":
+        return np.char.rstrip(np.asarray(values).astype(str))
+    return np.array(values, dtype=values.dtype.newbyteorder("="))
+
+
+def _check_kind(path: str | os.PathLike, name: str, column: str, values: np.ndarray, kind: str | None) -> None:
+    if kind is not None and values.dtype.kind not in KINDS[kind]:
+        raise BadInput(f"{path}: HDU {name} column {column} is {values.dtype.name}, expected {kind}")
+
+
+@functools.cache
+def _parsed_unit(text: str | None) -> units.UnitBase | None:
+    return units.Unit(text, parse_strict="silent") if text else None
+
+
+def read_image_rows(hdu: Hdu, rows: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows of an image HDU as `dtype`, in the order of `rows`; only these are read, each stretch of them at once."""
+    wanted, place = np.unique(rows, return_inverse=True)
+    found = np.empty((len(wanted), *hdu.shape[1:]), dtype)
+    for first, last in stretches(wanted):
+        found[first:last] = hdu.section[int(wanted[first]) : int(wanted[last - 1]) + 1]
+    return found if np.array_equal(rows, wanted) else found[place]
+
+
+def stretches(rows: np.ndarray) -> list[tuple[int, int]]:
+    """Where consecutive values of increasing `rows` begin and end, as (first, last + 1) positions: one read each."""
+    if not rows.size:
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1), rows.size]
+    return [(int(first), int(last)) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def check_rows(path: str | os.PathLike, rows: Sequence[int] | None, total: int) -> np.ndarray | None:
+    """`rows` as int64 indices; BadInput unless all are in 0 .. total-1."""
+    if rows is None:
+        return None
+    rows = np.asarray(rows, dtype=np.int64).reshape(-1)
+    if rows.size and (rows.min() < 0 or rows.max() >= total):
+        raise BadInput(f"{path}: asked for rows {rows.min()}..{rows.max()}, the file has {total} rows")
+    return rows
+
+
+def header_keywords(header: fits.Header) -> dict[str, object]:
+    """The keywords of a header that say something about the data, without FITS structure, comments and checksums."""
+    return {key: header[key] for key in header if key not in _STRUCTURE}
+
+
+def primary_hdu(keywords: Mapping[str, object]) -> fits.PrimaryHDU:
+    """An empty primary HDU with `keywords`, in their order."""
+    hdu = fits.PrimaryHDU()
+    for key, value in keywords.items():
+        hdu.header[key] = value
+    return hdu
+
+
+def table_hdu(table: Table, name: str, unit_of: Mapping[str, str]) -> fits.BinTableHDU:
+    """A Table as a binary table HDU; the unit text of a column comes from `unit_of`, else from the column."""
+    columns = [_fits_column(table[column], unit_of.get(column)) for column in table.colnames]
+    return fits.BinTableHDU.from_columns(columns, nrows=len(table), name=name)
+
+
+def _fits_column(column: Column, unit: str | None) -> fits.Column:
+    values = np.ma.getdata(np.asarray(column))
+    if values.dtype.kind in "UO":
+        values = np.char.encode(values.astype(str), "ascii")
+    if unit is None and column.unit is not None:
+        unit = column.unit.to_string()
+    if values.dtype.kind == "S":
+        code = f"{max(values.dtype.itemsize, 1)}A"
+    else:
+        count = int(np.prod(values.shape[1:], dtype=int))
+        code = ("" if count == 1 else str(count)) + _FORMATS[values.dtype.str[1:]]
+    return fits.Column(name=column.name, format=code, array=values, unit=unit)
+
+
+def image_hdu(values: np.ndarray, name: str, unit: str | None = None) -> fits.ImageHDU:
+    """An array as an image HDU with its unit in BUNIT."""
+    hdu = fits.ImageHDU(data=values, name=name)
+    if unit:
+        hdu.header["BUNIT"] = unit
+    return hdu
+
+
+def encoded(hdu: Hdu) -> bytes:
+    """An extension HDU as it stands in a file: header, data, padding."""
+    buffer = io.BytesIO()
+    primary = fits.PrimaryHDU()
+    fits.HDUList([primary, hdu]).writeto(buffer, output_verify="silentfix", checksum=False)
+    return buffer.getvalue()[len(primary.header.tostring()) :]
+
+
+def reserve_image(file: BinaryIO, shape: tuple[int, ...], dtype: str, name: str, unit: str | None = None) -> int:
+    """Begin an image HDU at the end of an open file and leave room for its data; where these begin, in bytes.
+
+    The data are to be written there in blocks, big-endian; what is not written is 0.
+    """
+    header = image_hdu(np.broadcast_to(np.zeros((), dtype), shape), name, unit).header.tostring().encode("ascii")
+    begin = file.seek(0, io.SEEK_END) + len(header)
+    file.write(header)
+    size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
+    file.truncate(begin + -(-size // BLOCK) * BLOCK)
+    return begin
+
+
+def write_fits(path: str | os.PathLike, hdus: Sequence[Hdu]) -> None:
+    """Write HDUs atomically, without checksum cards: those carry the date, and equal data must give equal bytes."""
+    with atomic(path) as temporary:
+        try:
+            fits.HDUList(list(hdus)).writeto(temporary, overwrite=True, output_verify="silentfix", checksum=False)
+        except OSError as error:
+            if "Not enough space on disk" not in str(error):
+                raise
+            # astropy hides the error number, by which a full disk is known
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

@@ -1,0 +1,1 @@
+"""What a telescope makes of it: images and spectra."""

@@ -1,0 +1,1 @@
+"""The simulated catalogue that MOSAIC learns from."""

@@ -1,0 +1,1 @@
+"""The mock survey: tiles, catalogues, posteriors, anomalies, in the formats of the archives."""

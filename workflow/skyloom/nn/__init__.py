@@ -1,0 +1,1 @@
+"""Torch parts without state: blocks, transforms of spectra and images, masks, draws."""

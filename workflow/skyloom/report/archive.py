@@ -1,0 +1,36 @@
+"""Snakemake's own report: every figure and table with the rule, code and parameters that made it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from skyloom.core.errors import SkyloomError
+from skyloom.core.files import atomic
+
+
+def archive(
+    snakefile: str | os.PathLike,
+    configfiles: Sequence[str | os.PathLike],
+    target: str | os.PathLike,
+    path: str | os.PathLike,
+) -> None:
+    """Write the report (zip) of the finished workflow behind `target`.
+
+    It is made while the workflow runs: all that leads to `target` is finished by then. It holds times and run times, so
+    unlike other results its bytes differ between runs.
+
+    Raises
+    ------
+    SkyloomError : Snakemake could not make it.
+    """
+    with atomic(path) as temporary:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--nolock", "--cores", "1"]
+        command += ["--configfile", *map(str, configfiles)] if configfiles else []
+        command += ["--report", str(temporary), "--", str(target)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(done.stdout)
+        if done.returncode:
+            raise SkyloomError(
+                f"{path}: Snakemake could not make its report of {target}; its messages are above in the log"
+            )

@@ -1,0 +1,1 @@
+"""Every setting once, the kinds that exist, and the names of results."""

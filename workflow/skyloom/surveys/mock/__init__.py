@@ -1,1 +1,0 @@
-"""The mock survey: physical galaxies with known truth, written as the real surveys write theirs."""
