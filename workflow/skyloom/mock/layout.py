@@ -1,37 +1,83 @@
-"""The files of the mock survey, named as the archives name theirs.
+"""The settings and files of the mock survey, files named as the archives name theirs.
 
 A tile is one HEALPix pixel (nside 64, nested) in one program: bright or dark. The Snakefile reads this while it builds
 the DAG, so nothing heavy is imported.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
-from skyloom.core.errors import BadConfig
+from pydantic import model_validator
+
+from skyloom.settings.section import Section, refuse, setting
+from skyloom.settings.survey import SurveySettings
 
 SURVEY = "sv3"
 TARGETS = {"bright": ("bgs",), "dark": ("lrg", "elg", "qso")}
 """Program -> the kinds of target it observes."""
 TILE_ROLES = ("coadd", "redrock", "images", "hsc", "truth")
-DEFAULTS = {
-    "hsc_size": 64,
-    "anomaly_rate": 0,
-    "exposure": None,  # that of the program, spectrograph.instrument.EXPOSURES
-    "resolution": False,
-    "neighbours": 1.0,
-    "artefact_rate": 1.0,
-    "zero_point_scatter": 0.02,
-    "one_sided": 0.04,
-    "duplicates": 0.01,
-    "astrometric_scatter": 0.06,
-}
-"""The optional settings of a tile, in the units of ``schemas/surveys/mock.yaml``."""
-TILE_KEYS = ("population", "magnitude_limit", "targets_per_tile", *DEFAULTS)
+
+
+class Targets(Section):
+    """Targets in a tile without edges, by kind; lrg, elg and qso are the dark program and get tiles of their own."""
+
+    bgs: int = setting(0, ge=0, le=50000)
+    "Bright Galaxy Survey; 700 is about its density"
+    lrg: int = setting(0, ge=0, le=50000)
+    "luminous red galaxies; about 500"
+    elg: int = setting(0, ge=0, le=50000)
+    "emission-line galaxies; about 2000"
+    qso: int = setting(0, ge=0, le=50000)
+    "quasars; about 260. They need `cuts` that keep quasars"
+
+
+class MockSettings(SurveySettings):
+    """Keys of a survey of kind `mock`."""
+
+    population: Literal["parametric", "diffsky"] = setting("parametric")
+    "how galaxies are drawn"
+    magnitude_limit: float = setting(19.5, ge=14, le=20.175)
+    "of BGS targets in r: 19.5 is DESI's Bright, 20.175 adds its Faint sample"
+    tiles: int = setting(12, ge=1, le=4096)
+    "neighbouring HEALPix pixels (nside 64), one job each"
+    targets_per_tile: Targets = setting(Targets(bgs=700))
+    "targets in a tile without edges, by kind"
+    hsc_size: Literal[64, 127] = setting(64)
+    "pixels a side of the HSC images (if hsc_image is a modality)"
+    anomaly_rate: float = setting(0.0, ge=0, le=1)
+    "share of galaxies in which something is wrong on purpose, labelled in the truth table; mock/survey/anomalies.py"
+    exposure: float | None = setting(None, gt=0)
+    "effective seconds of the spectra; without this key 200 in the bright program, 1000 in the dark"
+    resolution: bool = setting(False)
+    "write the resolution matrices too, which quadruple the coadds"
+    neighbours: float = setting(1.0, ge=0)
+    "density of stars and galaxies beside the targets; 1 is the real sky's"
+    artefact_rate: float = setting(1.0, ge=0)
+    "satellite trails, halos, masked pixels and edges in images; 1 is about a real survey's, 0 takes bleeds away too"
+    zero_point_scatter: float = setting(0.02, ge=0, le=0.5)
+    "relative error of the images' flux calibration"
+    one_sided: float = setting(0.04, ge=0, lt=1)
+    "share of galaxies missing from one of two catalogues, half from each"
+    duplicates: float = setting(0.01, ge=0, le=1)
+    "share of imaging rows that are listed twice"
+    astrometric_scatter: float = setting(0.06, ge=0)
+    "arcsec, error of catalogued positions in each direction"
+
+    @model_validator(mode="after")
+    def _targets(self):
+        if not programs(self.plain()):
+            text = f"{self.targets_per_tile.plain()} asks for no galaxy; expected a number above 0"
+            raise refuse("targets_per_tile", text)
+        return self
+
+
+TILE_KEYS = tuple(name for name in MockSettings.model_fields if name not in (*SurveySettings.model_fields, "tiles"))
 """What of a survey's configuration a tile depends on."""
 
 
-def setting(config: Mapping, key: str):
-    """An optional setting of a survey, its default if the survey does not say."""
-    return config.get(key, DEFAULTS[key])
+def default(config: Mapping, key: str):
+    """A setting of a tile, its default if `config` does not say."""
+    return config.get(key, MockSettings.model_fields[key].default)
 
 
 def tile_files(program: str, hpix: int, hsc_size: int | None = None) -> dict[str, str]:
@@ -53,18 +99,12 @@ def tile_names(program: str, hpix: int | str, group: int | str, hsc_size: int | 
     }
 
 
-def programs(survey: dict) -> list[str]:
-    """The programs that a mock survey has targets in, by its `targets_per_tile` (BGS unless it says).
-
-    Raises BadConfig if that asks for none.
-    """
+def programs(survey: Mapping) -> list[str]:
+    """The programs that a mock survey has targets in, by its `targets_per_tile` (BGS unless it says)."""
     wanted = survey.get("targets_per_tile", {"bgs": 1})
-    found = [program for program, kinds in TARGETS.items() if any(wanted.get(kind, 0) for kind in kinds)]
-    if not found:
-        raise BadConfig(f"targets_per_tile: {wanted} asks for no galaxy; expected a number above 0")
-    return found
+    return [program for program, kinds in TARGETS.items() if any(wanted.get(kind, 0) for kind in kinds)]
 
 
-def hsc_size(survey: dict) -> int | None:
+def hsc_size(survey: Mapping) -> int | None:
     """Pixels along a side of a mock survey's HSC images, None if it has none."""
-    return setting(survey, "hsc_size") if "hsc_image" in survey.get("modalities", ()) else None
+    return default(survey, "hsc_size") if "hsc_image" in survey.get("modalities", ()) else None

@@ -1,150 +1,315 @@
-"""The configuration against its schema: one line that shows the user's value and what is allowed."""
+"""The configuration, checked as a whole before the first job: one line with the user's value and what is allowed."""
 
-import difflib
-from pathlib import Path
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping
+from typing import Annotated
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from pydantic import Field
 
 from skyloom.core.errors import BadConfig
-from skyloom.settings import layout
+from skyloom.settings import kinds
+from skyloom.settings.analysis import AnalysisSettings, Lacking
+from skyloom.settings.context import Context
+from skyloom.settings.kinds import AnalysisKind, ModelKind, SurveyKind
+from skyloom.settings.names import JOINT, MODALITIES, PROPERTIES, ROLES
+from skyloom.settings.section import Section, hint, parse, setting, short
+from skyloom.settings.survey import SurveySettings
+from skyloom.settings.training import Training
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+RESERVED = ("downloads",)
 
 
-def validate(config: dict, folder: Path = SCHEMAS) -> None:
-    """Raise BadConfig with one line for the most telling fault of `config`; unknown keys are faults.
+class Root(Section):
+    """The top level of the configuration. In the three tables `null` takes an entry of the default run out."""
 
-    ``config.schema.yaml`` holds what is common; each kind of survey and of model adds the keys in its own file,
-    ``surveys/{kind}.yaml`` or ``models/{kind}.yaml``.
+    seed: int = setting(ge=0, le=2**32 - 1)
+    "of the mock survey, the splits, the training and the bootstrap: same seed, same numbers"
+    threads: int = setting(ge=1)
+    "of each training; fixed, so that the numbers do not depend on how many jobs run at a time"
+    report: str | list[str] = setting()
+    "the survey, or surveys, whose report `snakemake all` makes"
+    extensions: list[str] = setting([])
+    "folders with modules of your own: kinds of survey, model and analysis"
+    surveys: Annotated[dict[str, dict | None], Field(min_length=1)] = setting()
+    "name -> survey"
+    models: dict[str, dict | None] = setting()
+    "name -> model"
+    analyses: dict[str, dict | None] = setting()
+    "name -> analysis; what is not here is not made"
+
+
+class ModelSettings(Section):
+    """An entry of `models`; `model` has the keys of its kind."""
+
+    kind: str = setting()
+    "the module of `skyloom/models` behind it, or one of your own"
+    modality: str | None = setting(None)
+    "of a model that takes one"
+    modalities: list[str] | None = setting(None, min_length=2)
+    "of a model that takes several"
+    backbones: dict[str, str] | None = setting(None, min_length=2)
+    "modality -> model, of a model that is built on others"
+    model: dict = setting({})
+    "its shape, the keys of its kind"
+    training: dict = setting({})
+    "how it is trained"
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model of the configuration: its kind, its checked settings, what it takes and gives."""
+
+    name: str
+    kind_name: str
+    kind: ModelKind
+    settings: Section
+    training: Training
+    takes: tuple[str, ...]
+    backbones: Mapping[str, str]
+
+    @property
+    def embeddings(self) -> tuple[str, ...]:
+        """Names of its embeddings: modalities, or `JOINT`."""
+        return tuple(self.kind.embeddings(self)) if self.kind.embeddings else self.takes
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """Names of what it predicts or reconstructs."""
+        return tuple(self.kind.queries(self))
+
+    @property
+    def trained(self) -> bool:
+        """It learns by gradients (as opposed to a fit, or to the network as it starts)."""
+        return bool(self.kind.objective) and self.training.steps > 0
+
+    @property
+    def traits(self) -> dict:
+        """What analyses and figures may know of it; it lies in the metadata of its embeddings."""
+        return {
+            "kind": self.kind_name,
+            "trained": self.trained,
+            "baseline": self.kind.baseline,
+            "shared_space": self.kind.shared_space,
+            "ordered": self.kind.ordered,
+            "backbones": bool(self.backbones),
+        }
+
+    def plain(self) -> dict:
+        """What a job that trains it is given: kind, what it takes, and all settings."""
+        takes = {"one": {"modality": self.takes[0]}, "several": {"modalities": list(self.takes)}}
+        given = takes.get(self.kind.takes, {"backbones": dict(self.backbones)})
+        return {"kind": self.kind_name, **given, "model": self.settings.plain(), "training": self.training.plain()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """A survey of the configuration: its kind and its checked settings."""
+
+    name: str
+    kind_name: str
+    kind: SurveyKind
+    settings: SurveySettings
+
+    @functools.cached_property
+    def raw(self) -> dict[str, list[str]]:
+        """Raw files by role, below ``results/{survey}/raw``."""
+        files = self.kind.raw_files(self.settings)
+        return {role: list(files.get(role, ())) for role in ROLES}
+
+    @property
+    def host(self) -> str:
+        """The survey whose models embed this one: itself, unless it names another."""
+        return self.settings.models_from or self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """An analysis of the configuration."""
+
+    name: str
+    kind_name: str
+    kind: AnalysisKind
+    settings: AnalysisSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The whole configuration, checked. `notices` are lines to tell the user before the first job."""
+
+    root: Root
+    surveys: dict[str, Survey]
+    models: dict[str, Model]
+    analyses: dict[str, Analysis]
+    notices: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def reports(self) -> list[str]:
+        """Surveys with a report."""
+        return [self.root.report] if isinstance(self.root.report, str) else list(dict.fromkeys(self.root.report))
+
+    def models_of(self, survey: str) -> list[Model]:
+        """The models of a survey that have something to embed there, in the order of the configuration."""
+        entry = self.surveys[survey].settings
+        return [m for m in map(self.models.get, entry.models) if self.embeddings_of(m, survey)]
+
+    def embeddings_of(self, model: Model, survey: str) -> list[str]:
+        """The names of a model's embeddings for which a survey has the modalities."""
+        have = set(self.surveys[survey].settings.modalities)
+        whole = model.training.incomplete == "keep" or have >= set(model.takes)
+        return [
+            name for name in model.embeddings if name in have or (name == JOINT and whole and have & set(model.takes))
+        ]
+
+    def guests(self, survey: str) -> list[str]:
+        """Other surveys that are embedded with the models of this one."""
+        return [name for name, other in self.surveys.items() if name != survey and other.host == survey]
+
+    @functools.cached_property
+    def made(self) -> dict[tuple[str, str], dict[str, list[str]]]:
+        """(analysis, survey) -> its inputs by role, for all that can be made."""
+        found = {}
+        for analysis in self.analyses.values():
+            asked = analysis.settings.surveys
+            lacking = {}
+            for survey in asked or self.surveys:
+                try:
+                    inputs = analysis.kind.inputs(Context(self, self.surveys[survey], analysis))
+                    found[analysis.name, survey] = {role: list(paths) for role, paths in inputs.items()}
+                except Lacking as error:
+                    lacking[survey] = str(error)
+            if asked and lacking:
+                survey, why = next(iter(lacking.items()))
+                raise BadConfig(f"analyses.{analysis.name}.surveys: '{survey}' {why}")
+            if len(lacking) == len(self.surveys):
+                why = "; ".join(f"'{survey}' {text}" for survey, text in lacking.items())
+                self.notices.append(f"analyses.{analysis.name} is not made for any survey: {why}")
+        return found
+
+    def analyses_of(self, survey: str) -> list[Analysis]:
+        """The analyses that are made for a survey, in the order of the configuration."""
+        return [analysis for name, analysis in self.analyses.items() if (name, survey) in self.made]
+
+
+def load(config: Mapping) -> Config:
+    """The checked configuration.
+
+    Raises
+    ------
+    BadConfig : one line, ``config: place: value is not allowed; ...``, for the most telling fault.
     """
-    schema = _load(folder / "config.schema.yaml")
-    _check(config, schema, "")
-    for section, common in (("surveys", "survey"), ("models", "model")):
-        for name, entry in config[section].items():
-            kinds = sorted(path.stem for path in (folder / section).glob("*.yaml"))
-            where = f"{section}.{name}"
-            if entry.get("kind") not in kinds:
-                raise BadConfig(
-                    f"config: {where}.kind: {entry.get('kind')!r} is not allowed; allowed are {', '.join(kinds)}"
-                )
-            _check(entry, _merge(schema["$defs"], common, _load(folder / section / f"{entry['kind']}.yaml")), where)
-    for name, survey in config["surveys"].items():
-        _check_references(name, survey, config)
-    _check_report(config)
-
-
-def _load(path: Path) -> dict:
-    return yaml.safe_load(path.read_text())
-
-
-def _merge(definitions: dict, name: str, own: dict) -> dict:
-    common = definitions[name]
-    return {
-        "$defs": definitions,
-        "type": "object",
-        "additionalProperties": False,
-        "required": common["required"] + own["required"],
-        "properties": common["properties"] | own["properties"],
-    }
-
-
-def _check(value: dict, schema: dict, where: str) -> None:
-    error = best_match(Draft202012Validator(schema).iter_errors(value))
-    if error is not None:
-        raise BadConfig(f"config: {describe(error, where)}")
-
-
-def describe(error, section: str = "") -> str:
-    """One line for a jsonschema error: where (below `section`), the user's value, what is allowed."""
-    where = ".".join([section] * bool(section) + [str(step) for step in error.absolute_path]) or "top level"
-    if error.validator == "additionalProperties":
-        return _unknown_key(where, error)
-    if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"{where}: the key '{missing}' is missing; required are {', '.join(error.validator_value)}"
-    return f"{where}: {_short(error.instance)} is not allowed; {_allowed(error)}"
-
-
-def _unknown_key(where: str, error) -> str:
-    known = sorted(error.schema.get("properties", {}))
-    unknown = sorted(set(error.instance) - set(known))[0]
-    close = difflib.get_close_matches(unknown, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"allowed are {', '.join(known)}"
-    return f"{where}: unknown key '{unknown}: {_short(error.instance[unknown])}'; {hint}"
-
-
-def _allowed(error) -> str:
-    rule, value = error.validator, error.validator_value
-    words = {
-        "enum": lambda: f"allowed are {', '.join(map(str, value))}",
-        "const": lambda: f"allowed is {value}",
-        "type": lambda: f"expected {value if isinstance(value, str) else ' or '.join(value)}",
-        "minimum": lambda: f"must be at least {value}",
-        "maximum": lambda: f"must be at most {value}",
-        "exclusiveMinimum": lambda: f"must be above {value}",
-        "exclusiveMaximum": lambda: f"must be below {value}",
-        "minItems": lambda: f"needs at least {value} entries",
-        "minProperties": lambda: f"needs at least {value} entries",
-        "pattern": lambda: f"must match {value}",
-    }
-    return words.get(rule, lambda: error.message)()
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _check_report(config: dict) -> None:
-    """The survey of the report must have what it shows: models, and images beside spectra."""
-    name = config["report"]
-    if name not in config["surveys"]:
-        raise BadConfig(f"config: report: '{name}' is not a survey; allowed are {', '.join(config['surveys'])}")
-    survey = config["surveys"][name]
-    lacking = [modality for modality in ("spectrum", "image") if modality not in survey["modalities"]]
-    lacking += ["models"] * (not survey["models"])
-    if lacking:
-        expected = "expected a survey with spectrum, image and models"
-        raise BadConfig(f"config: report: '{name}' is a survey without {', '.join(lacking)}; {expected}")
-
-
-def _check_modalities(name: str, survey: dict, config: dict) -> None:
-    """A survey must have raw files, those of each of its modalities among them, and need no image it does not have."""
     try:
-        possible = layout.possible_modalities(name, config)
+        return _load(config)
     except BadConfig as error:
-        raise BadConfig(f"config: surveys.{name}.{error}") from error
-    for modality in survey["modalities"]:
+        raise BadConfig(f"config: {error}") from None
+
+
+def _load(config: Mapping) -> Config:
+    root = parse(Root, {key: value for key, value in config.items()}, "")
+    kinds.extend(root.extensions)
+    entries = {
+        part: {name: entry for name, entry in getattr(root, part).items() if entry is not None}
+        for part in ("surveys", "models", "analyses")
+    }
+    for part, table in entries.items():
+        for name in table:
+            _check_name(part, name)
+    known = {"survey": list(entries["surveys"]), "model": list(entries["models"])}
+    models = {name: _model(name, entry) for name, entry in entries["models"].items()}
+    for model in models.values():
+        _check_backbones(model, models)
+    surveys = {name: _survey(name, entry, known) for name, entry in entries["surveys"].items()}
+    loaded = Config(root, surveys, models, {})
+    for survey in surveys.values():
+        _check_models(survey, loaded)
+    known |= {
+        "embedding": sorted(
+            {f"{m.name}-{e}" for s in surveys for m in loaded.models_of(s) for e in loaded.embeddings_of(m, s)}
+        ),
+        "modality": sorted({m for s in surveys.values() for m in s.settings.modalities}),
+        "property": list(PROPERTIES),
+    }
+    for name, entry in entries["analyses"].items():
+        loaded.analyses[name] = _analysis(name, entry, known)
+    for name in loaded.reports:
+        if name not in surveys:
+            raise BadConfig(f"report: '{name}' is not a survey; allowed are {', '.join(surveys)}")
+    loaded.made  # noqa: B018 (an analysis that was asked for and cannot be made is an error now)
+    return loaded
+
+
+def _check_name(part: str, name: str) -> None:
+    if not NAME.fullmatch(name) or (part == "surveys" and name in RESERVED):
+        raise BadConfig(f"{part}: '{name}' is not a name for files; allowed are letters, digits and . _ + - within")
+
+
+def _survey(name: str, entry: dict, known: Mapping) -> Survey:
+    where = f"surveys.{name}"
+    kind = kinds.find("survey", entry.get("kind"), f"{where}.kind")
+    survey = Survey(name, entry["kind"], kind, parse(kind.settings, entry, where, known))
+    everything = survey.settings.model_copy(update={"modalities": list(MODALITIES)})
+    files = kind.raw_files(everything)
+    possible = [modality for modality, role in MODALITIES.items() if files.get(role)]
+    for modality in survey.settings.modalities:
         if modality not in possible:
-            known = f"a modality of kind {survey['kind']}" if modality in layout.MODALITIES else "a modality"
-            where, allowed = f"config: surveys.{name}.modalities", ", ".join(possible)
-            raise BadConfig(f"{where}: '{modality}' is not {known}; allowed are {allowed}")
-    for modality in survey.get("crossmatch", {}).get("require", ()):
-        if modality not in survey["modalities"]:
-            where, allowed = f"config: surveys.{name}.crossmatch.require", ", ".join(survey["modalities"])
-            raise BadConfig(f"{where}: '{modality}' is not among the survey's modalities, {allowed}")
+            what = f"a modality of kind {survey.kind_name}" if modality in MODALITIES else "a modality"
+            raise BadConfig(f"{where}.modalities: '{modality}' is not {what}; allowed are {', '.join(possible)}")
+    return survey
 
 
-def _check_references(name: str, survey: dict, config: dict) -> None:
-    """Names that point elsewhere must exist there: modalities in the library, surveys and models in the config."""
-    _check_modalities(name, survey, config)
-    source = survey.get("models_from", name)
-    if source not in config["surveys"]:
-        allowed = ", ".join(config["surveys"])
-        raise BadConfig(f"config: surveys.{name}.models_from: '{source}' is not a survey; allowed are {allowed}")
-    for model in survey["models"]:
-        if model not in config["models"]:
-            allowed = ", ".join(config["models"])
-            raise BadConfig(f"config: surveys.{name}.models: '{model}' is not a model; allowed are {allowed}")
-        for modality, backbone in config["models"][model].get("backbones", {}).items():
-            one = [key for key, entry in config["models"].items() if entry.get("modality") == modality]
-            if backbone not in one:
-                where = f"config: models.{model}.backbones.{modality}"
-                raise BadConfig(f"{where}: '{backbone}' is not a model of this modality; allowed are {', '.join(one)}")
-    total = sum(survey["split"]["fractions"].values())
-    if abs(total - 1) > 1e-6:
-        raise BadConfig(
-            f"config: surveys.{name}.split.fractions: the fractions add up to {total:g}; they must add up to 1"
-        )
+def _model(name: str, entry: dict) -> Model:
+    where = f"models.{name}"
+    values = parse(ModelSettings, entry, where)
+    kind = kinds.find("model", values.kind, f"{where}.kind")
+    key = {"one": "modality", "several": "modalities"}.get(kind.takes, "backbones")
+    for other in {"modality", "modalities", "backbones"} - {key}:
+        if getattr(values, other) is not None:
+            raise BadConfig(f"{where}: unknown key '{other}: {getattr(values, other)}'; {values.kind} takes '{key}'")
+    given = getattr(values, key)
+    if given is None:
+        raise BadConfig(f"{where}: the key '{key}' is missing; required are kind, {key}")
+    takes = (given,) if isinstance(given, str) else tuple(given)
+    allowed = MODALITIES if kind.modalities is None else kind.modalities
+    for modality in takes:
+        if modality not in allowed:
+            raise BadConfig(f"{where}.{key}: '{modality}' is not allowed; allowed are {', '.join(allowed)}")
+    settings = parse(kind.settings, values.model, f"{where}.model")
+    training = parse(Training, {**kind.training, **values.training}, f"{where}.training")
+    return Model(name, values.kind, kind, settings, training, takes, values.backbones or {})
+
+
+def _check_backbones(model: Model, models: Mapping[str, Model]) -> None:
+    for modality, backbone in model.backbones.items():
+        one = [name for name, other in models.items() if other.takes == (modality,) and not other.backbones]
+        if backbone not in one:
+            where = f"models.{model.name}.backbones.{modality}"
+            raise BadConfig(f"{where}: '{backbone}' is not a model of this modality; allowed are {', '.join(one)}")
+
+
+def _check_models(survey: Survey, config: Config) -> None:
+    """The models of a survey exist where they are trained, and work on its data."""
+    where, host = f"surveys.{survey.name}", config.surveys[survey.host]
+    if host.settings.models_from:
+        raise BadConfig(f"{where}.models_from: '{host.name}' takes its own models from '{host.host}'; name that one")
+    for model in config.models_of(survey.name):
+        missing = [m for m in model.takes if m not in host.settings.modalities]
+        if missing and model.training.incomplete != "keep":
+            text = (
+                f"'{model.name}' takes {', '.join(model.takes)}, but '{host.name}' has no {missing[0]} to train it on"
+            )
+            raise BadConfig(f"{where}.models: {text}; its modalities are {', '.join(host.settings.modalities)}")
+        for part in (model, *(config.models[name] for name in model.backbones.values())):
+            part.kind.check(part, survey)
+
+
+def _analysis(name: str, entry: dict, known: Mapping) -> Analysis:
+    where = f"analyses.{name}"
+    kind_name = entry.get("kind") or name
+    at = f"{where}.kind" if entry.get("kind") else where
+    if kinds.module_name("analysis", kind_name) is None and not entry.get("kind"):
+        close = hint(name, kinds.own_kinds("analysis"))
+        raise BadConfig(f"analyses: unknown key '{name}: {short(entry)}'; {close}")
+    kind = kinds.find("analysis", kind_name, at)
+    return Analysis(name, kind_name, kind, parse(kind.settings, entry, where, known))

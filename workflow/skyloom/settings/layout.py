@@ -1,17 +1,17 @@
 """The names of all results: the one place that knows which file is called what.
 
 Pure functions of the configuration, cheap enough for the Snakefile to call while it builds the DAG. ``{survey}`` is a
-key of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``.
+key of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``, ``{analysis}`` one of ``config["analyses"]``.
 """
 
-from skyloom.settings import registry
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skyloom.settings.config import Analysis, Config
 
 RESULTS = "results"
-MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict.fromkeys(
-    ("scalars", "lsst", "spherex", "sfh", "sed"), "simulated"
-)
-"""What a survey can hold of a galaxy, and the role of the raw files it is in: each modality has token shards,
-`results/{survey}/tokens/{modality}`, of its own."""
+PUBLISHED = "resources/published.csv"
+"""Published numbers that analyses set beside ours."""
 
 
 def survey_folder(survey: str) -> str:
@@ -19,119 +19,123 @@ def survey_folder(survey: str) -> str:
     return f"{RESULTS}/{survey}"
 
 
-def raw(survey: str, config: dict) -> dict[str, list[str]]:
-    """The raw files of a survey by role: those of `skyloom.settings.registry.ROLES`."""
-    files = registry.raw_files(survey, config["surveys"][survey])
-    return {role: [f"{survey_folder(survey)}/raw/{name}" for name in names] for role, names in files.items()}
+def raw(survey: str, config: "Config") -> dict[str, list[str]]:
+    """The raw files of a survey by role: those of `skyloom.settings.names.ROLES`."""
+    folder = survey_folder(survey)
+    return {role: [f"{folder}/raw/{name}" for name in names] for role, names in config.surveys[survey].raw.items()}
 
 
-def possible_modalities(survey: str, config: dict) -> list[str]:
-    """The modalities that a survey of this kind has raw files for, whether it asks for them or not."""
-    files = registry.raw_files(survey, config["surveys"][survey] | {"modalities": list(MODALITIES)})
-    return [modality for modality, role in MODALITIES.items() if files[role]]
+def galaxies(survey: str) -> str:
+    """The catalogue, one row a galaxy."""
+    return f"{survey_folder(survey)}/catalog/galaxies.parquet"
 
 
-def shards(survey: str, modality: str, config: dict) -> list[str]:
+def splits(survey: str) -> str:
+    """Train, validation and test."""
+    return f"{survey_folder(survey)}/catalog/splits.parquet"
+
+
+def cuts(survey: str, config: "Config") -> list[str]:
+    """The flow table of a survey that is cross-matched; none of one that is simulated whole."""
+    return [f"{survey_folder(survey)}/catalog/cuts.csv"] if config.surveys[survey].raw["coadd"] else []
+
+
+def tokens(survey: str, modality: str) -> str:
+    """The folder of a modality's tokens."""
+    return f"{survey_folder(survey)}/tokens/{modality}"
+
+
+def by_shard(pattern: str, survey: str, config: "Config") -> list[str]:
+    """`pattern` for every shard of a survey."""
+    return [pattern.format(shard=f"{number:04d}") for number in range(config.surveys[survey].settings.shards)]
+
+
+def shards(survey: str, modality: str, config: "Config") -> list[str]:
     """The token shards of one modality of a survey."""
-    count = config["surveys"][survey]["shards"]
-    return [f"{survey_folder(survey)}/tokens/{modality}/shard-{number:04d}.h5" for number in range(count)]
+    return by_shard(tokens(survey, modality) + "/shard-{shard}.h5", survey, config)
 
 
-def quarantines(survey: str, modality: str, config: dict) -> list[str]:
+def quarantines(survey: str, modality: str, config: "Config") -> list[str]:
     """The lists of what tokenization put aside, one a shard."""
-    count = config["surveys"][survey]["shards"]
-    return [f"{survey_folder(survey)}/tokens/{modality}/quarantine-{number:04d}.csv" for number in range(count)]
+    return by_shard(tokens(survey, modality) + "/quarantine-{shard}.csv", survey, config)
 
 
-def all_statistics(config: dict) -> list[str]:
+def all_statistics(config: "Config") -> list[str]:
     """The statistics of every modality of every survey: with them, all tokens."""
     return [
-        f"{survey_folder(survey)}/tokens/{modality}/statistics.json"
-        for survey, entry in config["surveys"].items()
-        for modality in entry["modalities"]
+        f"{tokens(name, modality)}/statistics.json"
+        for name, survey in config.surveys.items()
+        for modality in survey.settings.modalities
     ]
 
 
-def mock_surveys(config: dict) -> list[str]:
-    """The surveys of kind mock."""
-    return [survey for survey, entry in config["surveys"].items() if entry["kind"] == "mock"]
-
-
-def trained_on(survey: str, config: dict) -> str:
-    """The survey whose models embed this one: itself, unless it names another with ``models_from``."""
-    return config["surveys"][survey].get("models_from", survey)
-
-
-def model_folder(survey: str, model: str, config: dict) -> str:
+def model_folder(survey: str, model: str, config: "Config") -> str:
     """The folder of a model that embeds `survey`."""
-    return f"{survey_folder(trained_on(survey, config))}/models/{model}"
+    return f"{survey_folder(config.surveys[survey].host)}/models/{model}"
 
 
-def modalities(model: str, config: dict) -> list[str]:
-    """What a model can embed: its own modality, or that of every backbone it aligns."""
-    entry = config["models"][model]
-    return [entry["modality"]] if "modality" in entry else sorted(entry["backbones"])
+def embedding(survey: str, model: str, name: str) -> str:
+    """An embedding table; `name` is a modality or ``joint``."""
+    return f"{survey_folder(survey)}/embeddings/{model}-{name}.parquet"
 
 
-def embeddings(survey: str, config: dict) -> dict[str, str]:
+def prediction(survey: str, model: str, query: str) -> str:
+    """What a model says when asked: values, or a reconstruction, by targetid."""
+    return f"{survey_folder(survey)}/predictions/{model}-{query}.parquet"
+
+
+def embeddings(survey: str, config: "Config") -> dict[str, str]:
     """Every embedding table of a survey: ``{"specformer-spectrum": path, ...}`` in the order of the configuration."""
-    entry = config["surveys"][survey]
     return {
-        f"{model}-{modality}": f"{survey_folder(survey)}/embeddings/{model}-{modality}.parquet"
-        for model in entry["models"]
-        for modality in modalities(model, config)
-        if modality in entry["modalities"]
+        f"{model.name}-{name}": embedding(survey, model.name, name)
+        for model in config.models_of(survey)
+        for name in config.embeddings_of(model, survey)
     }
 
 
-def models_of_stage(stage: str, config: dict) -> list[str]:
-    """Model names by the rule that trains them: ``pretrain`` (one modality) or ``align`` (built on backbones)."""
-    return [name for name, entry in config["models"].items() if ("backbones" in entry) == (stage == "align")]
+def predictions(survey: str, config: "Config") -> list[str]:
+    """Every table of predictions of a survey."""
+    return [prediction(survey, m.name, query) for m in config.models_of(survey) for query in m.queries]
 
 
-def report_files(survey: str, config: dict) -> dict[str, dict[str, list[str]] | list[str]]:
-    """What the report of a survey shows: tables and figures by name, and the cards of its models.
+def outputs(analysis: "Analysis", survey: str) -> dict[str, str]:
+    """The files an analysis makes, by role.
 
-    Surveys that are embedded with its models (``models_from``) appear with their redshifts.
+    An entry that is not called as its kind has its own name in theirs: ``regression.png`` of an entry `published` is
+    ``published.png``, and a file that does not begin with the kind gets the name in front.
     """
-    folder, entry = survey_folder(survey), config["surveys"][survey]
-    guests = [name for name in config["surveys"] if name != survey and trained_on(name, config) == survey]
-    figures = {name: f"{folder}/analysis/{name}.png" for name in FIGURES}
-    if guests:  # the tables of all are shown, the spectra of the first
-        figures["redshift"] = f"{survey_folder(guests[0])}/analysis/redshift.png"
-    embedding = [model for model in entry["models"] if set(modalities(model, config)) & set(entry["modalities"])]
-    models = {model: model_folder(survey, model, config) for model in embedding}
-    trained = [
-        model
-        for model in models
-        if config["models"][model].get("training", {}).get("steps", 1) and config["models"][model]["kind"] != "pca"
+    folder = f"{survey_folder(survey)}/{analysis.kind.folder}"
+    return {role: f"{folder}/{_own(name, analysis)}" for role, name in analysis.kind.outputs.items()}
+
+
+def _own(name: str, analysis: "Analysis") -> str:
+    kind = analysis.kind_name.rpartition(".")[2]
+    if analysis.name == analysis.kind_name:
+        return name
+    return analysis.name + name.removeprefix(kind) if name.startswith(kind) else f"{analysis.name}-{name}"
+
+
+def report_files(survey: str, config: "Config") -> dict[str, list[str]]:
+    """What the report of a survey shows, by role: its own results, and those of surveys embedded with its models."""
+    folder, entry = survey_folder(survey), config.surveys[survey].settings
+    models = config.models_of(survey)
+    shown = (survey, *config.guests(survey))
+    made = [
+        path
+        for name in shown
+        for analysis in config.analyses_of(name)
+        if analysis.kind.default
+        for path in outputs(analysis, name).values()
     ]
-    figures |= {f"loss-{model}": f"{models[model]}/loss.png" for model in trained}
     return {
-        "tables": {
-            "flow": [f"{survey_folder(name)}/catalog/cuts.csv" for name in (survey, *guests)],
-            "splits": [f"{folder}/catalog/splits.parquet"],
-            "quarantine": [f"{folder}/tokens/{modality}/quarantine.csv" for modality in entry["modalities"]],
-            "regression": [f"{folder}/analysis/regression.csv"],
-            "retrieval": [f"{folder}/analysis/retrieval.csv"],
-            "clusters": [f"{folder}/analysis/clusters.csv"],
-            "redshift": [f"{survey_folder(name)}/analysis/redshift.csv" for name in guests],
-            "published": ["resources/published.csv"],
-            "manifest": [f"{folder}/raw/manifest.csv"],
-        },
-        "figures": figures,
-        "cards": [f"{path}/model.json" for path in models.values()],
+        "flow": [path for name in shown for path in cuts(name, config)],
+        "splits": [splits(survey)],
+        "quarantine": [f"{folder}/tokens/{modality}/quarantine.csv" for modality in entry.modalities],
+        "statistics": [f"{folder}/tokens/{modality}/statistics.json" for modality in entry.modalities],
+        "analyses": made,
+        "predictions": predictions(survey, config),
+        "published": [PUBLISHED],
+        "manifest": [f"{folder}/raw/manifest.csv"],
+        "cards": [f"{model_folder(survey, model.name, config)}/model.json" for model in models],
+        "losses": [f"{model_folder(survey, model.name, config)}/loss.png" for model in models if model.trained],
     }
-
-
-FIGURES = (
-    "catalog",
-    "examples",
-    "regression",
-    "regression-predictions",
-    "retrieval",
-    "retrieval-recall",
-    "umap",
-    "kmeans",
-    "hdbscan",
-)

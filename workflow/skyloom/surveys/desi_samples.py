@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skyloom.settings.kinds import SurveyKind
+from skyloom.settings.survey import SurveySettings
 from skyloom.surveys.wheels import PINNED, extract
 
 if TYPE_CHECKING:  # what the functions below import when they run: file names must not cost numpy
@@ -44,8 +46,8 @@ def file_names() -> list[str]:
     return [f"spectra/{file}" for files in _FILES.values() for file in files]
 
 
-def raw_files(survey: dict) -> dict[str, list[str]]:
-    """The raw files by role; `survey` is its configuration, of which nothing here depends."""
+def raw_files(settings: SurveySettings) -> dict[str, list[str]]:
+    """The raw files by role; of its settings nothing here depends."""
     by_role = {"coadd": [], "redrock": []}
     for name in file_names():
         by_role[name.split("/")[-1].split("-")[0]].append(name)
@@ -125,3 +127,6 @@ def fibre_counts(coadd_paths: Sequence[str | os.PathLike]) -> "Table":
         lost = [before - after for before, after in zip(steps[:-1], steps[1:], strict=True)]
         counts.append((Path(path).name, len(fibres), *lost, steps[-1]))
     return Table(rows=counts, names=("file", "fibres", "not_target", "bad_fibre", "no_signal", "usable"))
+
+
+KIND = SurveyKind(settings=SurveySettings, raw_files=raw_files)

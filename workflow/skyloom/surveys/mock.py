@@ -1,15 +1,20 @@
-"""The mock survey as a survey: which raw files its tiles are. Light to import: the Snakefile builds the DAG from it."""
+"""The mock survey: which raw files its tiles are."""
 
 from skyloom.mock.footprint import tile_pixels
-from skyloom.mock.layout import TILE_ROLES, hsc_size, programs, tile_files
+from skyloom.mock.layout import TILE_KEYS, TILE_ROLES, MockSettings, hsc_size, programs, tile_files
+from skyloom.settings.kinds import SurveyKind
 
 
-def raw_files(survey: dict) -> dict[str, list[str]]:
-    """The raw files by role of a mock survey of ``survey["tiles"]`` tiles: program by program, tile by tile."""
-    size, pixels = hsc_size(survey), tile_pixels(survey["tiles"])
+def raw_files(settings: MockSettings) -> dict[str, list[str]]:
+    """The raw files by role: program by program, tile by tile."""
+    survey = settings.plain()
+    size, pixels = hsc_size(survey), tile_pixels(settings.tiles)
     tiles = [tile_files(program, hpix, size) for program in programs(survey) for hpix in pixels]
     return {
         **{role: [tile[role] for tile in tiles if role in tile] for role in TILE_ROLES},
         "zcatalog": ["zcatalog/zall-pix-mock.fits"],
         "properties": ["properties/BGS_ANY_full.provabgs.mock.hdf5"],
     }
+
+
+KIND = SurveyKind(settings=MockSettings, raw_files=raw_files, keys=TILE_KEYS)

@@ -1,7 +1,30 @@
-"""The files of a simulated catalogue. Light to import: the Snakefile reads this while it builds the DAG."""
+"""A simulated catalogue: galaxies with all that MOSAIC learns from, part by part."""
 
-SETTINGS = ("population", "magnitude_limit", "redshift_max", "galaxies_per_part", "noise")
+from typing import Literal
+
+from skyloom.settings.kinds import SurveyKind
+from skyloom.settings.section import setting
+from skyloom.settings.survey import SurveySettings
+
+KEYS = ("population", "magnitude_limit", "redshift_max", "galaxies_per_part", "noise")
 """What of a survey's configuration a part depends on."""
+
+
+class SimulatedSettings(SurveySettings):
+    """Keys of a survey of kind `simulated`."""
+
+    population: Literal["parametric", "diffsky"] = setting("parametric")
+    "how galaxies are drawn"
+    magnitude_limit: float = setting(25.3, ge=16, le=28)
+    "in LSST i: 25.3 is its gold sample"
+    redshift_max: float = setting(3.0, gt=0.01, le=3)
+    "largest redshift"
+    noise: Literal["none", "survey"] = setting("none")
+    "survey: LSST after ten years, SPHEREx all-sky"
+    parts: int = setting(2, ge=1, le=9999)
+    "files, one job each"
+    galaxies_per_part: int = setting(2000, ge=1, le=999_999_999)
+    "galaxies in each"
 
 
 def part_file(part: int) -> str:
@@ -9,6 +32,9 @@ def part_file(part: int) -> str:
     return f"catalog/simulated-{part:04d}.h5"
 
 
-def raw_files(survey: dict) -> dict[str, list[str]]:
+def raw_files(settings: SimulatedSettings) -> dict[str, list[str]]:
     """The raw files by role."""
-    return {"simulated": [part_file(part) for part in range(survey["parts"])]}
+    return {"simulated": [part_file(part) for part in range(settings.parts)]}
+
+
+KIND = SurveyKind(settings=SimulatedSettings, raw_files=raw_files, keys=KEYS)

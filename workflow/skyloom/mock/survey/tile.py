@@ -30,7 +30,7 @@ from skyloom.formats.desi import (
 from skyloom.mock.instruments.images.images import HSC, HSC_LARGE, LEGACY
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.instruments.spectrograph.redshift_fit import Fitter
-from skyloom.mock.layout import SURVEY, TARGETS, TILE_KEYS, setting
+from skyloom.mock.layout import SURVEY, TARGETS, TILE_KEYS, default
 from skyloom.mock.survey import anomalies, blocks, rows, targets
 from skyloom.mock.survey.truth import rest_range, write_truth
 from skyloom.mock.universe.light.ssp import SSPGrid, load_grid
@@ -111,7 +111,7 @@ def make_tile(
     outputs : paths by role: coadd, redrock, images, truth, and hsc if HSC images are wanted
     """
     config = {name: config[name] for name in TILE_KEYS if name in config} | {"seed": seed}
-    cameras = {"legacy": LEGACY} | ({"hsc": HSC_CAMERAS[setting(config, "hsc_size")]} if "hsc" in outputs else {})
+    cameras = {"legacy": LEGACY} | ({"hsc": HSC_CAMERAS[default(config, "hsc_size")]} if "hsc" in outputs else {})
     # one thread: the sums inside a matrix product must not depend on how many cores there are
     with threadpool_limits(1), ExitStack() as files:
         grid = load_grid(grid_path, rest_range(TARGETS[program]))
@@ -120,7 +120,7 @@ def make_tile(
         tile = plan(hpix, program, config, grid)
         header = healpix_header(hpix, SURVEY, program)
         total = len(tile.spectroscopy) + targets.sky_fibres(len(tile.spectroscopy))
-        coadd = files.enter_context(coadd_writer(outputs["coadd"], total, header, setting(config, "resolution")))
+        coadd = files.enter_context(coadd_writer(outputs["coadd"], total, header, default(config, "resolution")))
         images = files.enter_context(legacy.writer(outputs["images"], len(tile.imaging)))
         hsc = files.enter_context(galaxiesml.writer(outputs["hsc"], cameras["hsc"].size)) if "hsc" in outputs else None
         fibermap, fits, measured = _observe(
@@ -142,11 +142,11 @@ def plan(hpix: int, program: str, config: Mapping, grid: SSPGrid) -> Tile:
     ra, dec = places.ra, places.dec
     imaging, spectroscopy = sky.catalog_scatter(ra, dec, hpix, program, stream(CATALOGUES), config)
     rng = stream(FIBRES)
-    exposure = setting(config, "exposure") or instrument.EXPOSURES[program]
+    exposure = default(config, "exposure") or instrument.EXPOSURES[program]
     exposure *= np.exp(EXPOSURE_SCATTER * rng.standard_normal())
     status = targets.fibre_status(len(spectroscopy), rng)
     wrong = anomalies.none(len(population))
-    if rate := setting(config, "anomaly_rate"):
+    if rate := default(config, "anomaly_rate"):
         imaged, observed = (np.isin(np.arange(len(ra)), s) for s in (imaging.source, spectroscopy.source[status == 0]))
         wrong = anomalies.draw(population, imaged, observed, rate, stream(ANOMALIES))
         population = anomalies.with_quasars(population, wrong, grid, stream(NUCLEI))

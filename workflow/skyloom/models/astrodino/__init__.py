@@ -1,1 +1,142 @@
-"""AstroDINO."""
+"""AstroDINO: a vision transformer for galaxy images, trained without labels by self-distillation (DINO)."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from skyloom.core.errors import BadConfig
+from skyloom.settings.kinds import ModelKind
+from skyloom.settings.section import Section, refuse, setting
+
+PUBLISHED = {
+    "teacher_temperature_end": 0.07,
+    "teacher_temperature": 0.04,
+    "centring": "sinkhorn",
+    "patch": 12,
+    "offset": 0.0,
+    "scale": 1.0,
+    "image_size": 144,
+    "dim": 1024,
+    "layers": 24,
+    "heads": 16,
+    "drop_path": 0.3,
+    "layer_scale": 1e-5,
+    "global_size": 144,
+    "local_size": 60,
+    "local_crops": 8,
+    "prototypes": 65536,
+    "head_hidden": 2048,
+    "head_dim": 256,
+    "momentum": 0.992,
+}
+
+
+class Config(Section):
+    """Shape, crops and loss of an AstroDINO."""
+
+    image_size: int = setting(48, ge=1)
+    "side of the images to embed, pixels (larger ones are cropped at the centre)"
+    patch: int = setting(6, ge=1)
+    "side of a patch, pixels"
+    offset: float = setting(0.15, ge=0)
+    "the network sees (rgb - offset) / scale; published 0. The default is about the mean of all pixels"
+    scale: float = setting(0.15, gt=0)
+    "published 1. The default is about the deviation of all pixels: a small network does not find it by itself"
+    dim: int = setting(128, ge=1)
+    "width of the transformer"
+    layers: int = setting(4, ge=1)
+    "blocks of the transformer"
+    heads: int = setting(2, ge=1)
+    "attention heads; they divide dim"
+    mlp_ratio: float = setting(4.0, gt=0)
+    "hidden units of a block's MLP, in units of dim"
+    drop_path: float = setting(0.0, ge=0, lt=1)
+    "largest share of residual branches left out in training, growing with depth"
+    layer_scale: float = setting(0.0, ge=0)
+    "start of the learned factors on residual branches; 0: none"
+    registers: int = setting(0, ge=0)
+    "extra tokens that carry nothing of the image"
+    global_size: int = setting(0, ge=0)
+    "side of the two large crops, pixels; 0: 7/8 of the image, in whole patches"
+    local_size: int = setting(0, ge=0)
+    "side of the small crops, pixels; 0: half of the image, in whole patches"
+    local_crops: int = setting(3, ge=0)
+    "number of small crops"
+    noise: float = setting(0.01, ge=0)
+    "deviation of the noise added to a crop, in units of RGB"
+    brightness: float = setting(0.05, ge=0)
+    "a crop is multiplied by 1 +- at most this, the same factor for all bands"
+    prototypes: int = setting(256, ge=2)
+    "of the projection head"
+    head_hidden: int = setting(512, ge=1)
+    "hidden units of the projection head"
+    head_dim: int = setting(64, ge=1)
+    "width in which the head compares with prototypes"
+    student_temperature: float = setting(0.1, gt=0)
+    "sharpness of the student"
+    teacher_temperature: float = setting(0.03, gt=0)
+    "sharpness of the teacher at the start"
+    teacher_temperature_end: float = setting(0.03, gt=0)
+    "sharpness of the teacher after teacher_warmup"
+    teacher_warmup: float = setting(0.3, ge=0, le=1)
+    "share of the training in which the teacher's sharpness changes"
+    momentum: float = setting(0.95, ge=0, le=1)
+    "of the teacher's running mean at the start"
+    momentum_end: float = setting(1.0, ge=0, le=1)
+    "of the teacher's running mean at the end, along a cosine"
+    centring: Literal["centre", "sinkhorn"] = setting("sinkhorn")
+    "centre: running mean of the logits"
+    centre_momentum: float = setting(0.9, ge=0, le=1)
+    "of that running mean"
+    koleo: float = setting(0.1, ge=0)
+    "weight of the loss that spreads embeddings out"
+
+    @property
+    def global_side(self) -> int:
+        """Side of the two large crops, pixels."""
+        return self.global_size or self._whole_patches(7 / 8)
+
+    @property
+    def local_side(self) -> int:
+        """Side of the small crops, pixels."""
+        return self.local_size or self._whole_patches(1 / 2)
+
+    def _whole_patches(self, share: float) -> int:
+        return max(1, int(self.image_size * share) // self.patch) * self.patch
+
+    @model_validator(mode="after")
+    def _combinations(self):
+        if self.dim % self.heads:
+            raise refuse("heads", f"{self.heads} does not divide dim {self.dim}")
+        sides = {"image_size": self.image_size, "global_size": self.global_side, "local_size": self.local_side}
+        for name, side in sides.items():
+            if side % self.patch:
+                raise refuse(name, f"{side} is not a multiple of patch {self.patch}")
+            if side > self.image_size:
+                raise refuse(name, f"{side} is more than image_size {self.image_size}")
+        return self
+
+
+def check(model, survey) -> None:
+    """The images of the survey are at least as large as those the network embeds."""
+    if model.settings.image_size > survey.settings.crop:
+        raise BadConfig(
+            f"models.{model.name}.model.image_size: {model.settings.image_size} is not allowed; "
+            f"must be at most {survey.settings.crop}, the crop of survey {survey.name}"
+        )
+
+
+KIND = ModelKind(
+    settings=Config,
+    network="skyloom.models.astrodino.network:AstroDINO",
+    objective="skyloom.models.astrodino.network:Objective",
+    modalities=("image",),
+    training={
+        "batch_size": 64,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.001,
+        "weight_decay_end": 0.01,
+        "clip": 3.0,
+    },
+    check=check,
+)

@@ -18,7 +18,7 @@ from skyloom.mock.instruments.images.exposure import expose
 from skyloom.mock.instruments.images.neighbours import BULGE, DISC, KNOT, STAR, Objects, draw_objects
 from skyloom.mock.instruments.images.stamps import paint, project
 from skyloom.mock.instruments.images.structure import Knots, draw_knots
-from skyloom.mock.layout import setting
+from skyloom.mock.layout import default
 
 __all__ = ["HSC", "HSC_LARGE", "IMAGE_FIELDS", "LEGACY", "Scene", "add_arc", "add_object", "draw_scene", "render"]
 
@@ -85,7 +85,7 @@ def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict) -> Scene:
         galaxies=galaxies,
         knots=draw_knots(galaxies, rng),
         offset=rng.uniform(-0.5, 0.5, (len(target), 2)),
-        objects=draw_objects(target, rng, setting(config, "neighbours")),
+        objects=draw_objects(target, rng, default(config, "neighbours")),
     )
 
 
@@ -104,7 +104,7 @@ def render(
     flux : (n, bands) integrated flux of the targets in the camera's bands, nanomaggy, a nucleus included.
     rng : of noise and artefacts; same state, same bytes.
     config : `seed` (of what varies smoothly over the sky), and optionally `artefact_rate` (1 is about a real survey's),
-        `zero_point_scatter` (relative); see layout.DEFAULTS.
+        `zero_point_scatter` (relative); see `mock.layout.MockSettings`.
     point_flux : (n, bands) the part of `flux` that comes from an unresolved nucleus; None for 0.
 
     Returns
@@ -123,7 +123,7 @@ def render(
     """
     flux, point_flux = _checked_fluxes(scene, flux, point_flux, camera)
     ra, dec = scene.galaxies["ra"], scene.galaxies["dec"]
-    sky = conditions(ra, dec, camera, config.get("seed", 0), setting(config, "zero_point_scatter"))
+    sky = conditions(ra, dec, camera, config.get("seed", 0), default(config, "zero_point_scatter"))
     offset = scene.offset * camera.pixel_scale
 
     images, fibre_fraction = draw_galaxies(
@@ -134,7 +134,7 @@ def render(
     for start in range(0, len(images), CHUNK):
         rows = slice(start, start + CHUNK)
         expose(images[rows], sky[rows], camera, rng)
-    artefacts = add_artefacts(images, crowd, sky, rng, setting(config, "artefact_rate"), camera)
+    artefacts = add_artefacts(images, crowd, sky, rng, default(config, "artefact_rate"), camera)
 
     reference = int(np.argmin(np.abs(np.subtract(camera.wavelength, 6420.0))))
     return images, {

@@ -13,7 +13,7 @@ import numpy as np
 
 from skyloom.core.errors import BadConfig
 from skyloom.mock.footprint import TILE_AREA
-from skyloom.mock.layout import setting
+from skyloom.mock.layout import default
 from skyloom.mock.universe.sky.bricks import RELEASE, brickid, objid
 from skyloom.mock.universe.sky.coverage import covered_fraction, grid_of_tile, in_tile, inside, tile_of
 from skyloom.mock.universe.sky.fields import smooth_field
@@ -111,8 +111,8 @@ def catalog_scatter(
     Parameters
     ----------
     hpix, program : of the tile; with them the identifiers become unique.
-    config : optional shares and lengths, see layout.DEFAULTS: `one_sided` (galaxies missing from one catalogue, half
-        from each), `duplicates` (imaging rows listed twice, within 0.3 arcsec), `astrometric_scatter` (arcsec in each
+    config : optional shares and lengths, see `mock.layout.MockSettings`: `one_sided` (galaxies missing from one
+        catalogue, half from each), `duplicates` (imaging rows listed twice, within 0.3 arcsec), `astrometric_scatter` (arcsec in each
         direction and catalogue, with a tail three times as wide for one in twenty).
 
     Returns
@@ -121,11 +121,11 @@ def catalog_scatter(
     """
     n = len(ra)
     lost = rng.random(n)
-    half = 0.5 * setting(config, "one_sided")
+    half = 0.5 * default(config, "one_sided")
     in_imaging, in_spectroscopy = np.flatnonzero(lost >= half), np.flatnonzero(lost < 1 - half)
-    scatter = setting(config, "astrometric_scatter")
+    scatter = default(config, "astrometric_scatter")
 
-    again = in_imaging[rng.random(len(in_imaging)) < setting(config, "duplicates")]
+    again = in_imaging[rng.random(len(in_imaging)) < default(config, "duplicates")]
     first = _measure(ra[in_imaging], dec[in_imaging], scatter, rng)
     other = _shift(*(v[np.searchsorted(in_imaging, again)] for v in first), *_disc(len(again), 0.3, rng))
     source = np.concatenate([in_imaging, again])
@@ -140,8 +140,8 @@ def second_imaging(
     ra: np.ndarray, dec: np.ndarray, hpix: int, program: str, rng: np.random.Generator, config: Mapping
 ) -> Catalogue:
     """What another imaging survey sees of the galaxies: positions of its own, some missing; as `catalog_scatter`."""
-    seen = np.flatnonzero(rng.random(len(ra)) >= 0.5 * setting(config, "one_sided"))
-    places = _measure(ra[seen], dec[seen], setting(config, "astrometric_scatter"), rng)
+    seen = np.flatnonzero(rng.random(len(ra)) >= 0.5 * default(config, "one_sided"))
+    places = _measure(ra[seen], dec[seen], default(config, "astrometric_scatter"), rng)
     return _catalogue(seen, *places, hpix, program)
 
 

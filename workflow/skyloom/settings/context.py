@@ -1,0 +1,91 @@
+"""What an analysis may ask for of a survey, as names of files."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from skyloom.settings import layout
+from skyloom.settings.analysis import Lacking
+
+if TYPE_CHECKING:
+    from skyloom.settings.config import Analysis, Config, Model, Survey
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """An analysis at a survey. Every method raises `Lacking` when the survey has not what is asked for."""
+
+    config: "Config"
+    survey: "Survey"
+    analysis: "Analysis"
+
+    @property
+    def settings(self):
+        """The section of the analysis."""
+        return self.analysis.settings
+
+    @property
+    def galaxies(self) -> list[str]:
+        """``galaxies.parquet``."""
+        return [layout.galaxies(self.survey.name)]
+
+    @property
+    def splits(self) -> list[str]:
+        """``splits.parquet``."""
+        return [layout.splits(self.survey.name)]
+
+    def trains(self) -> None:
+        """Lacking unless the survey has galaxies to train, choose and test on, and models of its own."""
+        fractions = self.survey.settings.split.fractions
+        if not (fractions.train and fractions.validation and fractions.test):
+            raise Lacking("has no galaxies to train, choose and test on (split.fractions)")
+        if self.survey.settings.models_from:
+            raise Lacking(f"is embedded with the models of '{self.survey.host}'")
+
+    def models(self) -> list["Model"]:
+        """The survey's models."""
+        return self.config.models_of(self.survey.name)
+
+    def embeddings(self, names: Sequence[str] = ()) -> list[str]:
+        """Embedding tables ``{model}-{modality}`` of these names, in their order; all when none is named."""
+        there = layout.embeddings(self.survey.name, self.config)
+        for name in names:
+            if name not in there:
+                raise Lacking(f"has no embedding '{name}'; it has {', '.join(there) or 'none'}")
+        if not there:
+            raise Lacking("has no embeddings: none of its `models` takes one of its modalities")
+        return [there[name] for name in names or there]
+
+    def embeddings_of(self, model: str) -> dict[str, str]:
+        """The embedding tables of one model, by modality."""
+        if model not in {m.name for m in self.models()}:
+            raise Lacking(f"has no model '{model}' with embeddings")
+        names = self.config.embeddings_of(self.config.models[model], self.survey.name)
+        return {name: layout.embedding(self.survey.name, model, name) for name in names}
+
+    def predictions(self, model: str, query: str) -> list[str]:
+        """The table of what a model says when asked."""
+        if model not in {m.name for m in self.models()} or query not in self.config.models[model].queries:
+            raise Lacking(f"has no prediction '{query}' of a model '{model}'")
+        return [layout.prediction(self.survey.name, model, query)]
+
+    def tokens(self, modality: str) -> list[str]:
+        """Token shards of a modality."""
+        if modality not in self.survey.settings.modalities:
+            raise Lacking(f"has no modality {modality}; it has {', '.join(self.survey.settings.modalities)}")
+        return layout.shards(self.survey.name, modality, self.config)
+
+    def tokens_if_any(self, modality: str) -> list[str]:
+        """Token shards of a modality, none if it is not among the survey's."""
+        return self.tokens(modality) if modality in self.survey.settings.modalities else []
+
+    def raw(self, role: str) -> list[str]:
+        """Raw files of a role."""
+        files = layout.raw(self.survey.name, self.config)[role]
+        if not files:
+            raise Lacking(f"has no raw files of role {role}")
+        return files
+
+    def of_host(self) -> "Context":
+        """The same analysis at the survey whose models embed this one."""
+        return dataclasses.replace(self, survey=self.config.surveys[self.survey.host])

@@ -1,0 +1,171 @@
+"""What a model, an analysis or a survey says of itself, and how it is found by the name of its kind.
+
+A kind is a module, found by name: `regression` is `skyloom.analysis.regression`; a name that is none of the library's
+is a module of the user's own, in one of the folders of the setting `extensions`. The module has an object `KIND`. It is
+light to import, since the Snakefile reads it: what needs numpy or torch is named by a string "module:attribute" and
+imported where it runs.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from skyloom.core.errors import BadConfig
+from skyloom.settings.section import Section
+
+if TYPE_CHECKING:
+    from skyloom.settings.config import Model, Survey
+    from skyloom.settings.context import Context
+
+ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
+_NOT_KINDS = {"common", "wheels", "manifest"}
+
+
+@dataclasses.dataclass(frozen=True)
+class SurveyKind:
+    """A kind of survey.
+
+    Attributes
+    ----------
+    settings : a subclass of `skyloom.settings.survey.SurveySettings`
+    raw_files : settings -> role (`names.ROLES`) -> files below ``results/{survey}/raw/``
+    fetch : "module:function" that makes one raw file, (settings as a dict, seed, name of the file, path to write);
+        empty where rules of their own make them
+    keys : settings that the raw files depend on
+    """
+
+    settings: type[Section]
+    raw_files: Callable[[Section], Mapping[str, list[str]]]
+    fetch: str = ""
+    keys: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelKind:
+    """A kind of model.
+
+    Attributes
+    ----------
+    settings : the section `model` of its configuration
+    network : "module:class", called with the settings, or with the settings and the backbones
+    objective : "module:class" that trains the network; empty when the network is fitted (`fit`)
+    takes : "one" modality (key `modality`), "several" (key `modalities`) or "backbones" (key `backbones`)
+    modalities : which it can take; None for any
+    training : what of `skyloom.settings.training.Training` this kind wants different
+    embeddings : model -> names of its embeddings: modalities, or `names.JOINT`. None: a modality each
+    queries : model -> names of what it predicts or reconstructs when asked
+    shared_space : its embeddings of several modalities lie in one space
+    ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
+    baseline : it needs no training by gradients: what others are measured against
+    check : (model, survey) -> None; raises BadConfig with one line for a combination that cannot work
+    """
+
+    settings: type[Section]
+    network: str
+    objective: str = ""
+    takes: str = "one"
+    modalities: tuple[str, ...] | None = None
+    training: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    embeddings: "Callable[[Model], Iterable[str]] | None" = None
+    queries: "Callable[[Model], Iterable[str]]" = lambda model: ()
+    shared_space: bool = False
+    ordered: bool = False
+    baseline: bool = False
+    check: "Callable[[Model, Survey], None]" = lambda model, survey: None
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalysisKind:
+    """A kind of analysis.
+
+    Attributes
+    ----------
+    rule : name of its rule, a verb
+    title : what it is, for the message of its jobs and the report
+    settings : its section of `analyses`, a subclass of `skyloom.settings.analysis.AnalysisSettings`
+    inputs : context -> role -> files; raises `Lacking` when the survey has not what it takes
+    outputs : role -> file name; the caption of a figure is `captions/{stem}.rst` beside the module
+    run : "module:function", called with a `skyloom.settings.analysis.Job`
+    present : "module:function" that gives the report its tables and claims; empty: tables as they are
+    environment : the conda environment, a file of ``envs/``
+    mem_mb, runtime : megabytes and minutes of a job
+    data : files the code reads besides modules (templates), as patterns beside the module; they count in its hash
+    folder : where below ``results/{survey}/`` its results go
+    default : part of the report and so of `all`; otherwise made when asked for by name
+    """
+
+    rule: str
+    title: str
+    settings: type[Section]
+    inputs: "Callable[[Context], Mapping[str, list[str]]]"
+    outputs: Mapping[str, str]
+    run: str
+    present: str = ""
+    environment: str = "analysis"
+    mem_mb: int = 4000
+    runtime: int = 60
+    data: tuple[str, ...] = ()
+    folder: str = "analysis"
+    default: bool = True
+
+
+def find(room: str, kind: object, where: str):
+    """The `KIND` of a model, survey or analysis; BadConfig when there is no such kind.
+
+    Parameters
+    ----------
+    room : a key of ROOMS
+    kind : its name
+    where : the place in the configuration, for the message
+    """
+    name = module_name(room, kind)
+    if name is None:
+        raise BadConfig(
+            f"{where}: {kind!r} is not allowed; allowed are {', '.join(own_kinds(room))}, or a module of yours"
+        )
+    module = importlib.import_module(name)
+    if not hasattr(module, "KIND"):
+        raise BadConfig(f"{where}: the module {name} ({module.__file__}) has no KIND, which says what this {room} is")
+    return module.KIND
+
+
+def module_name(room: str, kind: object) -> str | None:
+    """The dotted name of the module behind a kind; None when there is none."""
+    if not isinstance(kind, str) or not all(part.isidentifier() for part in kind.split(".")):
+        return None
+    if "." not in kind and kind in own_kinds(room):
+        return f"{ROOMS[room]}.{kind}"
+    try:
+        found = importlib.util.find_spec(kind)
+    except ModuleNotFoundError:
+        return None
+    return kind if found and (found.origin or "").startswith(tuple(_extensions)) and _extensions else None
+
+
+def own_kinds(room: str) -> list[str]:
+    """The kinds that the library has."""
+    import pkgutil
+
+    folder = importlib.import_module(ROOMS[room]).__path__
+    return sorted(info.name for info in pkgutil.iter_modules(folder) if info.name not in _NOT_KINDS)
+
+
+_extensions: list[str] = []
+
+
+def extend(folders: Iterable[str]) -> None:
+    """Look for kinds in these folders too, now and in the jobs (they are put at the end of ``sys.path``)."""
+    for folder in folders:
+        if folder not in _extensions:
+            _extensions.append(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
+def load(name: str):
+    """The object behind "module:attribute"."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,30 @@
+"""The words every room shares: modalities, roles of raw files, splits, properties."""
+
+ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "truth")
+"""What a raw file is for, in every survey."""
+
+MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict.fromkeys(
+    ("scalars", "lsst", "spherex", "sfh", "sed"), "simulated"
+)
+"""What a survey can hold of a galaxy, and the role of the raw files it is in: each modality has token shards,
+`results/{survey}/tokens/{modality}`, of its own."""
+
+IMAGES = ("image", "hsc_image")
+"""The modalities that a cross-match brings to the galaxies."""
+
+JOINT = "joint"
+"""What stands for a modality in the name of an embedding that is made of several."""
+
+SPLITS = ("train", "validation", "test")
+
+PROPERTIES = {
+    "z": "redshift",
+    "log_mstar": "log M* [Msun]",
+    "z_mw": "Z_MW",
+    "log_z_mw": "log Z_MW",
+    "t_age": "t_age [Gyr]",
+    "avg_sfr": "SFR [Msun/yr]",
+    "log_ssfr": "log sSFR [1/yr]",
+    "ssfr_legacy": "sSFR (legacy)",
+}
+"""Columns of galaxies.parquet that an analysis can ask for, and what they are called on an axis."""

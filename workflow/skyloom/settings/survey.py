@@ -1,0 +1,124 @@
+"""What all surveys share: the keys of an entry of `surveys`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from skyloom.settings.names import IMAGES
+from skyloom.settings.section import Section, reference, refuse, setting
+
+Modality = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+OPERATORS = ("equals", "at_least", "at_most", "above", "below", "in", "finite")
+"""What a cut may ask of a column."""
+
+
+class Cut(Section):
+    """A quality cut: a name, a column and one operator."""
+
+    name: str = setting()
+    "what the flow table calls it"
+    column: str = setting()
+    "of the catalogue"
+    equals: bool | int | float | str | None = setting(None)
+    "the one value that passes"
+    at_least: float | None = setting(None)
+    "least value that passes"
+    at_most: float | None = setting(None)
+    "largest value that passes"
+    above: float | None = setting(None)
+    "values above it pass"
+    below: float | None = setting(None)
+    "values below it pass"
+    among: list[bool | int | float | str] | None = Field(None, alias="in")
+    "values that pass"
+    finite: Literal[True] | None = setting(None)
+    "numbers that are finite pass"
+
+    @model_validator(mode="after")
+    def _one_operator(self):
+        given = [name for name in OPERATORS if getattr(self, "among" if name == "in" else name) is not None]
+        if len(given) != 1:
+            raise refuse("", f"cut '{self.name}' has {len(given)} operators; expected one of {', '.join(OPERATORS)}")
+        return self
+
+
+class CrossMatch(Section):
+    """How images come to spectra."""
+
+    radius_arcsec: float = setting(1.0, gt=0, le=60)
+    "spectra and images further apart are different objects"
+    one_to_one: bool = setting(True)
+    "an image belongs to one spectrum at most"
+    require: list[Literal[IMAGES]] | None = setting(None)
+    "kinds of image without which a galaxy is dropped; without this key, all among the modalities"
+
+
+class Fractions(Section):
+    """Shares of the galaxies; together 1."""
+
+    train: float = setting(0.8, ge=0, le=1)
+    "share that models learn from"
+    validation: float = setting(0.1, ge=0, le=1)
+    "share that choices are made on"
+    test: float = setting(0.1, ge=0, le=1)
+    "share that is scored once"
+
+
+class Split(Section):
+    """Train, validation and test."""
+
+    kind: Literal["random", "healpix"] = setting("random")
+    "healpix: whole sky pixels go to one split"
+    nside: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096] = setting(256)
+    "of those pixels"
+    fractions: Fractions = setting(Fractions())
+    "shares of the three"
+    separation_arcsec: float = setting(1.0, ge=0, le=3600)
+    "galaxies closer than this are never in two splits"
+
+    @model_validator(mode="after")
+    def _whole(self):
+        total = self.fractions.train + self.fractions.validation + self.fractions.test
+        if abs(total - 1) > 1e-6:
+            raise refuse("fractions", f"the fractions add up to {total:g}; they must add up to 1")
+        return self
+
+
+class SurveySettings(Section):
+    """An entry of `surveys`; a kind adds its own keys."""
+
+    kind: str = setting()
+    "the module of `skyloom/surveys` behind it, or one of your own"
+    modalities: Annotated[list[str], Field(min_length=1)] = setting()
+    "what is taken of a galaxy; tokens are made of each"
+    models: list[reference("model")] = setting([])
+    "which models are trained on it, or embed it"
+    models_from: Annotated[str, reference("survey")] | None = setting(None)
+    "the survey whose trained models embed this one; without this key its own"
+    shards: int = setting(1, ge=1, le=9999)
+    "token files a modality, one job each"
+    compression: Literal["none", "bitshuffle-lz4"] = setting("none")
+    "of the token files"
+    minimum_good: float = setting(0.5, ge=0, le=1)
+    "least share of good pixels of a spectrum or an image"
+    crop: int = setting(96, ge=8, le=152)
+    "pixels of 0.262 arcsec kept from the centre of each Legacy image"
+    crossmatch: CrossMatch = setting(CrossMatch())
+    "how images come to spectra"
+    cuts: list[Cut] | None = setting(None)
+    "of spectra; without this key those of skyloom/catalog/cuts.py (DESI_GALAXIES)"
+    property_cuts: list[Cut] | None = setting(None)
+    "of physical properties; without this key those of skyloom/catalog/cuts.py (PROPERTIES)"
+    require_properties: bool = setting(False)
+    "drop galaxies without stellar mass, metallicity and age"
+    split: Split = setting(Split())
+    "train, validation and test"
+
+    @model_validator(mode="after")
+    def _images(self):
+        for modality in self.crossmatch.require or ():
+            if modality not in self.modalities:
+                allowed = ", ".join(self.modalities)
+                text = f"'{modality}' is not among the survey's modalities, {allowed}"
+                raise refuse("crossmatch.require", text)
+        return self
