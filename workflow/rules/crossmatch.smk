@@ -23,7 +23,7 @@ rule crossmatch:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         code=code("crossmatch"),
@@ -48,11 +48,11 @@ rule split_galaxies:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("split_galaxies"),
-        split=lambda wildcards: config["surveys"][wildcards.survey]["split"],
+        split=lambda wildcards: settings.surveys[wildcards.survey].settings.split.plain(),
         seed=config["seed"],
     message:
         "Split {wildcards.survey} into train, validation and test"
@@ -79,7 +79,7 @@ rule build_galaxiesml_spectra:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=240,
     params:
         code=code("build_galaxiesml_spectra"),

@@ -1,11 +1,13 @@
-"""Encoders of one modality, trained without labels."""
+"""Models of one modality or several, trained without labels."""
 
 
 rule pretrain:
-    """Train one encoder on one modality (no steps: the untrained network of the same shape)."""
+    """Train one model (no steps: the untrained network of the same shape)."""
     input:
         splits=rules.split_galaxies.output.splits,
-        shards=model_shards,
+        galaxies="results/{survey}/catalog/galaxies.parquet",
+        tokens=model_tokens,
+        statistics=model_statistics,
     output:
         model="results/{survey}/models/{model}/model.safetensors",
         card="results/{survey}/models/{model}/model.json",
@@ -16,19 +18,20 @@ rule pretrain:
     benchmark:
         "results/{survey}/benchmarks/pretrain-{model}.tsv"
     wildcard_constraints:
-        model=stage("pretrain"),
+        model=trained_by("pretrain"),
     conda:
         "../../envs/train.yaml"
     threads: config["threads"]
     resources:
-        gpu=1,
-        mem_mb=6000,
-        runtime=2880,
+        gpu=gpus,
+        mem_mb=growing(6000),
+        runtime=training_minutes,
     params:
-        code=code("pretrain"),
-        model=model_config,
+        code=model_code("pretrain"),
+        model=model_settings,
         seed=config["seed"],
         threads=config["threads"],
+        extensions=settings.root.extensions,
         checkpoints="results/{survey}/checkpoints/{model}",
     message:
         "Pretrain {wildcards.model} on {wildcards.survey}"

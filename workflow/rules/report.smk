@@ -18,10 +18,8 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("report", "skyloom/report/templates/*", "skyloom/figures/templates/*", "report/*.rst"),
+        code=code("report", "skyloom/report/templates/*", "skyloom/figures/templates/*", modules=report_modules),
         config=config,
-        tables=report_names("tables"),
-        figures=report_names("figures"),
     message:
         "Write the report of {wildcards.survey}"
     script:

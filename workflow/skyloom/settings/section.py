@@ -139,8 +139,8 @@ def _allowed(kind: str, context: dict, value: object) -> str:
             number = float(value)
         except ValueError:
             return f"expected {expected}"
-        written = f"{number:.1e}".replace("e-0", "e-").replace("e+0", "e+")
-        return f"expected {expected}; YAML reads {value} as text: write {number!r} or {written}"
+        written = f"{number:g}" if expected == "number" else f"{number:.0f}"
+        return f"expected {expected}; YAML reads {value} as text (it wants a point, as in 1.0e-3): write {written}"
     return f"expected {expected}"
 
 
