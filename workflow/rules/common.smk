@@ -1,6 +1,5 @@
 """What the rules share: the checked configuration, inputs that depend on it, and the hash of each rule's code."""
 
-import contextlib
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -8,7 +7,6 @@ from snakemake.exceptions import WorkflowError
 from skyloom.analysis import mock_validation
 from skyloom.core.code import code_hash
 from skyloom.core.errors import SkyloomError
-from skyloom.core.job import only_run
 from skyloom.mock import layout as mock_layout
 from skyloom.settings import layout
 from skyloom.settings.config import validate
@@ -29,16 +27,6 @@ wildcard_constraints:
     group=r"\d+",
     hpix=r"\d+",
     program="|".join(mock_layout.TARGETS),
-
-
-run_lock = contextlib.ExitStack()
-
-
-onstart:
-    try:
-        run_lock.enter_context(only_run())
-    except SkyloomError as error:
-        raise WorkflowError(str(error))
 
 
 def code(script: str, *data: str) -> str:
