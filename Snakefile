@@ -16,6 +16,7 @@ os.environ.update(PYTHONPATH=library)
 configfile: "config.yaml"
 
 
+include: "workflow/rules/start.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/mock.smk"

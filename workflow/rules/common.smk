@@ -1,6 +1,5 @@
 """What the rules share: the checked configuration, inputs that depend on it, and the hash of each rule's code."""
 
-import contextlib
 import re
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from snakemake.exceptions import WorkflowError
 from skyloom.analysis.common import captions
 from skyloom.core.code import code_hash
 from skyloom.core.errors import SkyloomError
-from skyloom.core.job import only_run
 from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
@@ -37,18 +35,6 @@ wildcard_constraints:
     group=r"\d+",
     hpix=r"\d+",
     program=one_of(mock_layout.TARGETS),
-
-
-run_lock = contextlib.ExitStack()
-
-
-onstart:
-    for notice in settings.notices:
-        print(notice, file=sys.stderr)
-    try:
-        run_lock.enter_context(only_run())
-    except SkyloomError as error:
-        raise WorkflowError(str(error))
 
 
 def code(script: str, *data: str, modules: tuple[str, ...] = ()) -> str:

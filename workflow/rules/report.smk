@@ -45,7 +45,7 @@ rule archive_report:
     params:
         code=code("archive_report"),
         snakefile=os.path.relpath(workflow.main_snakefile),
-        configfiles=[os.path.relpath(path) for path in workflow.configfiles],
+        config=config,
     message:
         "Archive the report of {wildcards.survey}"
     script:
