@@ -24,11 +24,18 @@ from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
+from skyloom.formats import provabgs, ranges
+from skyloom.formats.file_names import file_names, sorted_paths
 
 log = logging.getLogger(__name__)
 
 NSIDE = 64
 BANDS = ("g", "r", "z")
+PLAUSIBLE_PROPERTIES = {
+    **{"log_mstar": "LOG_MSTAR", "z_mw": "Z_MW", "t_age": "TAGE_MW", "avg_sfr": "AVG_SFR"},
+    **{f"mag_{band}": f"MAG_{band.upper()}" for band in BANDS},
+}
+"""Quantity of `skyloom.formats.ranges` -> column of a property table."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,9 @@ def build_galaxies(
         The survey's entry: ``crossmatch`` {radius_arcsec, one_to_one, require}, ``cuts`` and ``property_cuts`` (lists;
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
-        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, which may be
-        empty. Without a ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has
-        them.
+        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
+        companion of ``properties``), which may be empty. Without a ``zcatalog`` the rows are those of the coadds'
+        fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
 
@@ -85,9 +92,9 @@ def build_galaxies(
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
             galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow)
-    galaxies = _with_properties(galaxies, raw.get("properties", ()), config, flow)
+    galaxies = _with_properties(galaxies, raw, config, flow)
     galaxies.sort("TARGETID")
-    columns.write_table(galaxies_path, _output(galaxies, spectra, config.get("shards", 1)), columns.GALAXIES)
+    columns.write_table(galaxies_path, _output(galaxies, spectra, config.get("shards", 1), flow), columns.GALAXIES)
     with atomic(flow_path) as temporary:
         flow.frame().to_csv(temporary, index=False)
 
@@ -125,6 +132,13 @@ def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow
     flow.record("catalogue", "rows read", len(table), 0)
     mask, _ = cuts.apply_cuts(table, wanted, source=source, flow=flow)
     table = table[mask]
+    if has_catalogue:  # redrock may call a fit good that has no number; without a catalogue, a redshift is not needed
+        z = ranges.within("z", sources.pick(table["Z"], np.arange(len(table))))[0]
+        good = np.isfinite(z)
+        flow.record("quality", f"redshift finite, {ranges.words('z')}", good.sum(), len(table) - good.sum())
+        if not good.all():
+            log.warning("%s: %d rows pass the cuts without a redshift that can be", source, len(table) - good.sum())
+        table = table[good]
     _, first = np.unique(table["TARGETID"], return_index=True)
     flow.record("quality", "one row a TARGETID", len(first), len(table) - len(first))
     return table[np.sort(first)]
@@ -162,7 +176,7 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
     """With the file, row and separation of the image within the radius; without galaxies that have none, if
     required."""
     imaging = IMAGING[modality]
-    paths = sorted(raw.get(imaging.role, ()), key=lambda path: Path(path).name)
+    paths = sorted_paths(raw.get(imaging.role, ()))
     if not paths:
         raise BadInput(f"{flow.survey}: modalities name '{modality}', but the survey has no {imaging.words} file")
     required = modality in config.get("require", IMAGING)
@@ -173,7 +187,7 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
     separation = np.full(len(galaxies), np.nan)
     separation[nearest["left"]] = nearest["separation_arcsec"]
     found = index >= 0
-    names = np.array([Path(path).name for path in paths])
+    names = np.array(file_names(paths))
     galaxies[imaging.file] = np.where(found, names[images["file"][index]], "")
     galaxies[imaging.row] = np.where(found, images["row"][index], -1)
     galaxies[imaging.separation] = separation
@@ -204,27 +218,48 @@ def _fill_photometry(galaxies: Table, images: Table, index: np.ndarray) -> None:
         galaxies["EBV"] = sources.pick(images["ebv"], index)
 
 
-def _with_properties(galaxies: Table, paths: Sequence[str], config: Mapping, flow: cuts.Flow) -> Table:
+def _with_properties(galaxies: Table, raw: Mapping, config: Mapping, flow: cuts.Flow) -> Table:
     """With labels, NaN where the property table has no row that passes its cuts; without those rows if required."""
     required = config.get("require_properties", False)
     step = "properties" if required else "labels"
+    paths, companion = raw.get("properties", ()), raw.get("derived", ())
     index = np.full(len(galaxies), -1, np.int64)
     table = Table({name: np.empty(0) for name in sources.PROPERTIES})
     if paths:
         wanted = _cuts(config, "property_cuts", cuts.PROPERTIES)
-        table = sources.read_properties(paths[0], wanted)
+        table = sources.read_properties(paths[0], companion[0] if companion else None, wanted)
         index = sources.rows_of(galaxies["TARGETID"], table["TARGETID"])
     has_row = np.flatnonzero(index >= 0)
     flow.record(step, "in the property catalogue", len(has_row), len(galaxies) - len(has_row))
-    if paths and len(has_row):
-        mask, _ = cuts.apply_cuts(table[index[has_row]], wanted, source=str(paths[0]), flow=flow, step=step)
-        index[has_row[~mask]] = -1
+    table, index = table[index[has_row]], np.full(len(galaxies), -1, np.int64)
+    for name, column in PLAUSIBLE_PROPERTIES.items():
+        if column in table.colnames:
+            table[column] = cuts.plausible(np.asarray(table[column]), name, flow)
+    mask = np.ones(len(table), bool)
+    if len(table):
+        mask, _ = cuts.apply_cuts(table, wanted, source=str(paths[0]), flow=flow, step=step)
+        mask = _with_derived(table, mask, required, flow, step)
+    index[has_row[mask]] = np.flatnonzero(mask)
     for name, values in labels(*(sources.pick(table[name], index) for name in sources.PROPERTIES)).items():
         galaxies[name] = values
     return galaxies[index >= 0] if required else galaxies
 
 
-def _output(galaxies: Table, spectra: sources.Spectra, shards: int) -> dict[str, np.ndarray]:
+def _with_derived(table: Table, mask: np.ndarray, required: bool, flow: cuts.Flow, step: str) -> np.ndarray:
+    """The rows of `mask` (n,), without those whose derived properties are not known if they are required."""
+    known = mask & np.logical_and.reduce([np.isfinite(table[name]) for name in provabgs.DERIVED])
+    absent = int(mask.sum() - known.sum())
+    flow.record(step, "metallicity, age and star formation derived", known.sum(), absent)
+    if absent:
+        log.warning(
+            "%s: %d galaxies of the property catalogue have no %s: those are not in the published file, but in a"
+            " companion of it (skyloom.formats.provabgs)",
+            *(flow.survey, absent, ", ".join(provabgs.DERIVED)),
+        )
+    return known if required else mask
+
+
+def _output(galaxies: Table, spectra: sources.Spectra, shards: int, flow: cuts.Flow) -> dict[str, np.ndarray]:
     """The columns of galaxies.parquet by name."""
     total = len(galaxies)
     file = np.asarray(galaxies["spectrum_file"])
@@ -232,20 +267,20 @@ def _output(galaxies: Table, spectra: sources.Spectra, shards: int) -> dict[str,
     for imaging in IMAGING.values():
         absent |= {imaging.file: "", imaging.row: -1, imaging.separation: np.nan}
     image = {name: galaxies[name] if name in galaxies.colnames else [value] * total for name, value in absent.items()}
-    flux = {band: _number(galaxies, f"FLUX_{band.upper()}") for band in BANDS}
+    flux = {b: cuts.plausible(_number(galaxies, f"FLUX_{b.upper()}"), f"flux_{b}", flow) for b in BANDS}
     ra, dec = _number(galaxies, "TARGET_RA"), _number(galaxies, "TARGET_DEC")
     return {
         "targetid": np.asarray(galaxies["TARGETID"]),
         "ra": ra,
         "dec": dec,
-        "z": _number(galaxies, "Z"),
+        "z": cuts.plausible(_number(galaxies, "Z"), "z", flow),
         "zerr": _number(galaxies, "ZERR"),
         "spectrum_file": spectra.names[file],
         "spectrum_row": np.asarray(galaxies["spectrum_row"]),
         **image,
         **{f"flux_{band}": values for band, values in flux.items()},
         **{f"mag_{band}": 22.5 - 2.5 * np.log10(positive(values)) for band, values in flux.items()},
-        "ebv": _number(galaxies, "EBV"),
+        "ebv": cuts.plausible(_number(galaxies, "EBV"), "ebv", flow),
         "healpix": nested_pixel(ra, dec, NSIDE),
         **{name: np.asarray(galaxies[name]) for name in LABELS},
         "shard": file % shards,
