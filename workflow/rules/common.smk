@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from skyloom.analysis.common import captions
 from skyloom.core.code import code_hash
 from skyloom.core.errors import SkyloomError
+from skyloom.formats.file_names import sorted_paths
 from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
@@ -92,7 +93,13 @@ def raw_of_role(wildcards) -> list[str]:
 
 def raw_of_shard(role: str):
     """An input function: the raw files that the galaxies of a shard are in (a galaxy's shard is that of its file)."""
-    return lambda wildcards: layout.raw_of_shard(wildcards.survey, role, int(wildcards.shard), settings)
+
+
+    def of_shard(wildcards) -> list[str]:
+        files, count = raw_files(role)(wildcards), settings.surveys[wildcards.survey].settings.shards
+        return sorted_paths(files)[int(wildcards.shard) :: count]
+
+    return of_shard
 
 
 def manifests(wildcards) -> list[str]:

@@ -25,16 +25,6 @@ def raw(survey: str, config: "Config") -> dict[str, list[str]]:
     return {role: [f"{folder}/raw/{name}" for name in names] for role, names in config.surveys[survey].raw.items()}
 
 
-def raw_of_shard(survey: str, role: str, shard: int, config: "Config") -> list[str]:
-    """The raw files whose galaxies go to a token shard: every so-many-th, in the order of their names.
-
-    Of the role that `skyloom.catalog` numbers the files of (coadd, simulated): there, a galaxy's shard is
-    its file's number modulo `shards`.
-    """
-    files = sorted(raw(survey, config)[role], key=lambda path: path.rpartition("/")[2])
-    return files[shard :: config.surveys[survey].settings.shards]
-
-
 def manifest(survey: str, role: str) -> str:
     """Name, size and sha256 of the raw files of a role."""
     return f"{survey_folder(survey)}/raw/manifest-{role}.csv"
