@@ -12,9 +12,7 @@ from skyloom.core.files import atomic, write_json
 CONFIG = Path(".snakemake", "skyloom", "config.json")  # the report names it: always the same
 
 
-def archive(
-    snakefile: str | os.PathLike, config: Mapping, target: str | os.PathLike, path: str | os.PathLike
-) -> None:
+def archive(snakefile: str | os.PathLike, config: Mapping, target: str | os.PathLike, path: str | os.PathLike) -> None:
     """Write the report (zip) of the finished workflow behind `target`.
 
     It is made while the workflow runs: all that leads to `target` is finished by then. It holds times and run times, so
