@@ -9,7 +9,7 @@ import importlib.util
 
 from skyloom.core.errors import BadConfig
 
-ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "truth")
+ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "derived", "truth")
 """What a raw file is for, in every survey."""
 
 
