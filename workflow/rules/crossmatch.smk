@@ -10,6 +10,7 @@ rule crossmatch:
         images=raw_files("images"),
         hsc=raw_files("hsc"),
         properties=raw_files("properties"),
+        derived=raw_files("derived"),
     output:
         galaxies="results/{survey}/catalog/galaxies.parquet",
         cuts="results/{survey}/catalog/cuts.csv",

@@ -100,6 +100,7 @@ rule merge_mock_catalogs:
     output:
         zcatalog="results/{survey}/raw/zcatalog/zall-pix-mock.fits",
         properties="results/{survey}/raw/properties/BGS_ANY_full.provabgs.mock.hdf5",
+        derived="results/{survey}/raw/properties/BGS_ANY_full.provabgs.mock.derived.hdf5",
     log:
         "results/{survey}/logs/merge_mock_catalogs.log",
     benchmark:
