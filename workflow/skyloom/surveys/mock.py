@@ -18,4 +18,4 @@ def raw_files(settings: MockSettings) -> dict[str, list[str]]:
     }
 
 
-KIND = SurveyKind(settings=MockSettings, raw_files=raw_files, keys=TILE_KEYS)
+KIND = SurveyKind(settings=MockSettings, raw_files=raw_files, keys=TILE_KEYS, simulated=True)
