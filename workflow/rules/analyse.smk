@@ -29,6 +29,7 @@ for analysis in settings.analyses.values():
             code=analysis_code(analysis),
             kind=analysis.kind_name,
             analysis=analysis.settings.plain(),
+            of_survey=survey_settings(*analysis.kind.keys),
             seed=config["seed"],
             extensions=settings.root.extensions,
         message:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import snakemake.io
 from snakemake.exceptions import WorkflowError
 
 from skyloom.analysis.common import captions
@@ -256,20 +257,18 @@ def analysis_inputs(analysis):
 
 
 def analysis_outputs(analysis) -> dict:
-    """What an analysis makes, by role; its figures and its first table stand in Snakemake's report with a caption."""
+    """What an analysis makes, by role; what has a caption stands in Snakemake's own report."""
+    declared, made = analysis.kind.outputs, layout.outputs(analysis, "{survey}")
     return {
-        role: (
-            report(
-                path,
-                caption=str(caption),
-                category="{survey}",
-                labels={"figure": Path(path).stem.replace("-", " ") + (" table" if path.endswith(".csv") else "")},
-            )
-            if (caption := captions.caption_file(analysis, role)) and Path(caption).is_file()
-            else path
-        )
-        for role, path in layout.outputs(analysis, "{survey}").items()
+        role: shown(path, caption) if (caption := captions.caption_file(analysis.kind_name, declared[role])) else path
+        for role, path in made.items()
     }
+
+
+def shown(path: str, caption: str):
+    """An output in Snakemake's report, under its survey and its name."""
+    words = Path(path).stem.replace("-", " ") + (" table" if path.endswith(".csv") else "")
+    return snakemake.io.report(path, caption=caption, category="{survey}", labels={"figure": words})
 
 
 def analysis_code(analysis) -> str:

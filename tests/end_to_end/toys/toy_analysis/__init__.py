@@ -37,6 +37,7 @@ def run(job):
 
 def present(paths, settings, survey):
     import pandas
+
     from skyloom.analysis.common.blocks import Claim
 
     error = pandas.read_csv(paths["table"])["mean_error"][0]
