@@ -273,8 +273,8 @@ def shown(path: str, caption: str):
 
 def analysis_code(analysis) -> str:
     """The hash of an analysis' code: its module and what it reads besides."""
-    module = kinds.module_name("analysis", analysis.kind_name)
-    return code("analyse", *analysis.kind.data, modules=(module,))
+    own = kinds.module_name("analysis", analysis.kind_name)
+    return code("analyse", *analysis.kind.data, modules=(own,))
 
 
 def made_when_asked(name: str) -> list[str]:
