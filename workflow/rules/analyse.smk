@@ -31,7 +31,6 @@ for analysis in settings.analyses.values():
             analysis=analysis.settings.plain(),
             of_survey=survey_settings(*analysis.kind.keys),
             seed=config["seed"],
-            extensions=settings.root.extensions,
         message:
             f"Analyse {{wildcards.survey}}: {analysis.kind.title}"
         script:

@@ -30,7 +30,8 @@ def one_of(names) -> str:
 wildcard_constraints:
     survey=one_of(settings.surveys),
     model=one_of(settings.models),
-    modality=one_of([*MODALITIES, JOINT]),
+    modality=one_of(MODALITIES),
+    name=one_of([*MODALITIES, JOINT]),
     query=r"[A-Za-z0-9_]+",
     role=r"[a-z]+",
     shard=r"\d{4}",
@@ -147,7 +148,7 @@ def shards(modality: str | None = None):
 def shards_of(wildcards, number: str) -> list[str]:
     """One token shard of each modality that an embedding or a prediction is made from."""
     model, have = settings.models[wildcards.model], settings.surveys[wildcards.survey].settings.modalities
-    name = wildcards.get("modality", JOINT)
+    name = wildcards.get("name", JOINT)
     taken = model.takes if name == JOINT else [name]
     return [f"{layout.tokens(wildcards.survey, modality)}/shard-{number}.h5" for modality in taken if modality in have]
 

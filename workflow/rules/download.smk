@@ -80,7 +80,6 @@ rule fetch_raw:
         kind=lambda wildcards: settings.surveys[wildcards.survey].kind_name,
         survey=raw_settings,
         seed=config["seed"],
-        extensions=settings.root.extensions,
     message:
         "Fetch {wildcards.file} of {wildcards.survey}"
     script:

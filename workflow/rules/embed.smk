@@ -9,11 +9,11 @@ rule embed:
         splits=rules.split_galaxies.output.splits,
         tokens=tokens_of_shard,
     output:
-        part="results/{survey}/embeddings/parts/{model}-{modality}-{shard}.parquet",
+        part="results/{survey}/embeddings/parts/{model}-{name}-{shard}.parquet",
     log:
-        "results/{survey}/logs/embed-{model}-{modality}-{shard}.log",
+        "results/{survey}/logs/embed-{model}-{name}-{shard}.log",
     benchmark:
-        "results/{survey}/benchmarks/embed-{model}-{modality}-{shard}.tsv"
+        "results/{survey}/benchmarks/embed-{model}-{name}-{shard}.tsv"
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -23,9 +23,8 @@ rule embed:
         runtime=240,
     params:
         code=model_code("embed"),
-        extensions=settings.root.extensions,
     message:
-        "Embed {wildcards.survey} with {wildcards.model}, {wildcards.modality}, shard {wildcards.shard}"
+        "Embed {wildcards.survey} with {wildcards.model}, {wildcards.name}, shard {wildcards.shard}"
     script:
         "../scripts/embed.py"
 
@@ -33,13 +32,13 @@ rule embed:
 rule gather_embeddings:
     """One table of the embeddings of all shards, by rising targetid."""
     input:
-        parts=by_shard("results/{survey}/embeddings/parts/{model}-{modality}-{shard}.parquet"),
+        parts=by_shard("results/{survey}/embeddings/parts/{model}-{name}-{shard}.parquet"),
     output:
-        table="results/{survey}/embeddings/{model}-{modality}.parquet",
+        table="results/{survey}/embeddings/{model}-{name}.parquet",
     log:
-        "results/{survey}/logs/gather_embeddings-{model}-{modality}.log",
+        "results/{survey}/logs/gather_embeddings-{model}-{name}.log",
     benchmark:
-        "results/{survey}/benchmarks/gather_embeddings-{model}-{modality}.tsv"
+        "results/{survey}/benchmarks/gather_embeddings-{model}-{name}.tsv"
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -47,11 +46,11 @@ rule gather_embeddings:
         mem_mb=growing(2000),
         runtime=60,
     params:
-        code=code("gather_embeddings"),
+        code=code("gather_parts"),
     message:
-        "Gather the embeddings of {wildcards.survey} by {wildcards.model}, {wildcards.modality}"
+        "Gather the embeddings of {wildcards.survey} by {wildcards.model}, {wildcards.name}"
     script:
-        "../scripts/gather_embeddings.py"
+        "../scripts/gather_parts.py"
 
 
 use rule embed as predict with:
@@ -63,7 +62,6 @@ use rule embed as predict with:
         "results/{survey}/benchmarks/predict-{model}-{query}-{shard}.tsv"
     params:
         code=model_code("predict"),
-        extensions=settings.root.extensions,
     message:
         "Ask {wildcards.model} for {wildcards.query} of {wildcards.survey}, shard {wildcards.shard}"
     script:

@@ -12,7 +12,6 @@ rule pretrain:
         model="results/{survey}/models/{model}/model.safetensors",
         card="results/{survey}/models/{model}/model.json",
         metrics="results/{survey}/models/{model}/metrics.jsonl",
-        figure="results/{survey}/models/{model}/loss.png",
     log:
         "results/{survey}/logs/pretrain-{model}.log",
     benchmark:
@@ -27,13 +26,36 @@ rule pretrain:
         mem_mb=growing(6000),
         runtime=training_minutes,
     params:
-        code=model_code("pretrain"),
+        code=model_code("train"),
         model=model_settings,
         seed=config["seed"],
         threads=config["threads"],
-        extensions=settings.root.extensions,
         checkpoints="results/{survey}/checkpoints/{model}",
     message:
         "Pretrain {wildcards.model} on {wildcards.survey}"
     script:
-        "../scripts/pretrain.py"
+        "../scripts/train.py"
+
+
+rule draw_loss:
+    """The loss curve of a model: apart from its training, which a change of a colour does not repeat."""
+    input:
+        metrics="results/{survey}/models/{model}/metrics.jsonl",
+    output:
+        figure="results/{survey}/models/{model}/loss.png",
+    log:
+        "results/{survey}/logs/draw_loss-{model}.log",
+    benchmark:
+        "results/{survey}/benchmarks/draw_loss-{model}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=10,
+    params:
+        code=code("draw_loss"),
+    message:
+        "Draw the loss of {wildcards.model} on {wildcards.survey}"
+    script:
+        "../scripts/draw_loss.py"

@@ -6,6 +6,6 @@ with job(snakemake):
     from skyloom.settings import kinds
 
     given = snakemake.params
-    kinds.extend(given.extensions)
+    kinds.extend(snakemake.config.get("extensions", ()))
     fetch = kinds.load(kinds.find("survey", given.kind, "kind").fetch)
     fetch(given.survey, given.seed, snakemake.wildcards.file, snakemake.output.file)
