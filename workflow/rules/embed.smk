@@ -53,13 +53,26 @@ rule gather_embeddings:
         "../scripts/gather_parts.py"
 
 
-use rule embed as predict with:
+rule predict:
+    """What a model says of the galaxies of one token shard when asked: values, or a reconstruction."""
+    input:
+        model=model_file("model.safetensors"),
+        card=model_file("model.json"),
+        splits=rules.split_galaxies.output.splits,
+        tokens=tokens_of_shard,
     output:
         part="results/{survey}/predictions/parts/{model}-{query}-{shard}.parquet",
     log:
         "results/{survey}/logs/predict-{model}-{query}-{shard}.log",
     benchmark:
         "results/{survey}/benchmarks/predict-{model}-{query}-{shard}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=growing(3000),
+        runtime=240,
     params:
         code=model_code("predict"),
     message:
