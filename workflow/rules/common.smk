@@ -33,7 +33,6 @@ wildcard_constraints:
     modality=one_of(MODALITIES),
     name=one_of([*MODALITIES, JOINT]),
     query=r"[A-Za-z0-9_]+",
-    role=r"[a-z]+",
     shard=r"\d{4}",
     group=r"\d+",
     hpix=r"\d+",
@@ -88,11 +87,6 @@ def raw_files(role: str):
     return lambda wildcards: layout.raw(wildcards.survey, settings)[role]
 
 
-def raw_of_role(wildcards) -> list[str]:
-    """The raw files of the wildcard's role."""
-    return layout.raw(wildcards.survey, settings)[wildcards.role]
-
-
 def raw_of_shard(role: str):
     """An input function: the raw files that the galaxies of a shard are in (a galaxy's shard is that of its file)."""
 
@@ -104,10 +98,19 @@ def raw_of_shard(role: str):
     return of_shard
 
 
+LISTED = ("images", "hsc")
+"""Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
+
+
 def manifests(wildcards) -> list[str]:
-    """The manifests of all roles of the survey that have files."""
+    """The manifests of the roles that have one of their own."""
+    return [layout.manifest(wildcards.survey, role) for role in LISTED if raw_files(role)(wildcards)]
+
+
+def raw_not_listed(wildcards) -> list[str]:
+    """The raw files of the other roles."""
     files = layout.raw(wildcards.survey, settings)
-    return [layout.manifest(wildcards.survey, role) for role, paths in files.items() if paths]
+    return [path for role, paths in files.items() if role not in LISTED for path in paths]
 
 
 def manifest_of(role: str) -> str:

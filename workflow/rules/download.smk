@@ -89,13 +89,15 @@ rule fetch_raw:
 rule checksum_raw:
     """The manifest of a survey's raw files of one role: name, size, sha256."""
     input:
-        files=raw_of_role,
+        files=lambda wildcards: raw_files(wildcards.role)(wildcards),
     output:
         manifest="results/{survey}/raw/manifest-{role}.csv",
     log:
         "results/{survey}/logs/checksum_raw-{role}.log",
     benchmark:
         "results/{survey}/benchmarks/checksum_raw-{role}.tsv"
+    wildcard_constraints:
+        role=one_of(LISTED),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -114,6 +116,7 @@ rule gather_manifest:
     """The manifest of all raw files of a survey."""
     input:
         manifests=manifests,
+        files=raw_not_listed,
     output:
         manifest="results/{survey}/raw/manifest.csv",
     log:

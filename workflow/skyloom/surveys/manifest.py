@@ -12,16 +12,20 @@ from skyloom.core.provenance import digest
 COLUMNS = ["file", "bytes", "sha256"]
 
 
-def write_manifest(files: Iterable[str | os.PathLike], manifest: str | os.PathLike) -> None:
-    """Write ``file, bytes, sha256`` for each raw file, sorted by name, names relative to the manifest's folder."""
+def write_manifest(
+    files: Iterable[str | os.PathLike],
+    manifest: str | os.PathLike,
+    others: Iterable[str | os.PathLike] = (),
+) -> None:
+    """Write ``file, bytes, sha256`` for each raw file, sorted by name, names relative to the manifest's folder; the
+    lines of `others`, manifests in the same folder, are among them."""
     folder = Path(manifest).parent
-    rows = sorted((os.path.relpath(path, folder), os.path.getsize(path), digest(path)) for path in files)
-    _write(manifest, rows)
-
-
-def gather_manifests(manifests: Iterable[str | os.PathLike], path: str | os.PathLike) -> None:
-    """One manifest of several, sorted by name."""
-    _write(path, sorted(row for manifest in manifests for row in _rows(manifest)))
+    rows = [[os.path.relpath(path, folder), str(os.path.getsize(path)), digest(path)] for path in files]
+    rows += [row for other in others for row in _rows(other)]
+    with atomic(manifest) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(sorted(rows))
 
 
 def files_of(manifest: str | os.PathLike) -> list[str]:
@@ -35,10 +39,3 @@ def _rows(manifest: str | os.PathLike) -> list[list]:
         if next(reader, None) != COLUMNS:
             raise BadInput(f"{manifest}: first line must be {','.join(COLUMNS)}; delete it and rerun")
         return list(reader)
-
-
-def _write(path: str | os.PathLike, rows: list) -> None:
-    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
