@@ -1,5 +1,6 @@
 """The table of galaxies: against a survey counted by hand, real samples, and input that is not what it should be."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from astropy.table import Table, hstack
 from astropy_healpix import HEALPix
 
 from skyloom.catalog.galaxies import build_galaxies, write_splits
-from skyloom.core.errors import BadInput
+from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats import desi, provabgs
 from tests.catalog import small_survey
 from tests.paths import SHARED
@@ -248,7 +249,8 @@ def test_real_samples_lose_sky_and_broken_fibres(tmp_path):
 def test_splits_follow_the_galaxies(tmp_path, raw):
     galaxies, _ = build(tmp_path, raw)
     for name in ("one", "two"):
-        write_splits(tmp_path / "galaxies.parquet", {"split": SPLIT, "seed": 3}, tmp_path / f"{name}.parquet")
+        paths = (tmp_path / f"{name}.parquet", tmp_path / f"{name}.json")
+        write_splits(tmp_path / "galaxies.parquet", {"split": SPLIT, "seed": 3}, *paths)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     found = pd.read_parquet(tmp_path / "one.parquet")
     assert found.columns.tolist() == ["targetid", "split"]
@@ -256,11 +258,40 @@ def test_splits_follow_the_galaxies(tmp_path, raw):
     assert set(found["split"]) <= {"train", "validation", "test"}
 
 
+def test_a_split_by_crop_shares_no_sky_and_says_so(tmp_path, caplog):
+    rng = np.random.default_rng(2)
+    n = 3000  # on a square degree: the density of the Bright Galaxy Survey with its Faint sample, twice
+    table = pd.DataFrame({"targetid": np.arange(n), "ra": rng.uniform(10, 11, n), "dec": rng.uniform(-0.5, 0.5, n)})
+    table.to_parquet(tmp_path / "galaxies.parquet")
+    fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    survey = {"seed": 1, "modalities": ["spectrum", "image", "hsc_image"], "crop": 96, "hsc_size": 64}
+    found = {}
+    for separation in (1.0, "crop"):
+        split = {"kind": "random", "nside": 256, "fractions": fractions, "separation_arcsec": separation}
+        with caplog.at_level(logging.INFO):
+            write_splits(
+                tmp_path / "galaxies.parquet", survey | {"split": split}, tmp_path / "s.parquet", tmp_path / "s.json"
+            )
+        found[separation] = json.loads((tmp_path / "s.json").read_text())
+        shares = pd.read_parquet(tmp_path / "s.parquet")["split"].value_counts(normalize=True)
+        assert shares["test"] == pytest.approx(0.2, abs=0.04)
+    side = 96 * 0.262
+    assert found["crop"]["side_arcsec"] == pytest.approx(side)
+    assert found["crop"]["separation_arcsec"] == pytest.approx(side * 2**0.5)
+    assert found["crop"]["shared_sky"] == 0
+    poisson = 1 - np.exp(-0.6 * n * (2 * side / 3600) ** 2)  # squares overlap whose centres are less than a side apart
+    assert found[1.0]["shared_sky"] == pytest.approx(poisson, abs=0.07) and poisson > 0.2
+    assert "0.0 % of the test galaxies share sky with a training galaxy on images of 25.2 arcsec" in caplog.text
+    spectra = survey | {"split": split, "modalities": ["spectrum"]}
+    with pytest.raises(BadConfig, match="split.separation_arcsec: 'crop' needs image or hsc_image"):
+        write_splits(tmp_path / "galaxies.parquet", spectra, tmp_path / "n.parquet", tmp_path / "n.json")
+
+
 def test_empty_split_is_reported(tmp_path, raw, caplog):
     build(tmp_path, raw)
     config = {"split": {**SPLIT, "fractions": {"train": 0.999999, "validation": 1e-6, "test": 0.0}}, "seed": 0}
     with caplog.at_level(logging.WARNING):
-        write_splits(tmp_path / "galaxies.parquet", config, tmp_path / "splits.parquet")
+        write_splits(tmp_path / "galaxies.parquet", config, tmp_path / "splits.parquet", tmp_path / "shared.json")
     assert "the split 'validation' is empty" in caplog.text
     assert "'test'" not in caplog.text
 

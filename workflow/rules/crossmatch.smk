@@ -41,6 +41,7 @@ rule split_galaxies:
         galaxies=rules.crossmatch.output.galaxies,
     output:
         splits="results/{survey}/catalog/splits.parquet",
+        shared="results/{survey}/catalog/shared_sky.json",
     log:
         "results/{survey}/logs/split_galaxies.log",
     benchmark:
@@ -53,7 +54,7 @@ rule split_galaxies:
         runtime=30,
     params:
         code=code("split_galaxies"),
-        split=lambda wildcards: settings.surveys[wildcards.survey].settings.split.plain(),
+        survey=survey_settings("split", "modalities", "crop", "hsc_size"),
         seed=config["seed"],
     message:
         "Split {wildcards.survey} into train, validation and test"

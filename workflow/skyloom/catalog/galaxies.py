@@ -22,8 +22,8 @@ from skyloom.catalog import columns, cuts, sources, splits
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel
 from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
-from skyloom.core.errors import BadInput
-from skyloom.core.files import atomic
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.core.files import atomic, write_json
 from skyloom.formats import provabgs, ranges
 from skyloom.formats.file_names import file_names, sorted_paths
 
@@ -99,19 +99,52 @@ def build_galaxies(
         flow.frame().to_csv(temporary, index=False)
 
 
-def write_splits(galaxies_path: str | os.PathLike, config: Mapping, splits_path: str | os.PathLike) -> None:
-    """Write ``splits.parquet`` (targetid, split), in the order of the galaxies.
+def write_splits(
+    galaxies_path: str | os.PathLike,
+    config: Mapping,
+    splits_path: str | os.PathLike,
+    shared_path: str | os.PathLike,
+) -> None:
+    """Write ``splits.parquet`` (targetid, split), in the order of the galaxies, and how much sky the splits share.
 
-    `config` has the survey's ``split`` {kind, fractions, nside, separation_arcsec} and the run's ``seed``.
+    Parameters
+    ----------
+    config : mapping
+        The run's ``seed``, and of the survey ``split`` {kind, fractions, nside, separation_arcsec} and what
+        `splits.crop_side` takes. A ``separation_arcsec`` of "crop" keeps galaxies whose images overlap in one split.
+    shared_path
+        JSON: ``side_arcsec`` of the largest image, ``separation_arcsec`` of the splits, ``test`` galaxies, and
+        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither).
+
+    Raises
+    ------
+    BadConfig
+        A separation of "crop" in a survey without images; what `splits.split` refuses.
     """
     galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec"])
     targetid, ra, dec = (galaxies[name].to_numpy() for name in ("targetid", "ra", "dec"))
-    choice = splits.split(targetid, ra, dec, seed=config["seed"], **config["split"])
+    side, wanted = splits.crop_side(config), dict(config["split"])
+    if wanted.get("separation_arcsec") == "crop":
+        if not side:
+            raise BadConfig("split.separation_arcsec: 'crop' needs image or hsc_image among the modalities")
+        wanted["separation_arcsec"] = splits.apart(side)
+    choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
     for name in splits.SPLITS:
         log.info("%s: %d galaxies", name, (choice == name).sum())
         if config["split"]["fractions"].get(name, 0) > 0 and not (choice == name).any():
             log.warning("the split '%s' is empty: too few galaxies, or too few blocks of pixels", name)
     columns.write_table(splits_path, {"targetid": targetid, "split": choice}, columns.SPLITS)
+    _write_shared_sky(shared_path, ra, dec, choice, side, wanted.get("separation_arcsec", 1.0))
+
+
+def _write_shared_sky(path, ra, dec, choice, side: float, separation: float) -> None:
+    """See `write_splits`."""
+    test = int((choice == "test").sum())
+    shared = splits.shared_sky(ra, dec, choice, side) if side and test else None
+    if shared is not None:
+        words = "%.1f %% of the test galaxies share sky with a training galaxy on images of %.1f arcsec"
+        log.info(words, 100 * shared, side)
+    write_json(path, {"side_arcsec": side, "separation_arcsec": separation, "test": test, "shared_sky": shared})
 
 
 def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
