@@ -46,6 +46,10 @@ def job(snakemake) -> Iterator[None]:
         log.info("done in %.1f s, peak memory %.0f MiB", time.monotonic() - start, peak)
 
 
+def progress(text: str) -> None:
+    """Tell the terminal how far the running job is."""
+
+
 @contextlib.contextmanager
 def _own_log(path: Path, terminal) -> Iterator[None]:
     """Point file descriptors 1 and 2 at the log and hold its lock.
