@@ -5,22 +5,27 @@ import torch
 from torch.nn import functional
 
 from skyloom import models
-from skyloom.models.astroclip import network as astroclip
-from skyloom.models.astroclip.network import AstroCLIP, Config, Objective, dihedral, info_nce
+from skyloom.models.astroclip import Config
+from skyloom.models.astroclip.network import AstroCLIP, Objective, info_nce
+from skyloom.nn.batch import Batch
+from skyloom.nn.blocks import AttentionPool
 from skyloom.nn.draws import Draws
 
 IMAGE = {
     "kind": "astrodino",
+    "modality": "image",
     "model": {"image_size": 24, "patch": 4, "dim": 32, "layers": 1, "global_size": 20, "local_size": 8},
 }
-SPECTRUM = {"kind": "specformer", "model": {"pixels": 400, "dim": 24, "layers": 1}}
+SPECTRUM = {"kind": "specformer", "modality": "spectrum", "model": {"pixels": 400, "dim": 24, "layers": 1}}
 
 
 @pytest.fixture
 def batch():
     generator = torch.Generator().manual_seed(1)
     flux = torch.randn(5, 400, generator=generator)
-    return {"flux": flux, "ivar": torch.ones(5, 400), "rgb": torch.rand(5, 3, 24, 24, generator=generator)}
+    spectra = {"flux": flux, "ivar": torch.ones(5, 400)}
+    images = {"rgb": torch.rand(5, 3, 24, 24, generator=generator)}
+    return Batch({"spectrum": spectra, "image": images, "lsst": {"values": flux[:, :6]}})
 
 
 def network(**changes) -> AstroCLIP:
@@ -30,7 +35,7 @@ def network(**changes) -> AstroCLIP:
 
 def test_published_heads_have_the_published_shape():
     with torch.device("meta"):
-        pool = astroclip.AttentionPool(1024, 1024, 4, 1024)
+        pool = AttentionPool(1024, 1024, 4, 1024)
     # attention 4 d^2, MLP 8 d^2
     assert models.parameter_count(pool) == pytest.approx(12 * 1024**2, rel=0.01)
     assert Config().logit_scale == 15.5
@@ -69,18 +74,22 @@ def test_precomputed_tokens_give_the_loss_of_the_raw_batch(batch):
     objective = Objective(network(image_views=3)).eval()
     live, _ = objective(batch, Draws(0, 0, 5), 0.0)
     cached = objective.precompute(batch)
-    assert cached["image"].shape == (5, 3, 37, 32)
-    assert objective(cached, Draws(0, 0, 5), 0.0)[0].item() == live.item()
+    assert cached["image"]["tokens"].shape == (5, 3, 37, 32)
+    assert cached["spectrum"]["tokens"].shape == (5, 1, 11, 24)  # spectra have one view
+    assert objective(Batch(cached), Draws(0, 0, 5), 0.0)[0].item() == live.item()
 
 
-def test_views_are_the_eight_flips_and_rotations(batch):
-    views = [dihedral(batch["rgb"], view) for view in range(8)]
-    assert torch.equal(views[0], batch["rgb"])
-    turned = [
-        torch.rot90(flipped, turns, (2, 3)) for flipped in (batch["rgb"], batch["rgb"].flip(3)) for turns in range(4)
-    ]
-    for view in views:
-        assert sum(torch.equal(view, other) for other in turned) == 1
+def test_every_view_of_an_image_is_used_in_training_and_the_first_one_in_evaluation(batch):
+    objective = Objective(network(image_views=8))
+    tokens = torch.arange(8.0).view(1, 8, 1, 1).expand(5, 8, 37, 32)
+    shown = Batch({"image": {"tokens": tokens}, "spectrum": objective.precompute(batch)["spectrum"]})
+    seen = []
+    objective.augment = lambda tokens, draws: seen.append(tokens[:, 0, 0].tolist()) or tokens
+    for step in range(30):
+        objective.train()(shown, Draws(0, step, 5), 0.0)
+    assert {view for views in seen[::2] for view in views} == set(range(8))
+    objective.eval()(shown, Draws(0, 0, 5), 0.0)
+    assert seen[-2] == [0.0] * 5
 
 
 def test_augmentations_act_in_training_only():
@@ -94,17 +103,63 @@ def test_alignment_learns_shared_content():
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
     shared = torch.randn(64, 1, 4, generator=generator)
-    cached = {
-        "image": (shared @ torch.randn(4, 32, generator=generator))[:, None].expand(-1, 1, 6, -1),
-        "spectrum": (shared @ torch.randn(4, 24, generator=generator)).expand(-1, 9, -1),
-    }
+    image = (shared @ torch.randn(4, 32, generator=generator))[:, None].expand(-1, 1, 6, -1)
+    spectrum = (shared @ torch.randn(4, 24, generator=generator))[:, None].expand(-1, 1, 9, -1)
+
+    def cached(rows):
+        return Batch({"image": {"tokens": image[rows]}, "spectrum": {"tokens": spectrum[rows]}})
+
     objective = Objective(network())
     optimizer = torch.optim.AdamW(objective.model.pools.parameters(), 2e-3)
     for step in range(120):
-        loss, metrics = objective({name: t[:48] for name, t in cached.items()}, Draws(0, step, 48), 0.0)
+        loss, metrics = objective(cached(slice(48)), Draws(0, step, 48), 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert metrics["top1"] > 0.8
-    held_out = objective.eval()({name: t[48:] for name, t in cached.items()}, Draws(0, 0, 16), 0.0)[1]
+    held_out = objective.eval()(cached(slice(48, None)), Draws(0, 0, 16), 0.0)[1]
     assert held_out["top1"] > 0.4  # chance is 1/16
+
+
+def three() -> AstroCLIP:
+    """Image, spectrum and photometry; the last by a PCA."""
+    torch.manual_seed(0)
+    pca = models.build({"kind": "pca", "modality": "lsst", "model": {"components": 3}})
+    pca.decompose(torch.randn(50, 6))
+    return AstroCLIP(Config(dim=16), {"spectrum": models.build(SPECTRUM), "lsst": pca, "image": models.build(IMAGE)})
+
+
+def test_three_modalities_are_aligned_two_by_two(batch):
+    model = three()
+    objective = Objective(model).eval()
+    embedded = [model.embed(batch, m) for m in ("image", "lsst", "spectrum")]
+    assert [tuple(e.shape) for e in embedded] == [(5, 16)] * 3
+    pairs = [info_nce(embedded[a], embedded[b], 15.5)[0] for a, b in ((0, 1), (0, 2), (1, 2))]
+    loss, metrics = objective(batch, Draws(0, 0, 5), 0.0)
+    assert loss.item() == pytest.approx(torch.stack(pairs).mean().item(), rel=1e-6)
+    objective.train()(batch, Draws(0, 0, 5), 0.0)[0].backward()
+    assert all(pool.query.grad.any() for pool in model.pools.values())
+
+
+def test_a_pair_counts_only_galaxies_that_have_both(batch):
+    model = three()
+    image, lsst, spectrum = (torch.tensor(row, dtype=torch.bool) for row in ([1, 1, 1, 0, 1], [1, 1, 0, 0, 0], [1] * 5))
+    some = Batch(batch.data, {"image": image, "lsst": lsst, "spectrum": spectrum})
+    e = {m: model.embed(batch, m) for m in model.modalities}
+    expected = [
+        info_nce(e[a][rows], e[b][rows], 15.5)[0]
+        for a, b, rows in (("image", "lsst", [0, 1]), ("image", "spectrum", [0, 1, 2, 4]), ("lsst", "spectrum", [0, 1]))
+    ]
+    loss = Objective(model).eval()(some, Draws(0, 0, 5), 0.0)[0]
+    assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-6)
+
+
+def test_a_batch_without_any_pair_has_no_loss_but_a_gradient(batch):
+    alone = torch.zeros(5, dtype=torch.bool)
+    objective = Objective(three())
+    loss, metrics = objective(
+        Batch(batch.data, {"image": alone, "lsst": alone, "spectrum": ~alone}), Draws(0, 0, 5), 0.0
+    )
+    loss.backward()
+    assert loss.item() == 0 and metrics["top1"] == 0
+    assert all(p.grad is not None and not p.grad.any() for p in objective.model.pools.parameters())

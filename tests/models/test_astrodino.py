@@ -6,10 +6,9 @@ from torch.nn import functional
 
 from skyloom import models
 from skyloom.core.errors import BadConfig
-from skyloom.models.astrodino import network as astrodino
+from skyloom.models.astrodino import PUBLISHED, Config
 from skyloom.models.astrodino.network import (
     AstroDINO,
-    Config,
     Objective,
     cross_view_loss,
     entropies,
@@ -17,7 +16,9 @@ from skyloom.models.astrodino.network import (
     resample,
     sinkhorn,
 )
+from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
+from skyloom.settings.section import parse
 
 TINY = Config(
     image_size=24, patch=4, dim=32, layers=1, heads=2, global_size=20, local_size=8, local_crops=2, prototypes=16,
@@ -27,42 +28,49 @@ TINY = Config(
 
 @pytest.fixture
 def batch():
-    return {"rgb": torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(1))}
+    return of(torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(1)))
+
+
+def of(rgb) -> Batch:
+    return Batch({"image": {"rgb": rgb}})
+
+
+def network(**changes) -> AstroDINO:
+    torch.manual_seed(0)
+    return AstroDINO(TINY.model_copy(update=changes), ("image",))
 
 
 @pytest.fixture
 def objective():
-    torch.manual_seed(0)
-    return Objective(AstroDINO(TINY))
+    return Objective(network())
 
 
 def test_published_shape_is_a_vit_large():
     with torch.device("meta"):
-        model = models.build({"kind": "astrodino", "model": astrodino.PUBLISHED})
+        model = models.build({"kind": "astrodino", "modality": "image", "model": PUBLISHED})
     assert models.parameter_count(model) == pytest.approx(303e6, rel=0.02)  # ViT-L; the paper's 307M counts its heads
 
 
 def test_tokens_are_cls_and_patches_and_leave_registers_out(batch):
-    torch.manual_seed(0)
-    model = AstroDINO(Config(**{**TINY.__dict__, "registers": 3}))
+    model = network(registers=3)
     tokens = model.tokens(batch)
     assert tokens.shape == (6, 1 + 36, 32)
-    assert torch.equal(model.embed(batch), tokens[:, 0])
-    assert model.encode(batch["rgb"]).shape[1] == 1 + 3 + 36
+    assert torch.equal(model.embed(batch, "image"), tokens[:, 0])
+    assert model.encode(batch["image"]["rgb"]).shape[1] == 1 + 3 + 36
 
 
 def test_patches_are_those_of_a_convolution(batch, objective):
     model = objective.model
     kernel = model.embed_patch.weight.view(32, 3, 4, 4)
-    expected = functional.conv2d(batch["rgb"], kernel, model.embed_patch.bias, stride=4).flatten(2).mT
-    assert torch.allclose(model.embed_patch(model.patches(batch["rgb"])), expected, atol=1e-5)
+    expected = functional.conv2d(batch["image"]["rgb"], kernel, model.embed_patch.bias, stride=4).flatten(2).mT
+    assert torch.allclose(model.embed_patch(model.patches(batch["image"]["rgb"])), expected, atol=1e-5)
 
 
 def test_larger_images_are_cropped_at_the_centre_and_smaller_ones_refused(batch, objective):
-    padded = {"rgb": functional.pad(batch["rgb"], (4, 4, 4, 4))}
-    assert torch.equal(objective.model.embed(padded), objective.model.embed(batch))
+    padded = of(functional.pad(batch["image"]["rgb"], (4, 4, 4, 4)))
+    assert torch.equal(objective.model.embed(padded, "image"), objective.model.embed(batch, "image"))
     with pytest.raises(BadConfig, match="image_size: 24 is more than the 20 pixels"):
-        objective.model.embed({"rgb": batch["rgb"][..., :20, :20]})
+        objective.model.embed(of(batch["image"]["rgb"][..., :20, :20]), "image")
 
 
 def test_positions_keep_their_place_when_resampled():
@@ -133,10 +141,9 @@ def test_entropies_tell_the_two_kinds_of_collapse():
 
 @pytest.mark.parametrize("centring", ["centre", "sinkhorn"])
 def test_training_tells_galaxies_apart(centring):
-    torch.manual_seed(0)
-    objective = Objective(AstroDINO(Config(**{**TINY.__dict__, "centring": centring, "momentum": 0.9})))
+    objective = Objective(network(centring=centring, momentum=0.9))
     colour = torch.rand(32, 3, 1, 1, generator=torch.Generator().manual_seed(2))
-    batch = {"rgb": colour.expand(-1, -1, 24, 24).contiguous()}
+    batch = of(colour.expand(-1, -1, 24, 24).contiguous())
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 2e-3)
     for step in range(60):
         loss, metrics = objective(batch, Draws(0, step, 32), step / 60)
@@ -146,17 +153,27 @@ def test_training_tells_galaxies_apart(centring):
         objective.after_step(step / 60)
     assert metrics["mean_entropy"] > 0.5
     assert metrics["teacher_entropy"] < 0.98
-    embedding = functional.normalize(objective.model.embed(batch), dim=-1)
+    embedding = functional.normalize(objective.model.embed(batch, "image"), dim=-1)
     nearest = (embedding @ embedding.T).fill_diagonal_(-1).argmax(1)
     assert (colour - colour[nearest]).abs().mean() < 0.6 * (colour - colour.roll(1, 0)).abs().mean()
 
 
 def test_crops_follow_the_image_and_the_patch_unless_told():
-    assert [(c.global_size, c.local_size) for c in (Config(), Config(image_size=96, patch=12))] == [(42, 24), (84, 48)]
+    assert [(c.global_side, c.local_side) for c in (Config(), Config(image_size=96, patch=12))] == [(42, 24), (84, 48)]
 
 
 def test_sizes_that_do_not_fit_the_patch_are_refused():
     with pytest.raises(BadConfig, match="local_size: 10 is not a multiple of patch 4"):
-        Config(image_size=24, patch=4, global_size=20, local_size=10)
-    with pytest.raises(BadConfig, match="at most image_size 24"):
-        Config(image_size=24, patch=4, global_size=28, local_size=8)
+        parse(Config, {"image_size": 24, "patch": 4, "global_size": 20, "local_size": 10}, "")
+    with pytest.raises(BadConfig, match="global_size: 28 is more than image_size 24"):
+        parse(Config, {"image_size": 24, "patch": 4, "global_size": 28, "local_size": 8}, "")
+    assert parse(Config, PUBLISHED, "").global_side == 144
+
+
+def test_views_are_the_eight_flips_and_rotations(batch, objective):
+    images = batch["image"]["rgb"]
+    views = [objective.model.view(batch, view)["image"]["rgb"] for view in range(objective.model.views)]
+    assert len(views) == 8 and torch.equal(views[0], images)
+    turned = [torch.rot90(flipped, turns, (2, 3)) for flipped in (images, images.flip(3)) for turns in range(4)]
+    for view in views:
+        assert sum(torch.equal(view, other) for other in turned) == 1

@@ -2,31 +2,41 @@ import pytest
 import torch
 
 from skyloom import models
-from skyloom.models.specformer.network import PUBLISHED, Config, Objective, SpecFormer, segments
+from skyloom.core.errors import BadConfig
+from skyloom.models.specformer import PUBLISHED, Config
+from skyloom.models.specformer.network import Objective, SpecFormer, segments
+from skyloom.nn import spectra
+from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
+from skyloom.settings.section import parse
 
-TINY = Config(pixels=400, size=40, stride=40, dim=32, layers=1, heads=2, pooled_weight=0.0)
+TINY = Config(pixels=400, size=40, stride=40, dim=32, layers=1, heads=2, summary=0, pooled_weight=0.0)
+
+
+def network(**changes) -> SpecFormer:
+    torch.manual_seed(0)
+    return SpecFormer(TINY.model_copy(update=changes), ("spectrum",))
+
+
+def of(flux, ivar) -> Batch:
+    return Batch({"spectrum": {"flux": flux, "ivar": ivar}})
 
 
 @pytest.fixture
 def batch():
     generator = torch.Generator().manual_seed(1)
     wave = torch.linspace(0, 12, 400) + 6 * torch.rand(8, 1, generator=generator)
-    return {
-        "flux": 3 + wave.sin() + 0.1 * torch.randn(8, 400, generator=generator),
-        "ivar": torch.full((8, 400), 100.0),
-    }
+    return of(3 + wave.sin() + 0.1 * torch.randn(8, 400, generator=generator), torch.full((8, 400), 100.0))
 
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    return SpecFormer(TINY)
+    return network()
 
 
 def test_published_shape_has_the_published_number_of_parameters():
     with torch.device("meta"):
-        model = models.build({"kind": "specformer", "model": PUBLISHED})
+        model = models.build({"kind": "specformer", "modality": "spectrum", "model": PUBLISHED})
     assert models.parameter_count(model) == pytest.approx(43.2e6, rel=0.01)
     assert model.config.token_count == 778
     assert model.config.segment_length == 30
@@ -40,9 +50,11 @@ def test_default_has_195_tokens_and_masks_the_published_share_of_them():
 
 def test_tokens_and_embedding_have_the_promised_shapes(model, batch):
     tokens = model.tokens(batch)
-    assert tokens.shape == (8, 11, 32)
-    assert torch.allclose(model.embed(batch), model.summary(tokens[:, 1:].mean(1)))
-    assert model.embed(batch).shape == (8, model.config.summary)
+    assert tokens.shape == (8, 11, 32) and model.width == 32
+    assert torch.allclose(model.embed(batch, "spectrum"), tokens[:, 1:].mean(1))
+    summed = network(summary=5, pooled_weight=1.0)
+    expected = summed.tokens(batch)[:, 1:].mean(1) @ summed.summary.weight.T + summed.summary.bias
+    assert torch.allclose(summed.embed(batch, "spectrum"), expected, atol=1e-6) and expected.shape == (8, 5)
 
 
 def test_every_token_is_masked_equally_often_in_contiguous_stretches():
@@ -55,18 +67,59 @@ def test_every_token_is_masked_equally_often_in_contiguous_stretches():
     assert mask.sum(1).min() >= 1 and mask.sum(1).max() == 8
 
 
-def test_the_content_of_a_masked_token_cannot_reach_the_prediction(model, batch):
-    slices = model.slices(batch).requires_grad_()
+@pytest.mark.parametrize("stride", [40, 20])
+@pytest.mark.parametrize("normalisation", ["zscore", "ivar"])
+def test_no_visible_token_carries_a_pixel_that_only_masked_tokens_show(monkeypatch, batch, normalisation, stride):
+    """From the pixels on: bad ones at the edges of masked stretches are not filled from what is masked.
+
+    Mean and deviation of the whole spectrum reach the network, as published, so they are held fixed here.
+    """
+    moments = spectra.moments
+    monkeypatch.setattr(spectra, "moments", lambda *a, **k: tuple(value.detach() for value in moments(*a, **k)))
+    model = network(normalise=normalisation, stride=stride)
+    flux, ivar = batch["spectrum"]["flux"].clone().requires_grad_(), batch["spectrum"]["ivar"].clone()
+    ivar[:, ::7] = 0  # in every token, and on both sides of every border between tokens
+    for border in range(0, 400, 20):
+        ivar[:, max(0, border - 3) : border + 3] = 0
+    given = of(flux, ivar)
+    slices = model.slices(given)
+    mask = segments(Draws(0, 0, 8), slices.shape[1], 2, 2)
+    mask[:, 0] = False
+    seen = model.seen(given, slices, mask)
+    weight = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0))
+    (seen * weight).sum().backward()
+    shown = torch.zeros(8, 400, dtype=torch.bool)
+    under = torch.zeros(8, 400, dtype=torch.bool)
+    for sample, token in (~mask[:, 1:]).nonzero().tolist():
+        shown[sample, token * stride : token * stride + 40] = True
+    for sample, token in mask[:, 1:].nonzero().tolist():
+        under[sample, token * stride : token * stride + 40] = True
+    assert (under & ~shown & (ivar > 0)).any(1).all()
+    assert not flux.grad[under & ~shown].any()
+    assert flux.grad[shown & (ivar > 0)].all()
+
+
+def test_the_content_of_a_masked_token_cannot_reach_the_prediction(batch):
+    """The whole way of the objective: what is under masked tokens alone changes no output, for the same statistics."""
+    model = network(normalise="zscore").eval()
     mask = segments(Draws(0, 0, 8), 11, 2, 2)
-    model.head(model.encode(slices.masked_fill(mask[..., None], 0))).square().sum().backward()
-    assert not slices.grad[mask].any()
-    assert slices.grad[~mask].abs().sum() > 0
+    mask[:, 0] = False
+    assert mask.any(1).all()
+    flux = batch["spectrum"]["flux"].clone()
+    pixels = mask[:, 1:].repeat_interleave(40, 1)
+    other = flux.clone()
+    other[pixels] = flux[pixels].roll(5)
+    for sample in range(8):  # the same numbers in another order: mean and deviation stay
+        other[sample, pixels[sample]] = flux[sample, pixels[sample]].flip(0)
+    first, second = (of(f, batch["spectrum"]["ivar"]) for f in (flux, other))
+    out = [model.encode(model.seen(b, model.slices(b), mask)) for b in (first, second)]
+    assert not torch.allclose(model.tokens(first), model.tokens(second), atol=1e-3)
+    assert torch.allclose(out[0], out[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("weighting", ["none", "ivar"])
 def test_loss_is_the_mean_over_masked_values(batch, weighting):
-    torch.manual_seed(0)
-    model = SpecFormer(Config(**{**TINY.__dict__, "loss_weight": weighting}))
+    model = network(loss_weight=weighting)
     torch.nn.init.zeros_(model.head.weight)  # predicts 0: the loss is the mean square of what is masked
     loss, _ = Objective(model)(batch, Draws(3, 0, 8), 0.0)
     slices, mask = model.slices(batch), segments(Draws(3, 0, 8), 11, 6, model.config.segment_length)
@@ -80,8 +133,7 @@ def test_loss_is_the_mean_over_masked_values(batch, weighting):
 
 
 def test_pooled_loss_is_that_of_the_whole_spectrum(batch):
-    torch.manual_seed(0)
-    model = SpecFormer(Config(**{**TINY.__dict__, "pooled_weight": 0.5}))
+    model = network(summary=24, pooled_weight=0.5)
     objective = Objective(model)
     torch.nn.init.zeros_(objective.from_pooled[-1].weight)
     torch.nn.init.zeros_(objective.from_pooled[-1].bias)
@@ -92,12 +144,12 @@ def test_pooled_loss_is_that_of_the_whole_spectrum(batch):
 
 
 def test_pixels_without_information_change_nothing(model, batch):
-    masked = {"flux": batch["flux"], "ivar": batch["ivar"].clone()}
-    masked["ivar"][:, 100:130] = 0
-    spoiled = {"flux": masked["flux"].clone(), "ivar": masked["ivar"]}
-    spoiled["flux"][:, 100:130] = 1e4
+    flux, ivar = batch["spectrum"]["flux"], batch["spectrum"]["ivar"].clone()
+    ivar[:, 100:130] = 0
+    spoiled = flux.clone()
+    spoiled[:, 100:130] = 1e4
     objective = Objective(model)
-    losses = [objective(b, Draws(0, 0, 8), 0.0)[0].item() for b in (masked, spoiled)]
+    losses = [objective(b, Draws(0, 0, 8), 0.0)[0].item() for b in (of(flux, ivar), of(spoiled, ivar))]
     assert losses[0] == losses[1]
 
 
@@ -109,3 +161,16 @@ def test_it_learns_to_fill_gaps_of_a_sine(model, batch):
         objective(batch, Draws(0, step, 8), 0.0)[0].backward()
         optimizer.step()
     assert objective(batch, Draws(1, 0, 8), 0.0)[0].item() < 0.3 * first
+
+
+def test_a_summary_that_no_loss_reaches_is_refused_and_the_published_model_is_not():
+    with pytest.raises(BadConfig, match="summary: 24 with pooled_weight 0 would never be trained"):
+        parse(Config, {"pooled_weight": 0.0}, "specformer.model")
+    published = parse(Config, PUBLISHED, "specformer.model")
+    assert (published.summary, published.pooled_weight) == (0, 0)
+    torch.manual_seed(0)
+    for config in (TINY, TINY.model_copy(update={"summary": 6, "pooled_weight": 1.0})):
+        objective = Objective(SpecFormer(config, ("spectrum",)))
+        wave = torch.linspace(0, 12, 400).expand(8, -1) + torch.arange(8.0)[:, None]
+        objective(of(wave.sin(), torch.ones(8, 400)), Draws(0, 0, 8), 0.0)[0].backward()
+        assert all(p.grad is not None for p in objective.parameters())  # what an embedding is made of is trained

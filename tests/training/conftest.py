@@ -5,15 +5,19 @@ import pytest
 
 from skyloom.tokens.store import write_shard
 
-FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl", "figure": "loss.png"}
+FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl"}
 SPECFORMER = {
     "kind": "specformer",
+    "name": "specformer",
+    "modality": "spectrum",
     "threads": 1,
     "model": {"pixels": 200, "size": 20, "stride": 20, "dim": 16, "layers": 1, "drop_path": 0.1},
     "training": {"steps": 24, "batch_size": 8, "warmup": 4, "log_every": 5, "validate_every": 7, "checkpoint_every": 6},
 }
 ASTRODINO = {
     "kind": "astrodino",
+    "name": "astrodino",
+    "modality": "image",
     "threads": 1,
     "model": {
         "image_size": 16,
@@ -31,6 +35,7 @@ ASTRODINO = {
 }
 ASTROCLIP = {
     "kind": "astroclip",
+    "name": "astroclip",
     "threads": 1,
     "model": {"dim": 8, "image_views": 2, "token_noise": 0.1},
     "training": SPECFORMER["training"],
@@ -85,7 +90,7 @@ def tokens(survey):
 @pytest.fixture(scope="session")
 def trained(survey, tokens, configs, outputs, tmp_path_factory):
     """Folders of a trained model of each kind."""
-    from skyloom.training import train
+    from skyloom.training.run import train
 
     folder = tmp_path_factory.mktemp("models")
     backbones = {"image": folder / "astrodino", "spectrum": folder / "specformer"}

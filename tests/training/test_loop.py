@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput, SkyloomError
-from skyloom.training import train
 from skyloom.training.data import Samples
+from skyloom.training.run import train
 
 KINDS = ("specformer", "astrodino", "astroclip")
 
@@ -73,7 +73,7 @@ def test_the_same_config_gives_the_same_bytes(run, trained, configs, contents, k
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_off_run_ends_with_the_same_bytes(run, trained, configs, contents, kind, monkeypatch, caplog):
-    from skyloom.training.loop import Trainer
+    from skyloom.training.trainer import Trainer
 
     advance = Trainer.advance
 
@@ -120,7 +120,7 @@ def test_two_processes_train_as_one_does(configs, survey, tokens, trained, run, 
     changed["specformer"] = change(changed["specformer"], model={"drop_path": 0.0})
     backbones = {"image": str(trained / "astrodino"), "spectrum": str(trained / "specformer")}
     shards = {modality: list(map(str, paths)) for modality, paths in tokens.items()}
-    script = ["import torch.distributed", "from skyloom.training import train"]
+    script = ["import torch.distributed", "from skyloom.training.run import train"]
     script.append("torch.distributed.init_process_group('gloo')")
     for kind in KINDS:
         out = {name: str(path) for name, path in outputs(tmp_path / f"two-{kind}").items()}
@@ -191,7 +191,7 @@ def test_cached_tokens_train_like_live_ones(configs, run, trained):
 
 
 def test_many_tokens_go_to_a_file(configs, run, trained, monkeypatch):
-    monkeypatch.setattr("skyloom.training.loop.RESIDENT_TOKENS", 0)
+    monkeypatch.setattr("skyloom.training.trainer.RESIDENT_TOKENS", 0)
     folder = run(configs["astroclip"])
     assert (folder / "metrics.jsonl").read_bytes() == (trained / "astroclip" / "metrics.jsonl").read_bytes()
 

@@ -1,16 +1,18 @@
-"""Embed one modality of a survey with one model. In: model, shards, splits. Out: embeddings."""
+"""One embedding of the galaxies of one shard. In: model, splits, the shard in every modality. Out: a part."""
 
 from pathlib import Path
 
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.embedding.embed import embed
+    from skyloom.embedding.embed import by_modality, embed_shard
+    from skyloom.settings import kinds
 
-    embed(
-        Path(snakemake.input.model).parent,
-        snakemake.wildcards.modality,
-        snakemake.input.shards,
+    kinds.extend(snakemake.config.get("extensions", ()))
+    embed_shard(
+        Path(snakemake.input.card).parent,
+        snakemake.wildcards.name,
+        by_modality(snakemake.input.tokens),
         snakemake.input.splits,
-        snakemake.output.embeddings,
+        snakemake.output.part,
     )

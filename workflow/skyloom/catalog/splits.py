@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from skyloom.catalog.crossmatch import nested_pixel, pairs
 from skyloom.core.errors import BadConfig
+from skyloom.core.mixing import uniform
 from skyloom.formats import galaxiesml, legacy
 
 log = logging.getLogger(__name__)
@@ -138,19 +139,6 @@ def shared_sky(ra, dec, split, side_arcsec: float) -> float:
     across = np.abs(east) * np.cos(np.radians((dec[left] + dec[right]) / 2)) * 3600
     overlap = (across < side_arcsec) & (np.abs(dec[left] - dec[right]) * 3600 < side_arcsec)
     return len(np.unique(left[overlap])) / len(test)
-
-
-def uniform(seed: int, number: np.ndarray) -> np.ndarray:
-    """A number in [0, 1) for each int64, the same for the same seed: splitmix64 (Steele, Lea and Flood 2014), twice."""
-    start = _mix(np.array([seed], np.int64).view(np.uint64))
-    return (_mix(_mix(number.astype(np.int64).view(np.uint64)) ^ start) >> np.uint64(11)) * 2.0**-53
-
-
-def _mix(word: np.ndarray) -> np.ndarray:
-    word = word + np.uint64(0x9E3779B97F4A7C15)  # wraps, as meant
-    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return word ^ (word >> np.uint64(31))
 
 
 def _limits(fractions: dict[str, float]) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""From trained models to tables: embeddings of every galaxy, streamed."""
+"""Embeddings, predictions and reconstructions: a table a shard, joined into one a survey."""

@@ -1,121 +1,139 @@
-"""Embeddings of every galaxy of a survey by one model, streamed from shards to a Parquet table."""
+"""Embeddings, and answers to queries, of the galaxies of one shard, streamed to a Parquet table."""
 
-import json
 import logging
-import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from torch import nn
+from torch import Tensor
 
 from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.core.files import atomic
-from skyloom.tokens.store import Shards
-from skyloom.training.data import read_splits
-from skyloom.training.loop import pick_device, reproducible
+from skyloom.embedding.parts import write_part
+from skyloom.embedding.shards import join
+from skyloom.nn.batch import Batch
+from skyloom.training.numerics import pick_device, reproducible
 
 log = logging.getLogger(__name__)
 
-_ROWS_PER_GROUP = 8192
+Path_ = str | os.PathLike
 
 
-def embed(
-    model_dir: str | os.PathLike,
-    modality: str,
-    shard_paths: Sequence[str | os.PathLike],
-    splits_path: str | os.PathLike,
-    out_path: str | os.PathLike,
+def embed_shard(
+    model_dir: Path_,
+    name: str,
+    tokens: Mapping[str, Path_],
+    splits_path: Path_,
+    out_path: Path_,
     batch_size: int = 64,
     threads: int = 1,
     device: str = "auto",
 ) -> None:
-    """Write targetid, split and embedding (fixed-size list of float32) of every galaxy in the shards, by rising
+    """Write targetid, split and embedding (fixed-size list of float32) of the galaxies of one shard, by rising
     targetid.
 
-    Memory does not grow with the number of galaxies, but for 16 bytes each. The bytes depend on batch_size and threads.
+    Memory does not grow with the number of galaxies, but for 16 bytes each. The last bits depend on batch_size and
+    threads.
 
     Parameters
     ----------
     model_dir : folder of a trained model
-    modality : one of `skyloom.settings.layout.MODALITIES` that the model takes
-    shard_paths : token shards of that modality
+    name : one of its embeddings: a modality, or "joint"
+    tokens : modality -> token shard, all of one number; those the embedding is not made of are left aside
     splits_path : parquet with targetid and split
-    out_path : the table
+    out_path : the table, see `skyloom.embedding.parts`
 
     Raises
     ------
-    BadConfig : the model cannot embed this modality.
+    BadConfig : the model has no such embedding, or tokens it needs were not given.
     BadInput : the model, a shard or the splits are damaged, or a galaxy has no split.
     """
     model, card = models.load(model_dir)
-    if modality not in model.inputs:
-        raise BadConfig(f"{model_dir}: this model embeds {', '.join(sorted(model.inputs))}, not {modality}")
-    shards = Shards(shard_paths)
-    targetid, rows = np.unique(shards.targetid, return_index=True)
-    split = split_of(targetid, splits_path)
+    given = card["gives"]["embeddings"]
+    if name not in given:
+        raise BadConfig(f"{model_dir}: this model embeds {', '.join(given)}, not {name}")
+    about = {"model": card["name"], "modality": name, **card["traits"], "weights_sha256": card["weights_sha256"]}
+
+    def ask(batch: Batch) -> dict[str, Tensor]:
+        return {"embedding": model.embed(batch, name)}
+
+    _stream(model, card, name, tokens, splits_path, out_path, about, ask, batch_size, threads, device)
+
+
+def predict_shard(
+    model_dir: Path_,
+    query: str,
+    tokens: Mapping[str, Path_],
+    splits_path: Path_,
+    out_path: Path_,
+    batch_size: int = 64,
+    threads: int = 1,
+    device: str = "auto",
+) -> None:
+    """Write what a model answers to a query (values, intervals, reconstructions) for the galaxies of one shard.
+
+    As `embed_shard`; the columns are those that the network's `predict` names, a number or a vector each.
+    """
+    model, card = models.load(model_dir)
+    known = card["gives"]["queries"]
+    if query not in known:
+        raise BadConfig(f"{model_dir}: this model answers {', '.join(known) or 'no query'}, not {query}")
+    about = {"model": card["name"], "query": query, **card["traits"], "weights_sha256": card["weights_sha256"]}
+
+    def ask(batch: Batch) -> dict[str, Tensor]:
+        return model.predict(batch, query)
+
+    _stream(model, card, query, tokens, splits_path, out_path, about, ask, batch_size, threads, device)
+
+
+def _stream(
+    model: torch.nn.Module,
+    card: dict,
+    name: str,
+    tokens: Mapping[str, Path_],
+    splits_path: Path_,
+    out_path: Path_,
+    about: dict,
+    ask: Callable[[Batch], dict[str, Tensor]],
+    batch_size: int,
+    threads: int,
+    device: str,
+) -> None:
     device = pick_device(device)
     start = time.monotonic()
-    with reproducible(threads), torch.inference_mode(), atomic(out_path) as temporary:
+    joined = join(model, name, tokens, card["training"]["incomplete"])
+    with reproducible(threads), torch.inference_mode():
         model.to(device)
-        metadata = {"modality": modality, "kind": card["config"]["kind"], "weights_sha256": card["weights_sha256"]}
-        schema = schema_of(width(model, modality, shards), metadata)
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for first in range(0, len(rows), _ROWS_PER_GROUP):
-                group = slice(first, first + _ROWS_PER_GROUP)
-                values = forward(model, modality, shards, rows[group], batch_size, device)
-                flat = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-                writer.write_table(pa.table([targetid[group], split[group], flat], schema=schema))
-    shards.close()
-    elapsed = time.monotonic() - start
-    log.info("%s: %d embeddings in %.1f s (%.0f/s)", out_path, len(rows), elapsed, len(rows) / elapsed)
+
+        def values(places: np.ndarray) -> dict[str, np.ndarray]:
+            parts = [ask(batch) for batch in joined.batches(places, batch_size, device)]
+            return {column: np.concatenate([_array(part[column]) for part in parts]) for column in parts[0]}
+
+        blank = {column: _array(tensor) for column, tensor in ask(joined.blank(device)).items()}
+        write_part(out_path, joined.targetid, splits_path, values, blank, about)
+    joined.close()
+    elapsed, count = time.monotonic() - start, len(joined.targetid)
+    log.info("%s: %d galaxies in %.1f s (%.0f/s)", out_path, count, elapsed, count / elapsed)
 
 
-def split_of(targetid: np.ndarray, splits_path: str | os.PathLike) -> np.ndarray:
-    """The split of each galaxy, (N,) str."""
-    known, split = read_splits(splits_path)
-    place = np.searchsorted(known, targetid).clip(max=max(0, len(known) - 1))
-    missing = targetid[known[place] != targetid] if len(known) else targetid
-    if len(missing):
-        raise BadInput(
-            f"{splits_path}: {len(missing)} galaxies of the shards have no split, e.g. targetid {missing[0]}"
-        )
-    return split[place]
+def _array(tensor: Tensor) -> np.ndarray:
+    """float32 for all floating numbers shorter than that, other types as they are; (B,) or (B, D)."""
+    if tensor.is_floating_point() and tensor.dtype != torch.float64:
+        tensor = tensor.float()
+    if tensor.ndim > 2:
+        raise BadInput(f"a model gave an array of shape {tuple(tensor.shape)}; expected (B,) or (B, D): flatten it")
+    return tensor.cpu().numpy()
 
 
-def width(model: nn.Module, modality: str, shards: Shards) -> int:
-    """Length of an embedding, tried on a blank galaxy."""
-    names = model.inputs[modality]
-    for name in names:
-        if name not in shards.shapes:
-            raise BadInput(f"{shards.paths[0]}: no dataset {name}; expected a {modality} shard")
-    device = next(iter(model.state_dict().values())).device
-    blank = {name: torch.zeros(1, *shards.shapes[name], device=device) for name in names}
-    return model.embed(blank, modality).shape[1]
+def by_modality(paths: list[Path_]) -> dict[str, Path]:
+    """The shards of one number by the modality that each file states."""
+    from skyloom.training.run import by_modality as sort
 
-
-def forward(
-    model: nn.Module, modality: str, shards: Shards, rows: np.ndarray, batch_size: int, device: str
-) -> np.ndarray:
-    """Embeddings of the galaxies in `rows` of the shards, (len(rows), dim) float32."""
-    parts = []
-    for part in np.array_split(rows, math.ceil(len(rows) / batch_size)):
-        batch = shards.read(part, model.inputs[modality])
-        tensors = {name: torch.from_numpy(batch[name]).to(device) for name in model.inputs[modality]}
-        parts.append(model.embed(tensors, modality).float().cpu().numpy())
-    return np.concatenate(parts)
-
-
-def schema_of(dim: int, metadata: dict) -> pa.Schema:
-    """Columns of the table, and in its metadata which model made it."""
-    fields = [
-        pa.field("targetid", pa.int64(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
-    ]
-    return pa.schema(fields, metadata={"skyloom": json.dumps(metadata, sort_keys=True)})
+    found = sort(paths)
+    for modality, several in found.items():
+        if len(several) > 1:
+            raise BadInput(f"{several[1]}: a second shard of {modality}, besides {several[0]}; expected one a modality")
+    return {modality: Path(path) for modality, (path,) in found.items()}

@@ -1,14 +1,23 @@
-"""The models, one file each; build one from a configuration, or load one from its folder.
+"""The models, a package each; build one from a configuration, or load one from its folder.
 
-A module of a model has `Config` (a frozen dataclass), a network, `Objective` (how it is trained; PCA is fitted
-instead) and `TRAINING` (what of `skyloom.training.settings.Settings` this model wants different). A new model is a
-module and a line in `KINDS`. A network has `inputs` (modality -> datasets of the shards it takes), `tokens(batch)` and
-`embed(batch)`.
+A model is a module with an object `KIND` (`skyloom.settings.kinds.ModelKind`): of the library, or of a user's own. Its
+network is a `torch.nn.Module` made of its settings and the modalities it takes, or of its settings and its backbones:
+``Network(settings, takes: tuple[str, ...])`` or ``Network(settings, backbones: dict[str, Module])``. It has
+
+- ``inputs`` : modality -> datasets of the token shards it reads
+- ``embed(batch, name)`` : (B, dim), for every name among its embeddings: a modality, or "joint"
+- ``tokens(batch)`` : (B, T, width), and ``width``, if it is to be a backbone (of one modality)
+- ``views`` and ``view(batch, number)``, if its samples can be shown in several ways that mean the same
+- ``predict(batch, query)`` : column -> (B,) or (B, D), for every query of its kind
+- ``needs(name)`` : the modalities an embedding or a query is made of; without it a modality needs itself, all else
+  everything the network takes
+- ``fit(batches)`` and ``fit_samples``, if it is fitted instead of trained (its kind has no objective): `fit` is given
+  batches of at most `fit_samples` training galaxies and returns rows of metrics
+
+A batch is a `skyloom.nn.batch.Batch`. How a network is trained: `skyloom.training.objective`.
 """
 
-import dataclasses
 import json
-import typing
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -16,24 +25,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.models.astroclip import network as astroclip
-from skyloom.models.astrodino import network as astrodino
-from skyloom.models.pca import network as pca
-from skyloom.models.specformer import network as specformer
+from skyloom.settings import kinds
+from skyloom.settings.section import parse
 
-KINDS = {
-    "specformer": (specformer, specformer.SpecFormer),
-    "astrodino": (astrodino, astrodino.AstroDINO),
-    "astroclip": (astroclip, astroclip.AstroCLIP),
-    "pca": (pca, pca.PCA),
-}
-
-
-def module_of(kind: str):
-    """The module of a kind of model; BadConfig when there is no such kind."""
-    if kind not in KINDS:
-        raise BadConfig(f"kind: {kind!r} is not a model; allowed are {', '.join(KINDS)}")
-    return KINDS[kind][0]
+KEYS = {"one": "modality", "several": "modalities", "backbones": "backbones"}
+"""`ModelKind.takes` -> the key of a configuration that says what a model takes."""
 
 
 def build(config: dict, backbones: dict[str, nn.Module] | None = None) -> nn.Module:
@@ -41,34 +37,37 @@ def build(config: dict, backbones: dict[str, nn.Module] | None = None) -> nn.Mod
 
     Parameters
     ----------
-    config : kind, model (keys of that kind's Config; the rest has its default); for astroclip without `backbones` also
-        backbones: modality -> config of that kind
-    backbones : networks that an astroclip is built on
+    config : kind; modality, modalities or backbones (modality -> such a config); model, the keys of that kind's
+        settings (the rest has its default)
+    backbones : networks to build on, in place of new ones
 
     Raises
     ------
-    BadConfig : unknown kind or key, or a value of the wrong type.
+    BadConfig : unknown kind or key, or a value that is not allowed.
     """
-    module = module_of(config["kind"])
-    values = dict(config.get("model", {}))
-    if config["kind"] == "pca" and "modality" in config:
-        values.setdefault("modality", config["modality"])
-    settings = parse(module.Config, values, f"{config['kind']}.model")
-    network = KINDS[config["kind"]][1]
-    if config["kind"] != "astroclip":
-        return network(settings)
-    if backbones is None:
-        backbones = {modality: build(entry) for modality, entry in sorted(config["backbones"].items())}
-    return network(settings, backbones)
+    name = config.get("kind")
+    kind = kinds.find("model", name, "kind")
+    settings = parse(kind.settings, config.get("model", {}), f"{name}.model")
+    key = KEYS[kind.takes]
+    if key == "backbones" and backbones is not None:
+        given = {modality: describe(backbones[modality]) for modality in sorted(backbones)}
+    elif key in config:
+        given = config[key]
+    else:
+        raise BadConfig(f"{name}: the key '{key}' is missing")
+    network = kinds.load(kind.network)
+    if key == "backbones":
+        built = backbones or {modality: build(entry) for modality, entry in sorted(given.items())}
+        model = network(settings, built)
+    else:
+        model = network(settings, (given,) if key == "modality" else tuple(given))
+    model.description = {"kind": name, key: given, "model": settings.plain()}
+    return model
 
 
 def describe(model: nn.Module) -> dict:
     """The config from which `build` makes the same network again, every key written out."""
-    kind = next(kind for kind, (_, network) in KINDS.items() if type(model) is network)
-    config = {"kind": kind, "model": dataclasses.asdict(model.config)}
-    if kind == "astroclip":
-        config["backbones"] = {modality: describe(backbone) for modality, backbone in model.backbones.items()}
-    return config
+    return model.description
 
 
 def load(folder: str | Path) -> tuple[nn.Module, dict]:
@@ -86,8 +85,12 @@ def load(folder: str | Path) -> tuple[nn.Module, dict]:
     try:
         card = json.loads(card_path.read_text())
         model = build(card["config"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{card_path}: not a model card ({error}); delete the model's folder and rerun") from error
+    except BadConfig as error:
+        raise BadInput(
+            f"{card_path}: of another version of its model ({error}); delete the folder and rerun"
+        ) from error
     try:
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -96,33 +99,11 @@ def load(folder: str | Path) -> tuple[nn.Module, dict]:
     return model.eval().requires_grad_(False), card
 
 
-def parse(cls: type, values: dict, where: str):
-    """A frozen config dataclass from a dict: unknown keys are refused, types checked, numbers and lists converted.
-
-    Raises
-    ------
-    BadConfig : one line that names the key, the value and what is allowed.
-    """
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise BadConfig(f"{where}: unknown key {unknown[0]!r}; allowed are {', '.join(hints)}")
-    return cls(**{key: _convert(value, hints[key], f"{where}.{key}") for key, value in values.items()})
-
-
-def _convert(value, hint, where: str):
-    allowed = typing.get_args(hint)
-    if typing.get_origin(hint) is typing.Literal:
-        if value in allowed:
-            return value
-        raise BadConfig(f"{where}: {value!r} is not allowed; allowed are {', '.join(map(str, allowed))}")
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple) and len(value) == len(allowed):
-        return tuple(_convert(part, kind, where) for part, kind in zip(value, allowed, strict=True))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool):
-        return value
-    raise BadConfig(f"{where}: {value!r} is not allowed; expected {getattr(hint, '__name__', hint)}")
+def needs(model: nn.Module, name: str) -> tuple[str, ...]:
+    """The modalities that an embedding or the answer to a query is made of."""
+    if hasattr(model, "needs"):
+        return tuple(model.needs(name))
+    return (name,) if name in model.inputs else tuple(model.inputs)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyloom.nn.draws import uniform_rows
+
 
 class Attention(nn.Module):
     """Multi-head self-attention, (B, T, dim) -> (B, T, dim)."""
@@ -73,7 +75,7 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        kept = torch.rand(len(x), 1, 1, device=x.device) >= self.rate
+        kept = uniform_rows(len(x), x.device).view(-1, 1, 1) >= self.rate
         return x * kept / (1 - self.rate)
 
 

@@ -62,6 +62,16 @@ def gather(rows: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def gather_mask(rows: Tensor) -> Tensor:
+    """A (B,) bool of each process in the order of ranks, (B * processes,)."""
+    count = world_size()
+    if count == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(count)]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
+
+
 def own_rows(rows: Tensor) -> Tensor:
     """The rows that this process put into `gather`."""
     return rows if world_size() == 1 else rows.chunk(world_size())[dist.get_rank()]

@@ -12,3 +12,10 @@ HSC_SOFTENING = (7e-4, 10e-4, 13e-4, 25e-4, 50e-4)
 def arcsinh_flux(flux: Tensor, softening: Sequence[float] = HSC_SOFTENING) -> Tensor:
     """arcsinh(flux / softening) of each band, (..., bands, H, W): linear in the noise, logarithmic in the light."""
     return torch.asinh(flux / flux.new_tensor(softening).view(-1, 1, 1))
+
+
+def dihedral(images: Tensor, view: int) -> Tensor:
+    """One of the 8 flips and rotations of (B, C, S, S); 0 leaves them alone."""
+    images = images.flip(3) if view & 1 else images
+    images = images.flip(2) if view & 2 else images
+    return images.transpose(2, 3) if view & 4 else images

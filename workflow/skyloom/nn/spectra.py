@@ -19,8 +19,27 @@ from skyloom.core.errors import BadConfig
 STATISTICS_CHANNELS = 2  # zero channels on the left of every slice; the first token holds mean and std there
 
 
-def normalise(
+def moments(
     flux: Tensor, ivar: Tensor | None = None, std_floor: float = 0.2, weighted: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, both (B, 1), of the good pixels of each spectrum; see `normalise`."""
+    good = torch.ones_like(flux, dtype=torch.bool) if ivar is None else ivar > 0
+    weight = ivar.clamp(min=0) if weighted and ivar is not None else good.to(flux.dtype)
+    weight = weight / weight.mean(1, keepdim=True).clamp(min=torch.finfo(flux.dtype).tiny)
+    total = weight.sum(1, keepdim=True)
+    mean = (torch.where(good, flux, 0) * weight).sum(1, keepdim=True) / total.clamp(min=1)
+    residual = torch.where(good, flux - mean, 0)
+    count = good.sum(1, keepdim=True)
+    variance = (residual.square() * weight).sum(1, keepdim=True) / total.clamp(min=1) * count / (count - 1).clamp(min=1)
+    return mean, variance.sqrt().clamp(min=std_floor)
+
+
+def normalise(
+    flux: Tensor,
+    ivar: Tensor | None = None,
+    std_floor: float = 0.2,
+    weighted: bool = False,
+    hidden: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Z-score each spectrum by the mean and standard deviation of its good pixels.
 
@@ -33,22 +52,35 @@ def normalise(
     flux, ivar : (B, W); every pixel is good when ivar is None
     std_floor : smallest standard deviation divided by, in the unit of flux (0.2 as published)
     weighted : mean and deviation weighted by ivar, so that a noisy end of the spectrum does not set its scale
+    hidden : (B, W) bool, pixels that a network must not see: they count in mean and deviation, as published, and are
+        otherwise treated like bad ones, so that no other pixel is filled from them
 
     Returns
     -------
     flux (B, W) in standard deviations, mean (B, 1), std (B, 1)
     """
+    mean, std = moments(flux, ivar, std_floor, weighted)
+    if ivar is None and hidden is None:
+        return (flux - mean) / std, mean, std
     good = torch.ones_like(flux, dtype=torch.bool) if ivar is None else ivar > 0
-    weight = ivar.clamp(min=0) if weighted and ivar is not None else good.to(flux.dtype)
-    weight = weight / weight.mean(1, keepdim=True).clamp(min=torch.finfo(flux.dtype).tiny)
-    total = weight.sum(1, keepdim=True)
-    mean = (torch.where(good, flux, 0) * weight).sum(1, keepdim=True) / total.clamp(min=1)
-    residual = torch.where(good, flux - mean, 0)
-    count = good.sum(1, keepdim=True)
-    variance = (residual.square() * weight).sum(1, keepdim=True) / total.clamp(min=1) * count / (count - 1).clamp(min=1)
-    std = variance.sqrt().clamp(min=std_floor)
-    scaled = residual / std
-    return (scaled if ivar is None else _interpolate(scaled, good)), mean, std
+    good = good if hidden is None else good & ~hidden
+    return _interpolate(torch.where(good, flux - mean, 0) / std, good), mean, std
+
+
+def hidden_pixels(mask: Tensor, width: int, size: int = 20, stride: int = 10) -> Tensor:
+    """Pixels under masked slices that no other slice shows, (B, W) bool.
+
+    Parameters
+    ----------
+    mask : (B, T) bool, the masked ones of the slices of `size` pixels every `stride`
+    width : pixels W of the spectrum
+    """
+    pixel = torch.arange(width, device=mask.device)
+    count = mask.shape[1]
+    first = ((pixel - size) // stride + 1).clamp(min=0, max=count)
+    last = (pixel // stride).clamp(max=count - 1)
+    shown = functional.pad((~mask).cumsum(1), (1, 0))
+    return (shown[:, last + 1] == shown[:, first]) & (first <= last)
 
 
 def _interpolate(values: Tensor, good: Tensor) -> Tensor:
@@ -91,6 +123,7 @@ def specformer_tokens(
     std_floor: float = 0.2,
     tail: bool = False,
     weighted: bool = False,
+    hidden: Tensor | None = None,
 ) -> Tensor:
     """SpecFormer tokens (AstroCLIP, journal version; see the module docstring for what differs from the public code).
 
@@ -99,7 +132,7 @@ def specformer_tokens(
     flux : (B, W) in 1e-17 erg/s/cm2/Angstrom
     ivar : (B, W) or None; see `normalise`
     size, stride : pixels in a slice, and between the starts of two slices
-    std_floor, weighted : see `normalise`; published: not weighted
+    std_floor, weighted, hidden : see `normalise`; published: not weighted
     tail : cover the pixels after the last full slice too
 
     Returns
@@ -107,7 +140,7 @@ def specformer_tokens(
     (B, 1 + T, 2 + size); 778 x 22 for 7781 pixels. Token 0 is ((mean-2)/2, (std-2)/8, 0, ...); token 1 + t is
     (0, 0, slice t).
     """
-    scaled, mean, std = normalise(flux, ivar, std_floor, weighted)
+    scaled, mean, std = normalise(flux, ivar, std_floor, weighted, hidden)
     tokens = functional.pad(slices(scaled, size, stride, tail), (STATISTICS_CHANNELS, 0, 1, 0))
     tokens[:, 0, :STATISTICS_CHANNELS] = torch.cat([(mean - 2) / 2, (std - 2) / 8], 1)
     return tokens
@@ -161,21 +194,17 @@ def token_weights(ivar: Tensor, size: int = 20, stride: int = 10, cap: float = 4
     return slices(torch.where(good, weight / mean, 0), size, stride, tail)
 
 
-def token_shrinkage(ivar: Tensor, size: int = 20, stride: int = 10, tail: bool = False) -> Tensor:
-    """Factors ivar / (ivar + median ivar) that shrink noisy pixels of the input, cut like the tokens.
+def shrinkage(ivar: Tensor) -> Tensor:
+    """Factors ivar / (ivar + median ivar), (B, W) in 0..1, that shrink the noisy pixels of a normalised spectrum.
 
     The form of a Wiener filter whose signal power is one over the spectrum's median ivar: a pixel of median noise
     counts half, one without information not at all.
-
-    Parameters
-    ----------
-    ivar : (B, W)
-    size, stride, tail : as in `specformer_tokens`
-
-    Returns
-    -------
-    (B, T, size) in 0..1, for tokens[:, 1:, 2:]
     """
     good = ivar > 0
     median = torch.where(good, ivar, torch.nan).nanmedian(1, keepdim=True).values
-    return slices(torch.where(good, ivar / (ivar + median), 0), size, stride, tail)
+    return torch.where(good, ivar / (ivar + median), 0)
+
+
+def token_shrinkage(ivar: Tensor, size: int = 20, stride: int = 10, tail: bool = False) -> Tensor:
+    """`shrinkage` cut like the tokens: (B, T, size), for tokens[:, 1:, 2:]."""
+    return slices(shrinkage(ivar), size, stride, tail)

@@ -217,7 +217,7 @@ def _load(config: Mapping) -> Config:
         for name in table:
             _check_name(part, name)
     known = {"survey": list(entries["surveys"]), "model": list(entries["models"])}
-    models = {name: _model(name, entry) for name, entry in entries["models"].items()}
+    models = {name: read_model(name, entry) for name, entry in entries["models"].items()}
     for model in models.values():
         _check_backbones(model, models)
     surveys = {name: _survey(name, entry, known) for name, entry in entries["surveys"].items()}
@@ -263,7 +263,8 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
     return survey
 
 
-def _model(name: str, entry: dict) -> Model:
+def read_model(name: str, entry: dict) -> Model:
+    """A model from what a user wrote, checked by itself. Raises BadConfig."""
     where = f"models.{name}"
     values = parse(ModelSettings, entry, where)
     kind = kinds.find("model", values.kind, f"{where}.kind")

@@ -52,8 +52,9 @@ class ModelKind:
     Attributes
     ----------
     settings : the section `model` of its configuration
-    network : "module:class", called with the settings, or with the settings and the backbones
-    objective : "module:class" that trains the network; empty when the network is fitted (`fit`)
+    network : "module:class", called with the settings and the modalities it takes, or with the settings and the
+        backbones (modality -> network); what it must have is in `skyloom.models`
+    objective : "module:class" that trains the network (`skyloom.training.objective`); empty when it is fitted
     takes : "one" modality (key `modality`), "several" (key `modalities`) or "backbones" (key `backbones`)
     modalities : which it can take; None for any
     training : what of `skyloom.settings.training.Training` this kind wants different

@@ -13,7 +13,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -26,10 +26,13 @@ log = logging.getLogger(__name__)
 _ROWS_PER_COPY = 256
 
 
-class Source(Protocol):
+B = TypeVar("B", covariant=True)
+
+
+class Source(Protocol[B]):
     """Anything batches can come from: Shards, Cached, or samples joined from several of them."""
 
-    def read(self, indices: np.ndarray, names: Sequence[str] | None = None) -> dict[str, np.ndarray]: ...
+    def read(self, indices: np.ndarray, names: Sequence[str] | None = None) -> B: ...
 
 
 @functools.lru_cache(maxsize=2)
@@ -49,9 +52,9 @@ def step_samples(samples: int, batch_size: int, seed: int, step: int) -> np.ndar
 
 
 def batches(
-    source: Source,
+    source: Source[B],
     indices: np.ndarray,
-    names: Sequence[str],
+    names: Sequence[str] | None,
     batch_size: int,
     seed: int,
     start_step: int = 0,
@@ -59,14 +62,14 @@ def batches(
     rank: int = 0,
     world_size: int = 1,
     prefetch: int = 3,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[B]:
     """Yield shuffled batches, read ahead by a background thread.
 
     Parameters
     ----------
     source : Shards, Cached, or anything that reads like them
     indices : (n,) samples of the source to draw from, e.g. those of the training split
-    names : datasets to read
+    names : datasets to read; what the source reads by itself when None
     batch_size : samples a step over all ranks; rank r gets every world_size-th of them from the r-th on, so the union
         over ranks does not depend on how many there are
     seed, start_step : the order is a pure function of (seed, step)
@@ -76,7 +79,8 @@ def batches(
 
     Yields
     ------
-    dict : name -> (batch_size / world_size, ...) float32; also `targetid` int64 from Shards and Cached
+    what `source.read` returns; of Shards and Cached a dict, name -> (batch_size / world_size, ...) float32, with
+    `targetid` int64
 
     Raises
     ------
@@ -89,7 +93,7 @@ def batches(
     if not len(indices):
         raise BadInput("no sample to make batches of: the split is empty in these shards")
 
-    def read(step: int) -> dict[str, np.ndarray]:
+    def read(step: int) -> B:
         mine = step_samples(len(indices), batch_size, seed, step)[rank::world_size]
         return source.read(indices[mine], names)
 

@@ -8,37 +8,57 @@ import sys
 from pathlib import Path
 
 from skyloom.core.errors import BadConfig, SkyloomError
-from skyloom.tokens.store import Shards
-from skyloom.training.loop import train
+from skyloom.settings import kinds
+from skyloom.training.figure import draw
+from skyloom.training.run import by_modality, statistics_by_modality, train
 
-FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl", "figure": "loss.png"}
+FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl"}
+FIGURE = "loss.png"
 
 
 def main() -> None:
     """Read the command line, train, and end with one line when something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m skyloom.training", description=__doc__)
-    parser.add_argument("--config", required=True, help="JSON file: kind, model, training, seed, threads")
     parser.add_argument(
-        "--out", required=True, help="folder for model.safetensors, model.json, metrics.jsonl, loss.png"
+        "--config",
+        required=True,
+        help="JSON file: kind, modality (or modalities, or backbones), model, training, name, seed, threads",
     )
+    parser.add_argument("--out", required=True, help=f"folder for {', '.join(FILES.values())}, {FIGURE}")
     parser.add_argument("--checkpoints", required=True, help="folder for checkpoints; a killed run continues from it")
     parser.add_argument("--tokens", required=True, nargs="+", help="token shards, of one or more modalities")
     parser.add_argument("--splits", required=True, help="Parquet table with targetid and split")
-    parser.add_argument("--backbone-image", help="folder of the trained image encoder (astroclip)")
-    parser.add_argument("--backbone-spectrum", help="folder of the trained spectrum encoder (astroclip)")
+    parser.add_argument("--galaxies", help="galaxies.parquet, for models that learn from its columns")
+    parser.add_argument("--statistics", nargs="*", default=[], help="statistics.json of the tokens of each modality")
+    parser.add_argument(
+        "--backbone",
+        action="append",
+        default=[],
+        metavar="MODALITY=FOLDER",
+        help="a trained model to build on (for astroclip and its like); once for each modality",
+    )
+    parser.add_argument(
+        "--extensions", action="append", default=[], metavar="FOLDER", help="folder with kinds of models of your own"
+    )
     options = parser.parse_args()
     first = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(level=logging.INFO if first else logging.WARNING, format="%(asctime)s %(message)s")
-    backbones = {"image": options.backbone_image, "spectrum": options.backbone_spectrum}
+    out = {name: Path(options.out, file) for name, file in FILES.items()}
     try:
+        kinds.extend(str(Path(folder).resolve()) for folder in options.extensions)
+        config = read_config(options.config)
         train(
-            read_config(options.config),
+            config,
             by_modality(options.tokens),
             options.splits,
-            {name: Path(options.out, file) for name, file in FILES.items()},
+            out,
             options.checkpoints,
-            {modality: folder for modality, folder in backbones.items() if folder},
+            dict(pair(text) for text in options.backbone),
+            options.galaxies,
+            statistics_by_modality(options.statistics),
         )
+        if first:
+            draw(out["metrics"], Path(options.out, FIGURE), config.get("name") or out["card"].parent.name)
     except SkyloomError as error:
         sys.exit(f"skyloom.training: {error}")
 
@@ -46,17 +66,20 @@ def main() -> None:
 def read_config(path: str) -> dict:
     """A model's configuration from a JSON file."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+        return found
     except (OSError, ValueError) as error:
         raise BadConfig(f"{path}: expected a JSON file with a model's configuration ({error})") from error
 
 
-def by_modality(paths: list[str]) -> dict[str, list[str]]:
-    """Shards sorted by the modality that each file states."""
-    tokens: dict[str, list[str]] = {}
-    for path in paths:
-        tokens.setdefault(str(Shards([path]).attrs.get("modality", "unknown")), []).append(path)
-    return tokens
+def pair(text: str) -> tuple[str, str]:
+    """("image", "models/x") of "image=models/x"."""
+    modality, found, folder = text.partition("=")
+    if not (modality and found and folder):
+        raise BadConfig(f"--backbone {text}: expected MODALITY=FOLDER, e.g. image=results/mock/models/astrodino")
+    return modality, folder
 
 
 if __name__ == "__main__":

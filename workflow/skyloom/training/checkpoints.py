@@ -1,9 +1,10 @@
 """Checkpoints: one safetensors file each, whole or not there, checked when read; nothing is ever unpickled.
 
-A checkpoint holds named tensors and, in the file's metadata, a JSON state and a SHA-256 over the tensors. It belongs
-to a run (`key`: a hash of config, data and code) and is ignored by any other.
+A checkpoint holds named tensors and, in the file's metadata, a JSON state and a SHA-256 over the tensors. A run (`key`:
+a hash of config, data and code) has a folder of its own and never touches that of another.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -24,16 +25,16 @@ KEPT = 2
 
 
 class Checkpoints:
-    """The checkpoints of one run in one folder.
+    """The checkpoints of one run, in ``{parent}/{the first 16 digits of key}``.
 
     Parameters
     ----------
-    folder : made when first needed
+    parent : where runs have their folders; made when first needed
     key : identity of the run
     """
 
-    def __init__(self, folder: str | os.PathLike, key: str):
-        self.folder, self.key = Path(folder), key
+    def __init__(self, parent: str | os.PathLike, key: str):
+        self.folder, self.key = Path(parent, key[:16]), key
 
     def save(self, step: int, tensors: dict[str, Tensor], state: dict) -> None:
         """Write a checkpoint and remove all but the newest ones."""
@@ -43,21 +44,25 @@ class Checkpoints:
         write_tensors(written, tensors, metadata)
         files = self._newest_first()
         place = files.index(written)
-        # what is newer than the newest one is damaged or of another run
+        # what is newer than the newest one is damaged
         for needless in files[:place] + files[place + KEPT :]:
             needless.unlink()
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
         """Tensors and state of the newest good checkpoint of this run, or None.
 
-        Damaged ones are skipped, those of another run are left alone; both are said in the log.
+        Damaged ones are skipped, which is said in the log, as is that there are checkpoints of other runs.
         """
+        others = sum(path.is_dir() and path != self.folder for path in self.folder.parent.glob("*"))
+        if others:
+            log.info(
+                "%s: also has the checkpoints of %d runs with another config, data or code", self.folder.parent, others
+            )
         for path in self._newest_first():
             try:
                 tensors, metadata = _read(path)
                 if metadata["key"] != self.key:
-                    log.warning("%s: made with another config, data or code: starting fresh", path)
-                    return None
+                    raise ValueError("it is of another run")
                 if digest(tensors) != metadata["sha256"]:
                     raise ValueError("its tensors do not match their checksum")
                 return tensors, json.loads(metadata["state"])
@@ -66,8 +71,10 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Remove the folder: the run is over."""
+        """Remove the folder of this run, which is over, and the one above it when nothing else is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()
 
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.safetensors"), reverse=True)

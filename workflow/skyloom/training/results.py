@@ -1,9 +1,10 @@
-"""What training leaves behind: weights, card, metrics, loss curve. No times: the same run writes the same bytes."""
+"""What training leaves behind: weights, card, metrics. No times: the same run writes the same bytes."""
 
-import dataclasses
 import hashlib
+import importlib.util
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
@@ -11,21 +12,21 @@ from torch import nn
 from skyloom import models
 from skyloom.core.code import code_hash
 from skyloom.core.files import sha256, write_json, write_text
-from skyloom.figures import style
+from skyloom.settings import kinds
+from skyloom.settings.training import Training
 from skyloom.training.checkpoints import write_tensors
 from skyloom.training.data import Samples
-from skyloom.training.settings import Settings
 
 
-def provenance(model: nn.Module, samples: Samples, settings: Settings, seed: int, threads: int) -> dict:
+def record(model: nn.Module, samples: Samples, settings: Training, seed: int, threads: int) -> dict:
     """Config, hashes of data and code, and `run`: one hash of all that decides the result."""
     entry = {
         "config": models.describe(model),
-        "training": dataclasses.asdict(settings),
+        "training": settings.plain(),
         "seed": seed,
         "threads": threads,
         "data_sha256": samples.content,
-        "code_hash": code_hash(Path(__file__).with_name("loop.py")),
+        "code_hash": code_of(models.describe(model)),
     }
     start = hashlib.sha256(json.dumps(entry, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):  # a backbone that was trained anew is another run
@@ -33,14 +34,33 @@ def provenance(model: nn.Module, samples: Samples, settings: Settings, seed: int
     return {**entry, "run": start.hexdigest()}
 
 
-def write(out: dict[str, str | os.PathLike], model: nn.Module, rows: list[dict], entry: dict) -> None:
-    """Write weights, metrics and figure, then the card that describes them."""
+def code_of(config: dict) -> str:
+    """Hash of the code that decides the numbers of a training: the engine's, and the model's own (16 hex digits).
+
+    What draws figures, or another model, does not count.
+    """
+    files = {Path(__file__).with_name("loop.py")}
+    todo = [config]
+    while todo:
+        entry = todo.pop()
+        kind = kinds.find("model", entry["kind"], "kind")
+        names = [
+            kinds.module_name("model", entry["kind"]),
+            *(n.partition(":")[0] for n in (kind.network, kind.objective)),
+        ]
+        files |= {Path(importlib.util.find_spec(name).origin) for name in names if name}
+        todo += entry.get("backbones", {}).values()
+    return hashlib.sha256("".join(sorted(map(code_hash, files))).encode()).hexdigest()[:16]
+
+
+def write(out: Mapping[str, str | os.PathLike], model: nn.Module, samples: Samples, rows: list, entry: dict) -> None:
+    """Write weights and metrics, then the card that describes them."""
     write_tensors(out["model"], {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
     write_text(out["metrics"], "".join(json.dumps(row) + "\n" for row in rows))
-    draw(out["figure"], rows, entry["config"]["kind"])
     losses = {row["step"]: row["loss"] for row in rows if row["split"] == "validation"}
     card = {
         **entry,
+        "takes": samples.shapes(),
         "parameters": models.parameter_count(model),
         "modalities": sorted(model.inputs),
         "steps": entry["training"]["steps"],
@@ -48,18 +68,3 @@ def write(out: dict[str, str | os.PathLike], model: nn.Module, rows: list[dict],
         "weights_sha256": sha256(out["model"]),
     }
     write_json(out["card"], card)
-
-
-def draw(path: str | os.PathLike, rows: list[dict], kind: str) -> None:
-    """The loss of both splits against the step; for a PCA the explained variance against the number of components."""
-    x, y = ("component", "explained_variance") if kind == "pca" else ("step", "loss")
-    with style.look():
-        figure = style.figure(3.2, 5.5)
-        axis = figure.add_subplot()
-        for split in ("train", "validation"):
-            points = [(row[x], row[y]) for row in rows if row["split"] == split]
-            if points:
-                axis.plot(*zip(*points, strict=True), marker=".", ms=4, color=style.SPLITS[split], label=split)
-        axis.set(xlabel=x, ylabel=y.replace("_", " "), title=kind)
-        axis.legend()
-        style.save(figure, path)

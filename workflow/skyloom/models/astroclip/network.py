@@ -1,100 +1,75 @@
-"""AstroCLIP: a frozen image encoder and a frozen spectrum encoder, each with a trained pooling head, brought into one
-space.
+"""AstroCLIP: frozen encoders of two or more modalities, each with a trained pooling head, brought into one space.
 
 Notable:
+- any network with `tokens(batch)` and `width` is a backbone, whatever its modality
 - a head is one learned query that attends to all output tokens of its backbone (for images: CLS and patches, with
-  positions), then LayerNorm and an MLP with a residual, for both modalities alike
-- the loss is symmetric InfoNCE with a fixed logit scale; outputs have length 1
+  positions), then LayerNorm and an MLP with a residual, for all modalities alike
+- the loss is symmetric InfoNCE with a fixed logit scale, the mean over all pairs of modalities, each over the galaxies
+  that have both; outputs have length 1
 - backbones never change, so their tokens can be computed once (`Objective.precompute`) instead of in every epoch
 - the saved model holds backbones and heads: its folder is all that embedding needs
 """
 
-from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyloom.models.astroclip import Config
 from skyloom.nn import distributed
+from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import AttentionPool, init_by_depth
 from skyloom.nn.draws import Draws
 
 
-@dataclass(frozen=True)
-class Config:
-    """Heads, loss and augmentations of an AstroCLIP.
-
-    Attributes
-    ----------
-    dim : length of an embedding
-    heads, mlp_ratio : the pooling heads
-    logit_scale : fixed inverse temperature of the InfoNCE loss
-    token_dropout : fraction of tokens left out at random in training
-    token_noise : noise added to tokens in training, in units of their standard deviation
-    dropout : fraction of the channels of the tokens set to zero in training
-    image_views : 1, or how many of the 8 flips and rotations of an image are used in training
-    """
-
-    dim: int = 128
-    heads: int = 4
-    mlp_ratio: float = 4.0
-    logit_scale: float = 15.5
-    token_dropout: float = 0.0
-    token_noise: float = 0.0
-    dropout: float = 0.0
-    image_views: int = 1
-
-
-PUBLISHED = {"dim": 1024}
-TRAINING = {
-    "steps": 500,
-    "batch_size": 256,
-    "learning_rate": 5e-4,
-    "weight_decay": 0.05,
-    "clip": 1.0,
-    "select": "best",
-}
-MODALITIES = ("image", "spectrum")
-
-
 class AstroCLIP(nn.Module):
-    """Images and spectra to one embedding space.
+    """Several modalities to one embedding space.
 
     Parameters
     ----------
-    config : see Config
-    backbones : modality -> model with `tokens(batch)` and `config.dim`
+    config : heads and loss
+    backbones : modality -> network with `tokens(batch)`, (B, T, width)
     """
 
     def __init__(self, config: Config, backbones: dict[str, nn.Module]):
         super().__init__()
-        self.config = config
-        self.backbones = nn.ModuleDict(backbones).requires_grad_(False)
+        self.config, self.width = config, config.dim
+        self.modalities = tuple(sorted(backbones))
+        self.backbones = nn.ModuleDict({m: backbones[m] for m in self.modalities}).requires_grad_(False)
         self.pools = nn.ModuleDict(
             {
-                m: AttentionPool(backbones[m].config.dim, config.dim, config.heads, config.dim, config.mlp_ratio)
-                for m in backbones
+                m: AttentionPool(backbones[m].width, config.dim, config.heads, config.dim, config.mlp_ratio)
+                for m in self.modalities
             }
         )
         init_by_depth(self.pools, 0.5)
-        self.inputs = {m: names for backbone in backbones.values() for m, names in backbone.inputs.items()}
+        self.inputs = {m: backbones[m].inputs[m] for m in self.modalities}
 
-    def tokens(self, batch: dict[str, Tensor], modality: str) -> Tensor:
-        """Output tokens of the frozen backbone, (B, T, backbone dim)."""
+    def tokens(self, batch: Batch, modality: str) -> Tensor:
+        """Output tokens of the frozen backbone, (B, T, its width)."""
         with torch.no_grad():
             return self.backbones[modality].eval().tokens(batch)
+
+    def views(self, modality: str) -> int:
+        """In how many ways the samples of a modality are shown in training: what its backbone offers, or 1."""
+        return min(self.config.image_views, getattr(self.backbones[modality], "views", 1))
+
+    def view(self, batch: Batch, modality: str, number: int) -> Batch:
+        """The batch with a modality shown in one of its ways."""
+        return self.backbones[modality].view(batch, number) if number else batch
 
     def pool(self, tokens: Tensor, modality: str) -> Tensor:
         """Tokens of the backbone to embeddings of length 1, (B, dim)."""
         return functional.normalize(self.pools[modality](tokens).float(), dim=-1)
 
-    def embed(self, batch: dict[str, Tensor], modality: str) -> Tensor:
-        """Embeddings of length 1, (B, dim)."""
-        return self.pool(self.tokens(batch, modality), modality)
+    def embed(self, batch: Batch, name: str) -> Tensor:
+        """Embeddings of length 1 of one modality, (B, dim)."""
+        return self.pool(self.tokens(batch, name), name)
 
 
 class Objective(nn.Module):
-    """Symmetric InfoNCE between the two embeddings of each galaxy.
+    """Symmetric InfoNCE between the embeddings of each galaxy.
 
     A batch holds what the backbones take, or what `precompute` made of it.
     """
@@ -106,24 +81,38 @@ class Objective(nn.Module):
         self.model = model
         self.inputs = model.inputs
 
-    def precompute(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Tokens of the frozen backbones: image (B, views, T, d) and spectrum (B, T, d)."""
-        views = [
-            self.model.tokens({**batch, "rgb": dihedral(batch["rgb"], view)}, "image")
-            for view in range(self.model.config.image_views)
-        ]
-        return {"image": torch.stack(views, 1), "spectrum": self.model.tokens(batch, "spectrum")}
+    def precompute(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """Tokens of the frozen backbones, modality -> {"tokens": (B, views, T, d)}."""
+        return {m: {"tokens": self.tokens(batch, m)} for m in self.model.modalities}
 
-    def forward(self, batch: dict[str, Tensor], draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        tokens = batch if "image" in batch else self.precompute(batch)
-        view = draws.integers(0, tokens["image"].shape[1]) if self.training else 0
-        image = tokens["image"][torch.arange(len(tokens["image"]), device=tokens["image"].device), view]
-        embedded = {"image": self.model.pool(self.augment(image.float(), draws), "image")}
-        embedded["spectrum"] = self.model.pool(self.augment(tokens["spectrum"].float(), draws), "spectrum")
-        image, spectrum = (distributed.gather(embedded[m]) for m in MODALITIES)
-        loss, similarity = info_nce(image, spectrum, self.model.config.logit_scale)
-        truth = torch.arange(len(similarity), device=similarity.device)
-        return loss, {"top1": (similarity.argmax(1) == truth).float().mean()}
+    def tokens(self, batch: Batch, modality: str) -> Tensor:
+        """Tokens of every view of one modality, (B, views, T, d)."""
+        if "tokens" in batch[modality]:
+            return batch[modality]["tokens"]
+        views = range(self.model.views(modality))
+        shown = (self.model.view(batch, modality, number) for number in views)
+        return torch.stack([self.model.tokens(view, modality) for view in shown], 1)
+
+    def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        embedded, present = {}, {}
+        for m in self.model.modalities:
+            tokens = self.tokens(batch, m)
+            several = self.training and tokens.shape[1] > 1
+            view = draws.integers(0, tokens.shape[1]) if several else 0
+            tokens = tokens[torch.arange(len(tokens), device=tokens.device), view]
+            own = self.model.pool(self.augment(tokens.float(), draws), m)
+            embedded[m], present[m] = distributed.gather(own), distributed.gather_mask(batch.present[m])
+        losses, found = [], []
+        for a, b in combinations(self.model.modalities, 2):
+            both = present[a] & present[b]
+            if both.any():
+                loss, similarity = info_nce(embedded[a][both], embedded[b][both], self.model.config.logit_scale)
+                losses.append(loss)
+                found.append((similarity.argmax(1) == torch.arange(len(similarity), device=loss.device)).float().mean())
+        if not losses:  # no galaxy with two modalities in this batch: nothing to learn, but every parameter takes part
+            nothing = sum(values.sum() for values in embedded.values()) * 0
+            return nothing, {"top1": nothing.detach()}
+        return sum(losses) / len(losses), {"top1": sum(found) / len(found)}
 
     def augment(self, tokens: Tensor, draws: Draws) -> Tensor:
         """In training: leave tokens out (the same number in every sample), zero channels, add noise."""
@@ -150,10 +139,3 @@ def info_nce(a: Tensor, b: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     truth = torch.arange(len(a), device=a.device)
     logits = scale * similarity
     return (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2, similarity
-
-
-def dihedral(images: Tensor, view: int) -> Tensor:
-    """One of the 8 flips and rotations of (B, 3, S, S); 0 leaves them alone."""
-    images = images.flip(3) if view & 1 else images
-    images = images.flip(2) if view & 2 else images
-    return images.transpose(2, 3) if view & 4 else images

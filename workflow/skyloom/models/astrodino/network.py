@@ -13,9 +13,7 @@ Notable:
 """
 
 import math
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,116 +21,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.core.errors import BadConfig
+from skyloom.models.astrodino import Config
 from skyloom.nn import distributed
+from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
 from skyloom.nn.draws import Draws
-
-
-@dataclass(frozen=True)
-class Config:
-    """Shape, crops and loss of an AstroDINO.
-
-    Attributes
-    ----------
-    image_size : side of the images to embed, pixels (larger ones are cropped at the centre)
-    patch : side of a patch, pixels
-    offset, scale : the network sees (rgb - offset) / scale; published 0 and 1. The default is about the mean and
-        deviation of all pixels: a small network in a short training does not find them by itself
-    dim, layers, heads, mlp_ratio, drop_path, layer_scale, registers : the transformer
-    global_size, local_size, local_crops : sides of the crops, pixels, and how many local ones; a side of 0 is 7/8
-        (1/2) of the image, in whole patches
-    noise : deviation of the noise added to a crop, in units of RGB
-    brightness : a crop is multiplied by 1 +- at most this, the same factor for all bands
-    prototypes, head_hidden, head_dim : the projection head
-    student_temperature, teacher_temperature, teacher_temperature_end, teacher_warmup : sharpness; the teacher's goes
-        from the first to the second value in the first `teacher_warmup` of the training
-    momentum, momentum_end : of the teacher's running mean, along a cosine
-    centring : "centre" (running mean of the logits) or "sinkhorn"
-    centre_momentum : of the running mean of the logits
-    koleo : weight of the loss that spreads embeddings out
-    """
-
-    image_size: int = 48
-    patch: int = 6
-    offset: float = 0.15
-    scale: float = 0.15
-    dim: int = 128
-    layers: int = 4
-    heads: int = 2
-    mlp_ratio: float = 4.0
-    drop_path: float = 0.0
-    layer_scale: float = 0.0
-    registers: int = 0
-    global_size: int = 0
-    local_size: int = 0
-    local_crops: int = 3
-    noise: float = 0.01
-    brightness: float = 0.05
-    prototypes: int = 256
-    head_hidden: int = 512
-    head_dim: int = 64
-    student_temperature: float = 0.1
-    teacher_temperature: float = 0.03
-    teacher_temperature_end: float = 0.03
-    teacher_warmup: float = 0.3
-    momentum: float = 0.95
-    momentum_end: float = 1.0
-    centring: Literal["centre", "sinkhorn"] = "sinkhorn"
-    centre_momentum: float = 0.9
-    koleo: float = 0.1
-
-    def __post_init__(self):
-        for name, share in (("global_size", 7 / 8), ("local_size", 1 / 2)):
-            if getattr(self, name) == 0:
-                patches = max(1, int(self.image_size * share) // self.patch)
-                object.__setattr__(self, name, patches * self.patch)
-        for name in ("image_size", "global_size", "local_size"):
-            if getattr(self, name) % self.patch:
-                raise BadConfig(f"{name}: {getattr(self, name)} is not a multiple of patch {self.patch}")
-        if max(self.global_size, self.local_size) > self.image_size:
-            raise BadConfig(
-                f"global_size {self.global_size}, local_size {self.local_size}: at most image_size {self.image_size}"
-            )
-
-
-PUBLISHED = {
-    "teacher_temperature_end": 0.07,
-    "teacher_temperature": 0.04,
-    "centring": "sinkhorn",
-    "patch": 12,
-    "offset": 0.0,
-    "scale": 1.0,
-    "image_size": 144,
-    "dim": 1024,
-    "layers": 24,
-    "heads": 16,
-    "drop_path": 0.3,
-    "layer_scale": 1e-5,
-    "global_size": 144,
-    "local_size": 60,
-    "local_crops": 8,
-    "prototypes": 65536,
-    "head_hidden": 2048,
-    "head_dim": 256,
-    "momentum": 0.992,
-}
-TRAINING = {
-    "batch_size": 64,
-    "learning_rate": 2e-3,
-    "weight_decay": 0.001,
-    "weight_decay_end": 0.01,
-    "clip": 3.0,
-}
+from skyloom.nn.images import dihedral
 
 
 class AstroDINO(nn.Module):
-    """Images to tokens and embeddings. A batch is a dict with rgb, (B, 3, H, W) in 0..1."""
+    """Images to tokens and embeddings. Takes rgb, (B, 3, H, W) in 0..1, of its modality."""
 
-    inputs = {"image": ("rgb",)}
+    views = 8  # flips and rotations that leave the galaxy what it is
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
-        self.config = config
+        self.config, self.width = config, config.dim
+        (self.modality,) = takes
+        self.inputs = {self.modality: ("rgb",)}
         self.grid = config.image_size // config.patch
         self.embed_patch = nn.Linear(3 * config.patch**2, config.dim)
         self.first = nn.Parameter(torch.empty(1, 1 + config.registers, config.dim))  # CLS, then registers
@@ -163,20 +69,24 @@ class AstroDINO(nn.Module):
             x = block(x)
         return self.norm(x)
 
-    def images(self, batch: dict[str, Tensor]) -> Tensor:
+    def view(self, batch: Batch, number: int) -> Batch:
+        """The batch with its images turned in one of `views` ways; 0 leaves them alone."""
+        return batch.changed(self.modality, rgb=dihedral(batch[self.modality]["rgb"], number))
+
+    def images(self, batch: Batch) -> Tensor:
         """The central image_size x image_size pixels, (B, 3, H, W)."""
-        images, size = batch["rgb"], self.config.image_size
+        images, size = batch[self.modality]["rgb"], self.config.image_size
         if images.shape[-1] < size:
             raise BadConfig(f"image_size: {size} is more than the {images.shape[-1]} pixels of the image tokens")
         margin = (images.shape[-1] - size) // 2
         return images[..., margin : margin + size, margin : margin + size]
 
-    def tokens(self, batch: dict[str, Tensor]) -> Tensor:
+    def tokens(self, batch: Batch) -> Tensor:
         """CLS and patch tokens with positions, registers left out, (B, 1 + patches, dim)."""
         x = self.encode(self.images(batch))
         return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1)
 
-    def embed(self, batch: dict[str, Tensor], modality: str = "image") -> Tensor:
+    def embed(self, batch: Batch, name: str) -> Tensor:
         """The CLS token, (B, dim)."""
         return self.encode(self.images(batch))[:, 0]
 
@@ -215,7 +125,7 @@ class Objective(nn.Module):
         super().__init__()
         config = model.config
         self.inputs = model.inputs
-        self.student, self.student_head = AstroDINO(config), Head(config)
+        self.student, self.student_head = AstroDINO(config, (model.modality,)), Head(config)
         self.model, self.teacher_head = model, Head(config)
         self.student.load_state_dict(model.state_dict())
         self.teacher_head.load_state_dict(self.student_head.state_dict())
@@ -228,16 +138,16 @@ class Objective(nn.Module):
         self.model.eval()  # no drop path in the teacher
         return self
 
-    def forward(self, batch: dict[str, Tensor], draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.model.config
         images = self.model.images(batch)
-        large = torch.cat([self.crop(images, draws, config.global_size) for _ in range(2)])  # (2B, 3, G, G)
+        large = torch.cat([self.crop(images, draws, config.global_side) for _ in range(2)])  # (2B, 3, G, G)
         with torch.no_grad():
             target = self.assign(self.teacher_head(self.model.encode(large)[:, 0]), progress)  # (2B, K)
         features = self.student.encode(large)[:, 0]
         views = [features]
         if config.local_crops:
-            small = torch.cat([self.crop(images, draws, config.local_size) for _ in range(config.local_crops)])
+            small = torch.cat([self.crop(images, draws, config.local_side) for _ in range(config.local_crops)])
             views.append(self.student.encode(small)[:, 0])
         logits = self.student_head(torch.cat(views)) / config.student_temperature
         loss = cross_view_loss(target.chunk(2), logits.log_softmax(-1).chunk(2 + config.local_crops))

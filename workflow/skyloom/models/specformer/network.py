@@ -1,105 +1,41 @@
 """SpecFormer: a transformer over slices of a galaxy spectrum, trained to fill in masked stretches (AstroCLIP).
 
 Notable:
-- the published shape is `PUBLISHED` (43.2M parameters); the default is a small one for two CPU cores
+- the published shape is `PUBLISHED` of the package (43.2M parameters); the default is a small one for two CPU cores
 - masks are contiguous segments whose start is uniform over every place that touches the spectrum, so each token is
   masked equally often (the published code hardly ever masks the last ten)
+- what is masked is masked before bad pixels are filled in, so that no visible token carries a masked neighbour; where
+  slices overlap, pixels that a visible slice shows stay visible, and the mean and deviation of a spectrum are those of
+  all its pixels: both as published
 - the loss can weight pixels by their inverse variance, so that the network is not asked to predict sky residuals
 - an embedding is the mean over the outputs of all slices; the first token (mean and deviation of the flux) takes part
   in the attention but not in the mean
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from skyloom.models.specformer import Config
+from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
 from skyloom.nn.draws import Draws
-from skyloom.nn.spectra import STATISTICS_CHANNELS, slice_count, specformer_tokens, token_shrinkage, token_weights
-
-
-@dataclass(frozen=True)
-class Config:
-    """Shape and masks of a SpecFormer.
-
-    Attributes
-    ----------
-    pixels : pixels of a spectrum (7781 for DESI)
-    size, stride : pixels in a slice, and between the starts of two slices
-    dim, layers, heads, mlp_ratio, drop_path : the transformer
-    positions : learned positions; 0 for exactly as many as there are tokens
-    mask_segments : stretches masked in each spectrum
-    mask_length : tokens in a stretch; 0 for 30 of 778 tokens as published, scaled to the number of tokens
-    loss_weight : "none", or "ivar" for normalised, capped inverse variances
-    weight_cap : largest weight, in units of the spectrum's mean
-    std_floor : smallest standard deviation a spectrum is divided by, 1e-17 erg/s/cm2/Angstrom
-    normalise : "zscore" as published, or "ivar": mean and deviation weighted by inverse variance, and every pixel of
-        the input shrunk by ivar / (ivar + median ivar), so that a noisy blue end neither sets the scale nor fills the
-        input
-    summary : length of the embedding, a linear summary of the mean of the tokens; 0: that mean itself, as published
-    pooled_weight : weight of a second loss, the whole spectrum predicted from the embedding alone (0: none, as
-        published). It makes the embedding carry what the tokens know, redshift first
-    pooled_hidden : units of the hidden layer of that prediction
-    """
-
-    pixels: int = 7781
-    size: int = 40
-    stride: int = 40
-    dim: int = 128
-    layers: int = 3
-    heads: int = 2
-    mlp_ratio: float = 4.0
-    drop_path: float = 0.0
-    positions: int = 0
-    mask_segments: int = 6
-    mask_length: int = 0
-    loss_weight: Literal["none", "ivar"] = "ivar"
-    weight_cap: float = 4.0
-    std_floor: float = 0.2
-    normalise: Literal["zscore", "ivar"] = "ivar"
-    summary: int = 24
-    pooled_weight: float = 1.0
-    pooled_hidden: int = 512
-
-    @property
-    def token_count(self) -> int:
-        """Tokens of a spectrum, the first one (statistics) included."""
-        return 1 + slice_count(self.pixels, self.size, self.stride)
-
-    @property
-    def segment_length(self) -> int:
-        """Tokens in one masked stretch."""
-        return self.mask_length or max(1, round(30 / 778 * self.token_count))
-
-
-PUBLISHED = {
-    "size": 20,
-    "stride": 10,
-    "dim": 768,
-    "layers": 6,
-    "heads": 6,
-    "positions": 800,
-    "loss_weight": "none",
-    "normalise": "zscore",
-    "summary": 0,
-    "pooled_weight": 0.0,
-}
-TRAINING = {"batch_size": 64, "learning_rate": 1e-3, "betas": (0.9, 0.95), "weight_decay": 0.1, "clip": 1.0}
+from skyloom.nn.spectra import (
+    STATISTICS_CHANNELS,
+    hidden_pixels,
+    specformer_tokens,
+    token_shrinkage,
+    token_weights,
+)
 
 
 class SpecFormer(nn.Module):
-    """Spectra to tokens, embeddings and reconstructions.
+    """Spectra to tokens, embeddings and reconstructions. Takes flux and ivar, both (B, pixels), of its modality."""
 
-    A batch is a dict with flux and ivar, both (B, pixels).
-    """
-
-    inputs = {"spectrum": ("flux", "ivar")}
-
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
-        self.config = config
+        self.config, self.width = config, config.dim
+        (self.modality,) = takes
+        self.inputs = {self.modality: ("flux", "ivar")}
         width = config.size + STATISTICS_CHANNELS
         self.embed_slice = nn.Linear(width, config.dim)
         self.position = nn.Parameter(torch.empty(1, config.positions or config.token_count, config.dim))
@@ -114,20 +50,39 @@ class SpecFormer(nn.Module):
         init_by_depth(self.embed_slice, 0.5)
         normal(self.position, config.dim**-0.5)
 
-    def slices(self, batch: dict[str, Tensor]) -> Tensor:
-        """Normalised tokens, (B, T, width): what the network is to predict."""
-        c = self.config
-        weighted = c.normalise == "ivar"
-        return specformer_tokens(batch["flux"], batch["ivar"], c.size, c.stride, c.std_floor, weighted=weighted)
+    def slices(self, batch: Batch, hidden: Tensor | None = None) -> Tensor:
+        """Normalised tokens, (B, T, width): what the network is to predict. `hidden`: see `nn.spectra.normalise`."""
+        c, spectra = self.config, batch[self.modality]
+        return specformer_tokens(
+            spectra["flux"],
+            spectra["ivar"],
+            c.size,
+            c.stride,
+            c.std_floor,
+            weighted=c.normalise == "ivar",
+            hidden=hidden,
+        )
 
-    def shrink(self, slices: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def shrink(self, slices: Tensor, batch: Batch) -> Tensor:
         """The tokens as they enter the network: with noisy pixels shrunk, if so configured."""
         c = self.config
         if c.normalise == "zscore":
             return slices
         factor = torch.ones_like(slices)
-        factor[:, 1:, STATISTICS_CHANNELS:] = token_shrinkage(batch["ivar"], c.size, c.stride)
+        factor[:, 1:, STATISTICS_CHANNELS:] = token_shrinkage(batch[self.modality]["ivar"], c.size, c.stride)
         return slices * factor
+
+    def seen(self, batch: Batch, slices: Tensor, mask: Tensor) -> Tensor:
+        """The tokens as they enter the network when those of `mask`, (B, T), are hidden from it.
+
+        Bad pixels of visible tokens are filled from visible pixels alone; where they are shrunk to zero anyway, the
+        tokens need not be made a second time.
+        """
+        c = self.config
+        if c.normalise == "zscore":
+            width = batch[self.modality]["flux"].shape[1]
+            slices = self.slices(batch, hidden_pixels(mask[:, 1:], width, c.size, c.stride))
+        return self.shrink(slices, batch).masked_fill(mask[..., None], 0)
 
     def encode(self, slices: Tensor) -> Tensor:
         """Input tokens (B, T, width) to output tokens (B, T, dim)."""
@@ -136,11 +91,11 @@ class SpecFormer(nn.Module):
             x = block(x)
         return self.norm(x)
 
-    def tokens(self, batch: dict[str, Tensor]) -> Tensor:
+    def tokens(self, batch: Batch) -> Tensor:
         """Output tokens of every slice and of the first token, (B, T, dim)."""
         return self.encode(self.shrink(self.slices(batch), batch))
 
-    def embed(self, batch: dict[str, Tensor], modality: str = "spectrum") -> Tensor:
+    def embed(self, batch: Batch, name: str) -> Tensor:
         """What the output tokens of all slices say together, (B, summary or dim)."""
         return self.pool(self.tokens(batch))
 
@@ -167,12 +122,11 @@ class Objective(nn.Module):
                 nn.Linear(c.summary or c.dim, c.pooled_hidden), nn.GELU(), nn.Linear(c.pooled_hidden, out)
             )
 
-    def forward(self, batch: dict[str, Tensor], draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.model.config
         slices = self.model.slices(batch)  # (B, T, width)
         mask = segments(draws, slices.shape[1], config.mask_segments, config.segment_length)  # (B, T)
-        seen = self.model.shrink(slices, batch).masked_fill(mask[..., None], 0)
-        tokens = self.model.encode(seen)
+        tokens = self.model.encode(self.model.seen(batch, slices, mask))
         weight = self.weights(batch, slices)
         masked = weighted_error(self.model.head(tokens), slices, weight * mask[..., None])
         if not config.pooled_weight:
@@ -181,7 +135,7 @@ class Objective(nn.Module):
         pooled = weighted_error(whole, slices[:, 1:, STATISTICS_CHANNELS:], weight[:, 1:, STATISTICS_CHANNELS:])
         return (masked + config.pooled_weight * pooled).mean(), {"masked": masked.mean(), "pooled": pooled.mean()}
 
-    def weights(self, batch: dict[str, Tensor], slices: Tensor) -> Tensor:
+    def weights(self, batch: Batch, slices: Tensor) -> Tensor:
         """Weight of every value of every token, (B, T, width) or (1, 1, 1)."""
         config = self.model.config
         if config.loss_weight == "none":
@@ -189,7 +143,7 @@ class Objective(nn.Module):
         weights = torch.zeros_like(slices)
         weights[:, 0, :STATISTICS_CHANNELS] = 1
         weights[:, 1:, STATISTICS_CHANNELS:] = token_weights(
-            batch["ivar"], config.size, config.stride, config.weight_cap
+            batch[self.model.modality]["ivar"], config.size, config.stride, config.weight_cap
         )
         return weights
 
