@@ -4,9 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.embedding.embed import embed
+from skyloom.models import networks
 from skyloom.tokens.store import Shards
 from skyloom.training import train
 
@@ -30,7 +30,7 @@ def test_table_holds_the_models_embedding_of_every_galaxy(survey, tokens, traine
     assert (np.diff(targetid) > 0).all()
     splits = dict(zip(*[c.to_pylist() for c in pq.read_table(survey / "splits.parquet").columns], strict=True))
     assert [splits[i] for i in targetid] == table["split"].to_pylist()
-    shards, (model, _) = Shards(tokens[modality]), models.load(trained / kind)
+    shards, (model, _) = Shards(tokens[modality]), networks.load(trained / kind)
     assert len(table) == len(shards)
     batch = {name: torch.from_numpy(v) for name, v in shards.read(shards.rows(targetid)).items()}
     expected = model.embed(batch, modality).numpy()

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput, SkyloomError
 from skyloom.training.data import Samples
 from skyloom.training.run import train

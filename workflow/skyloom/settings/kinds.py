@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_NOT_KINDS = {"common", "wheels", "manifest"}
+_NOT_KINDS = {"common", "wheels", "manifest", "networks"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ModelKind:
     ----------
     settings : the section `model` of its configuration
     network : "module:class", called with the settings and the modalities it takes, or with the settings and the
-        backbones (modality -> network); what it must have is in `skyloom.models`
+        backbones (modality -> network); what it must have is in `skyloom.models.networks`
     objective : "module:class" that trains the network (`skyloom.training.objective`); empty when it is fitted
     takes : "one" modality (key `modality`), "several" (key `modalities`) or "backbones" (key `backbones`)
     modalities : which it can take; None for any
