@@ -1,5 +1,6 @@
 """What the rules share: the checked configuration, inputs that depend on it, and the hash of each rule's code."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -39,6 +40,7 @@ wildcard_constraints:
     program=one_of(mock_layout.TARGETS),
 
 
+@functools.cache
 def code(script: str, *data: str, modules: tuple[str, ...] = ()) -> str:
     """The hash of a script, the library code it uses, modules found by name, and the files it shows: a change of code
     reruns what depends on it."""
@@ -82,9 +84,21 @@ def raw_settings(wildcards) -> dict:
     return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)
 
 
+@functools.cache
+def raw(survey: str) -> dict[str, list[str]]:
+    """The raw files of a survey by role."""
+    return layout.raw(survey, settings)
+
+
+@functools.cache
+def numbered(survey: str, role: str) -> list[str]:
+    """The raw files of a role in the order in which the catalogue numbers them."""
+    return sorted_paths(raw(survey)[role])
+
+
 def raw_files(role: str):
     """An input function: the raw files of one role of the survey."""
-    return lambda wildcards: layout.raw(wildcards.survey, settings)[role]
+    return lambda wildcards: raw(wildcards.survey)[role]
 
 
 def raw_of_shard(role: str):
@@ -92,8 +106,8 @@ def raw_of_shard(role: str):
 
 
     def of_shard(wildcards) -> list[str]:
-        files, count = raw_files(role)(wildcards), settings.surveys[wildcards.survey].settings.shards
-        return sorted_paths(files)[int(wildcards.shard) :: count]
+        count = settings.surveys[wildcards.survey].settings.shards
+        return numbered(wildcards.survey, role)[int(wildcards.shard) :: count]
 
     return of_shard
 
@@ -109,8 +123,7 @@ def manifests(wildcards) -> list[str]:
 
 def raw_not_listed(wildcards) -> list[str]:
     """The raw files of the other roles."""
-    files = layout.raw(wildcards.survey, settings)
-    return [path for role, paths in files.items() if role not in LISTED for path in paths]
+    return [path for role, paths in raw(wildcards.survey).items() if role not in LISTED for path in paths]
 
 
 def manifest_of(role: str) -> str:
@@ -125,7 +138,7 @@ def hsc_images(wildcards) -> list[str]:
     if found != size:
         text = f"surveys.{wildcards.survey}.hsc_size: {found}, expected {size} for pairs of {size} pixels"
         raise WorkflowError(f"config: {text}")
-    return layout.raw(wildcards.survey, settings)["hsc"]
+    return raw(wildcards.survey)["hsc"]
 
 
 def tile_outputs(hsc_size: int | None = None) -> dict[str, str]:

@@ -79,8 +79,14 @@ def _closure(start: set[Path], roots: tuple[Path, ...]) -> set[Path]:
         module = todo.pop()
         if module not in found:
             found.add(module)
-            todo.extend(path for imported in _parse(module)[1] for path in _files(imported, module, roots))
+            todo.extend(_reached(module, roots))
     return found
+
+
+@functools.cache
+def _reached(module: Path, roots: tuple[Path, ...]) -> frozenset[Path]:
+    """The files behind all imports of a module."""
+    return frozenset(path for imported in _parse(module)[1] for path in _files(imported, module, roots))
 
 
 @functools.cache
