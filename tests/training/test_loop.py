@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from skyloom.core.errors import BadConfig, BadInput, SkyloomError
 from skyloom.training.data import Samples
 from skyloom.training.run import train
+from tests.paths import LIBRARY
 
 KINDS = ("specformer", "astrodino", "astroclip")
 
