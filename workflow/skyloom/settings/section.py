@@ -25,8 +25,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
     def plain(self) -> dict:
-        """All values, defaults written out, in the types of JSON: what jobs, cards and provenance receive."""
-        return self.model_dump(mode="json")
+        """All values, defaults written out, in the types of JSON: what jobs, cards and provenance receive.
+
+        What has no value (`None`) is left out.
+        """
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 S = TypeVar("S", bound=Section)
