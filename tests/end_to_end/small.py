@@ -27,6 +27,7 @@ rule part:
     input: "raw/{{name}}.txt"
     output: "results/parts/{{name}}.txt"
     log: "results/logs/part-{{name}}.log"
+    benchmark: "results/benchmarks/part-{{name}}.tsv"
     params:
         seed=config["seed"],
         settings=dict(scale=config["scale"]),
@@ -39,6 +40,7 @@ rule joined:
     input: [f"results/parts/{{name}}.txt" for name in config["names"]]
     output: "results/joined.txt"
     log: "results/logs/joined.log"
+    benchmark: "results/benchmarks/joined.tsv"
     params: code=code_hash("make.py")
     script: "make.py"
 """

@@ -10,6 +10,7 @@ import pytest
 from skyloom.core import provenance
 from tests.end_to_end.small import project, ran, run
 
+pytestmark = pytest.mark.end_to_end
 ALL = ["results/joined.txt", "results/parts/a.txt", "results/parts/b.txt"]
 
 
@@ -23,13 +24,13 @@ def made(tmp_path_factory):
 
 @pytest.fixture(params=["with notes", "without .snakemake"])
 def copied(made, tmp_path, request):
-    """A copy in another folder whose raw files are the newest, then the parts, then what is made of them."""
+    """A copy in another folder where what comes later in the workflow is older: scripts are the newest."""
     folder = tmp_path / "elsewhere"
     subprocess.run(["cp", "-r", made, folder], check=True)
     if request.param == "without .snakemake":
         shutil.rmtree(folder / ".snakemake")
     now = time.time()
-    for age, pattern in enumerate(("*.py", "raw/*", "results/parts/*", "results/*.txt")):
+    for age, pattern in enumerate(("*.py", "raw/*", "results/parts/*", "results/*.txt", "results/benchmarks/*")):
         for path in folder.glob(pattern):
             os.utime(path, (now - 100 * age, now - 100 * age))
     return folder

@@ -4,9 +4,13 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from tests.end_to_end.conftest import snakemake
 from tests.end_to_end.small import project
 from tests.events import wait_until
+
+pytestmark = pytest.mark.end_to_end
 
 # Each run says when it begins and ends; it ends when it may.
 SCRIPT = """

@@ -1,6 +1,10 @@
 """What a user reads at the end of a run that failed, and while a long job works."""
 
+import pytest
+
 from tests.end_to_end.small import project, run
+
+pytestmark = pytest.mark.end_to_end
 
 FAILING = """
 from skyloom.core.errors import BadInput

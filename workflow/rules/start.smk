@@ -46,13 +46,12 @@ def given_params(job) -> dict:
 
 def compare_with_records(dag) -> None:
     """Have the jobs run again whose results were made otherwise than they would be now, and no others for their times."""
-    jobs = [job for level in dag.toposorted() for job in sorted(level, key=lambda job: list(job.output))]
-    planned = {
-        str(path): plan.Planned(given_params(job), tuple(map(str, job.input)))
-        for job in jobs
-        for path in job.output
-        if os.path.exists(path)
-    }
+    planned = {}
+    for level in dag.toposorted():
+        for job in sorted(level, key=lambda job: list(job.output)):
+            inputs, beside = [str(path) for path in job.input], [str(job.benchmark)] if job.benchmark else []
+            params = given_params(job)
+            planned |= {str(path): plan.Planned(params, tuple(inputs), tuple(beside)) for path in job.output}
     stale = plan.stale(planned, say)
     if dag.workflow.touch:
         plan.accept(planned, stale)

@@ -4,7 +4,6 @@ Snakemake decides by times and by notes in ``.snakemake``. Times change when fil
 stay behind when results are; the records under ``results/.provenance`` say what a result was made of, so they decide.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,10 +20,11 @@ LARGE = 2**30  # bytes to be hashed at the start that deserve a word
 
 
 class Planned(NamedTuple):
-    """How the present workflow would make a result: parameters by name, and the paths of its inputs."""
+    """How the present workflow would make a result."""
 
-    params: Mapping[str, object]
+    params: Mapping[str, object]  # by name
     inputs: tuple[str, ...]
+    beside: tuple[str, ...] = ()  # files that are written with it and judged by their time, too: the benchmark
 
 
 def stale(planned: Mapping[str, Planned], say: Callable[[str], None]) -> dict[str, str]:
@@ -50,18 +50,32 @@ def settle(planned: Mapping[str, Planned], stale: Iterable[str]) -> None:
     planned
         By path, each after the results that it is made from.
     """
-    stale = set(stale)
+    stale, times = set(stale), {}
     for path, plan in planned.items():
         if path in stale or not os.path.exists(path) or not record_path(path).exists():
             continue
-        newest = max((os.stat(file).st_mtime_ns for file in plan.inputs if os.path.exists(file)), default=0)
-        found = os.stat(path)
-        if found.st_mtime_ns < newest:
-            known = cached(path)
-            with contextlib.suppress(PermissionError):  # somebody else's file: Snakemake judges by its time
-                os.utime(path, ns=(found.st_atime_ns, newest))
-                if known:
-                    remember(path, known)
+        for file in plan.inputs:
+            if file not in times:
+                times[file] = os.stat(file).st_mtime_ns if os.path.exists(file) else 0
+        newest = max((times[file] for file in plan.inputs), default=0)
+        for file in (path, *plan.beside):
+            if os.path.exists(file):
+                times[file] = _make_as_new(file, newest)
+
+
+def _make_as_new(path: str, newest: int) -> int:
+    """Set the time of a file, if it is older, to that of the newest of its inputs; returns its time (ns)."""
+    found = os.stat(path)
+    if found.st_mtime_ns >= newest:
+        return found.st_mtime_ns
+    known = cached(path)
+    try:
+        os.utime(path, ns=(found.st_atime_ns, newest))
+    except PermissionError:  # somebody else's file: Snakemake judges by its time
+        return found.st_mtime_ns
+    if known:
+        remember(path, known)
+    return newest
 
 
 def accept(planned: Mapping[str, Planned], stale: Iterable[str]) -> None:
