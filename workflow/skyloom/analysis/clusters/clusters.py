@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
+from threadpoolctl import threadpool_limits
 
 from skyloom.analysis.clusters import Settings, figures
 from skyloom.analysis.common import neighbours, tables, traits
@@ -43,7 +44,8 @@ def cluster(job: Job) -> None:
         values = galaxies.reindex(embedding.targetid)
         name = [job.survey, place.model, place.modality]
         for method, run in (("kmeans", kmeans), ("hdbscan", density)):
-            labels, scores = run(scaled, settings, job.seed)
+            with threadpool_limits(1):  # sums over threads round as their number says
+                labels, scores = run(scaled, settings, job.seed)
             found = [*scores, *describe(labels, values, settings.bins)]
             rows += [tables.row(*name, method, p, settings.split, metric, v, n=n) for p, metric, v in found]
             columns = [*name, method, embedding.targetid, labels]
