@@ -1,45 +1,44 @@
-"""Nearest neighbours by chunked matrix product and top-k in torch: one path for CPU and GPU."""
+"""Nearest neighbours, exact and in bounded memory: weighted means of their values, and the spaces to look in.
+
+The search itself is in `skyloom.analysis.common.search`.
+"""
 
 import numpy as np
 import torch
 
+from skyloom.analysis.common import search
 from skyloom.core.errors import BadConfig
 
 METRICS = ("euclidean", "cosine")
-BLOCK = 2**24  # similarities held at once: 64 MiB in single precision
-SPARE = 8  # candidates kept beyond k, so that single-precision rounding cannot push a true neighbour out
+DEVICES = ("auto", "cpu", "cuda")
+BLOCK = 2**24  # similarities held at once where an analysis compares all pairs itself: 64 MiB in single precision
 
 
 def nearest(
-    queries: np.ndarray, reference: np.ndarray, k: int, metric: str = "euclidean"
+    queries: np.ndarray, reference: np.ndarray, k: int, metric: str = "euclidean", device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest reference rows of each query.
+    """The k nearest reference rows of each query, exactly: ties go to the lower row number.
+
+    The answer does not depend on the device, the number of threads nor on how the work is cut into blocks.
 
     Parameters
     ----------
-    queries, reference : (Q, d), (N, d) float
+    queries, reference : (Q, d), (N, d) float, finite
     k : neighbours, at most N (fewer references give all of them)
     metric : "euclidean", or "cosine": L2-normalised first, so the distance is sqrt(2 - 2 cos)
+    device : "cpu", "cuda" (or "cuda:1"), or "auto": CUDA if there is one
 
     Returns
     -------
     distance (Q, k) float64 ascending, index (Q, k) int64 into `reference`
+
+    Raises
+    ------
+    BadConfig : an unknown metric, or a device that is not there.
     """
     if metric not in METRICS:
         raise BadConfig(f"metric is {metric!r}; allowed: {', '.join(METRICS)}")
-    centre = reference.mean(axis=0, dtype=np.float64) if metric == "euclidean" else 0.0
-    queries, reference = (_prepare(x, centre, metric) for x in (queries, reference))
-    k = min(k, len(reference))
-    wanted = min(k + SPARE, len(reference))
-    squares = (reference**2).sum(dim=1)
-    distances, indices = [], []
-    for block in queries.split(max(1, BLOCK // len(reference))):
-        # |q - r|^2 = |q|^2 + |r|^2 - 2 q.r; |q|^2 does not change the order
-        candidates = torch.topk(squares - 2 * block @ reference.T, wanted, dim=1, largest=False).indices
-        distance, order = _exact(block, reference, candidates).sort(dim=1, stable=True)
-        distances.append(distance[:, :k])
-        indices.append(candidates.gather(1, order)[:, :k])
-    return torch.cat(distances).numpy(), torch.cat(indices).numpy()
+    return search.search(queries, reference, min(k, len(reference)), metric == "cosine", _device(device))
 
 
 def average(distance: np.ndarray, values: np.ndarray, weights: str = "distance") -> np.ndarray:
@@ -84,17 +83,9 @@ def whiten(count: int, reference: np.ndarray, *others: np.ndarray) -> list[np.nd
     return [((x - mean) @ leading / scale).astype(np.float32) for x in (reference, *others)]
 
 
-def _prepare(rows: np.ndarray, centre: np.ndarray | float, metric: str) -> torch.Tensor:
-    # Distances do not change with the origin; a centred cloud loses fewer digits in the expanded square.
-    rows = torch.as_tensor(np.asarray(rows, dtype=np.float32) - np.float32(centre))
-    return torch.nn.functional.normalize(rows, dim=1) if metric == "cosine" else rows
-
-
-def _exact(block: torch.Tensor, reference: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """Distances (b, k) from each row of the block to its candidates, from differences: no cancellation."""
-    step = max(1, BLOCK // (candidates.shape[1] * reference.shape[1]))
-    parts = [
-        (reference[some] - rows[:, None]).norm(dim=2).double()
-        for rows, some in zip(block.split(step), candidates.split(step), strict=True)
-    ]
-    return torch.cat(parts)
+def _device(name: str) -> torch.device:
+    there = torch.cuda.is_available()
+    if name.split(":")[0] not in DEVICES or (name.startswith("cuda") and not there):
+        allowed = DEVICES if there else ("auto", "cpu")
+        raise BadConfig(f"device is {name!r}; allowed here: {', '.join(allowed)}")
+    return torch.device(("cuda" if there else "cpu") if name == "auto" else name)
