@@ -207,3 +207,12 @@ def test_whitening_agrees_with_scikit_learn_and_takes_its_measure_from_the_refer
     np.testing.assert_allclose(np.abs(ours), np.abs(theirs.transform(reference)), atol=1e-4)
     np.testing.assert_allclose(np.abs(ours_other), np.abs(theirs.transform(other)), atol=1e-4)
     np.testing.assert_allclose(ours.std(axis=0, ddof=1), 1, atol=1e-4)
+
+
+def test_blocks_of_rows_do_not_change_scaled_columns(monkeypatch):
+    rng = np.random.default_rng(3)
+    tables = 1e3 + rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6)), rng.standard_normal((20, 6))
+    whole = [*neighbours.standardise(*tables), *neighbours.whiten(2, *tables)]
+    monkeypatch.setattr(neighbours, "_ROWS", 7)
+    for one, other in zip(whole, [*neighbours.standardise(*tables), *neighbours.whiten(2, *tables)], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)

@@ -3,6 +3,8 @@
 The search itself is in `skyloom.analysis.common.search`.
 """
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 
@@ -12,6 +14,7 @@ from skyloom.core.errors import BadConfig
 METRICS = ("euclidean", "cosine")
 DEVICES = ("auto", "cpu", "cuda")
 BLOCK = 2**24  # similarities held at once where an analysis compares all pairs itself: 64 MiB in single precision
+_ROWS = 4096  # of a table in double precision at once
 
 
 def nearest(
@@ -63,10 +66,14 @@ def neighbour_weights(distance: np.ndarray, weights: str) -> np.ndarray:
 
 
 def standardise(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """Reference and others, each column by its mean and deviation in the reference; constant columns become 0."""
-    mean, std = reference.mean(axis=0, dtype=np.float64), reference.std(axis=0, dtype=np.float64)
+    """Reference and others, each column by its mean and deviation in the reference; constant columns become 0.
+
+    The only arrays made of the size of a table are the results, float32.
+    """
+    mean, squares = _moments(reference)
+    std = np.sqrt(squares)
     std = np.where(std > 0, std, 1.0)
-    return [((x - mean) / std).astype(np.float32) for x in (reference, *others)]
+    return [_blockwise(x, x.shape[1], lambda rows: (rows - mean) / std) for x in (reference, *others)]
 
 
 def whiten(count: int, reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -75,12 +82,35 @@ def whiten(count: int, reference: np.ndarray, *others: np.ndarray) -> list[np.nd
     In a standardised embedding every column counts the same, those that hold noise too; the leading components are what
     its columns have in common. Signs are fixed, so that the result does not depend on the linear algebra library.
     """
-    mean = reference.mean(axis=0, dtype=np.float64)
-    values, vectors = np.linalg.eigh(np.cov(reference.T.astype(np.float64)))
+    mean, _ = _moments(reference)
+    squares = np.zeros((len(mean), len(mean)))
+    for rows in _row_blocks(reference):
+        rows = rows - mean
+        squares += rows.T @ rows
+    values, vectors = np.linalg.eigh(squares / (len(reference) - 1))
     leading = vectors[:, ::-1][:, :count]
     leading = leading * np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(count)])
     scale = np.sqrt(np.maximum(values[::-1][:count], np.finfo(np.float32).tiny))
-    return [((x - mean) @ leading / scale).astype(np.float32) for x in (reference, *others)]
+    return [_blockwise(x, count, lambda rows: (rows - mean) @ leading / scale) for x in (reference, *others)]
+
+
+def _moments(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and mean square deviation (d,) of the columns, in double precision."""
+    mean = sum(rows.sum(axis=0) for rows in _row_blocks(table)) / len(table)
+    return mean, sum(((rows - mean) ** 2).sum(axis=0) for rows in _row_blocks(table)) / len(table)
+
+
+def _blockwise(table: np.ndarray, width: int, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`function` of blocks of rows in double precision, put together as (n, width) float32."""
+    result = np.empty((len(table), width), np.float32)
+    for number, rows in enumerate(_row_blocks(table)):
+        result[number * _ROWS : (number + 1) * _ROWS] = function(rows)
+    return result
+
+
+def _row_blocks(table: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(table), _ROWS):
+        yield np.asarray(table[start : start + _ROWS], np.float64)
 
 
 def _device(name: str) -> torch.device:
