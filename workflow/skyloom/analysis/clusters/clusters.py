@@ -12,8 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from skyloom.analysis.clusters import Settings, figures
 from skyloom.analysis.common import neighbours, tables, traits
-from skyloom.analysis.common.embeddings import read_embedding
-from skyloom.analysis.common.traits import in_order
+from skyloom.analysis.common.traits import in_order, read_split
 from skyloom.settings.analysis import Job
 
 log = logging.getLogger(__name__)
@@ -33,9 +32,7 @@ def cluster(job: Job) -> None:
     described = in_order(job.inputs["embeddings"], bool(settings.embeddings))
     rows, members = [], []
     for place in described:
-        embedding = read_embedding(place.path)
-        if settings.split != "all":
-            embedding = embedding.select(embedding.split == settings.split)
+        embedding = read_split(place.path, settings.split)
         n = len(embedding.targetid)
         if n <= max(settings.k):
             log.info("%s: %d galaxies, not more than k = %d: left out", place.name, n, max(settings.k))
