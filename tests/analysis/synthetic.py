@@ -1,13 +1,17 @@
 """A survey of made-up galaxies whose embeddings know a stated part of the truth."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas
+import pyarrow.parquet
 
 from skyloom.analysis.common import tables
 from skyloom.analysis.common.embeddings import write_embedding
+from skyloom.analysis.common.entry import run_analysis
 from skyloom.formats.desi import WAVELENGTH
+from skyloom.settings import kinds
 from skyloom.tokens.store import write_shard
 
 PROPERTIES = ["z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"]
@@ -22,6 +26,35 @@ NOISE = {
     "astroclip-image": 0.3,
     "astroclip-spectrum": 0.1,
 }
+TRAITS = {
+    "specformer": {"kind": "specformer"},
+    "specformer_untrained": {"kind": "specformer", "trained": False},
+    "pca_spectrum": {"kind": "pca", "trained": False, "baseline": True, "ordered": True},
+    "astrodino": {"kind": "astrodino"},
+    "astrodino_untrained": {"kind": "astrodino", "trained": False},
+    "pca_image": {"kind": "pca", "trained": False, "baseline": True, "ordered": True},
+    "astroclip": {"kind": "astroclip", "shared_space": True, "backbones": True},
+}
+"""Model -> what the metadata of its embeddings says of it."""
+
+
+def embed(path: Path, targetid, split, values, traits: dict | None = None) -> Path:
+    """Write an embedding table with the traits of its model in the metadata."""
+    model, _, modality = path.stem.rpartition("-")
+    write_embedding(path, targetid, split, values)
+    traits = {"model": model, "modality": modality, "trained": True, **(traits or TRAITS.get(model, {}))}
+    table = pyarrow.parquet.read_table(path).replace_schema_metadata({"skyloom": json.dumps(traits)})
+    pyarrow.parquet.write_table(table, path)
+    return path
+
+
+def run(kind: str, inputs: dict, folder: Path, settings: dict | None = None, survey="mock", seed=0, **more) -> dict:
+    """Run an analysis as its job would; its outputs by role."""
+    folder.mkdir(exist_ok=True)
+    outputs = {role: folder / name for role, name in kinds.find("analysis", kind, "").outputs.items()}
+    given = [(role, str(paths) if isinstance(paths, Path) else paths) for role, paths in inputs.items()]
+    run_analysis(kind, survey, given, outputs.items(), settings or {}, seed, **more)
+    return outputs
 
 
 def survey(folder: Path, n=(600, 100, 150), width=32, seed=0, models=tuple(NOISE)) -> dict:
@@ -47,9 +80,7 @@ def survey(folder: Path, n=(600, 100, 150), width=32, seed=0, models=tuple(NOISE
     mix = rng.normal(size=(6, width)).astype(np.float32)
     for name in models:
         values = (latent + NOISE[name] * rng.normal(size=latent.shape)) @ mix + 0.1 * rng.normal(size=(total, width))
-        path = folder / f"{name}.parquet"
-        write_embedding(path, galaxies["targetid"], split, values)
-        paths["embeddings"].append(path)
+        paths["embeddings"].append(embed(folder / f"{name}.parquet", galaxies["targetid"], split, values))
     return {**paths, "table": galaxies.assign(split=split)}
 
 

@@ -4,12 +4,18 @@ import numpy as np
 import pandas
 import pytest
 from sklearn.datasets import make_blobs
+from threadpoolctl import threadpool_limits
 
-from skyloom.analysis.clusters import clusters
+from skyloom.analysis.clusters import Settings, clusters
 from skyloom.analysis.common import tables
 from skyloom.core.errors import BadConfig
+from skyloom.settings.section import parse
 
 from . import synthetic
+
+
+def settings(**given):
+    return parse(Settings, given, "clusters")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +26,7 @@ def blobs():
 
 def test_the_elbow_is_at_the_number_of_blobs(blobs):
     values, truth = blobs
-    labels, scores = clusters.kmeans(values, clusters.DEFAULTS)
+    labels, scores = clusters.kmeans(values, settings(), 0)
     assert dict((metric, value) for _, metric, value in scores)["chosen_k"] == 4
     pairs = {(a, b) for a, b in zip(labels, truth, strict=True)}
     assert pairs == {(0, 0), (1, 1), (2, 2), (3, 3)}  # numbered by size
@@ -35,7 +41,7 @@ def test_elbow_by_hand():
 def test_density_finds_blobs_and_calls_strays_noise(blobs):
     values, truth = blobs
     strays = np.random.default_rng(0).uniform(-60, 60, size=(25, 6))
-    labels, _ = clusters.density(np.vstack([values, strays]), {**clusters.DEFAULTS, "hdbscan_components": 6})
+    labels, _ = clusters.density(np.vstack([values, strays]), settings(hdbscan_components=6), 0)
     assert len(np.unique(labels[labels >= 0])) == 4
     assert (labels[-25:] == -1).mean() > 0.9
     assert (labels[:-25] == truth).mean() > 0.9
@@ -53,13 +59,13 @@ def test_mutual_information_is_one_for_the_same_partition_and_none_for_a_random_
     assert found["cluster=3", "count"] == 500
 
 
-def test_a_survey_is_clustered_the_same_twice(tmp_path):
+def test_a_survey_is_clustered_the_same_twice_on_any_number_of_threads(tmp_path):
     survey = synthetic.survey(tmp_path, n=(150, 20, 30), models=("specformer-spectrum", "astrodino-image"))
-    names = {"table": "c.csv", "members": "c.parquet", "figure_kmeans": "k.png", "figure_hdbscan": "h.png"}
-    out = {key: tmp_path / name for key, name in names.items()}
+    inputs = {"galaxies": survey["galaxies"], "embeddings": survey["embeddings"]}
     found = []
-    for _ in range(2):
-        clusters.cluster("mock", survey["galaxies"], survey["embeddings"], out, {"k": [1, 2, 3, 4]})
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            out = synthetic.run("clusters", inputs, tmp_path / "out", {"k": [1, 2, 3, 4]})
         found.append({name: path.read_bytes() for name, path in out.items()})
     assert found[0] == found[1]
     table, members = pandas.read_csv(out["table"]), pandas.read_parquet(out["members"])
@@ -68,6 +74,25 @@ def test_a_survey_is_clustered_the_same_twice(tmp_path):
     assert (counts == 200).all() and len(members) == 4 * 200
 
 
-def test_too_few_k_are_refused(tmp_path):
-    with pytest.raises(BadConfig, match="k is \\[3\\]"):
-        clusters.cluster("mock", tmp_path / "g", [], {}, {"k": [3]})
+def test_a_handful_of_galaxies_is_left_out(tmp_path, caplog):
+    survey = synthetic.survey(tmp_path, n=(5, 0, 0), models=("specformer-spectrum",))
+    inputs = {"galaxies": survey["galaxies"], "embeddings": survey["embeddings"]}
+    with caplog.at_level("INFO"):
+        out = synthetic.run("clusters", inputs, tmp_path / "out")
+    assert not len(pandas.read_csv(out["table"])) and not len(pandas.read_parquet(out["members"]))
+    assert "specformer-spectrum: 5 galaxies, not more than k = 10: left out" in caplog.text
+    assert all(out[name].read_bytes().startswith(b"\x89PNG") for name in ("figure_kmeans", "figure_hdbscan"))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"k": [3]}, "clusters.k: .* needs at least 3 entries"),
+        ({"k": [3, 3, 4]}, r"clusters.k: \[3, 3, 4\] has 2 different values; an elbow needs at least 3"),
+        ({"k": [0, 1, 2]}, "clusters.k.0: 0 is not allowed; must be at least 1"),
+        ({"n_init": 2}, "clusters.n_init: 2 is not allowed; must be at least 3"),
+    ],
+)
+def test_what_cannot_work_is_refused(given, words):
+    with pytest.raises(BadConfig, match=words):
+        settings(**given)

@@ -5,7 +5,7 @@ import pandas
 import pytest
 
 from skyloom.analysis.common import tables
-from skyloom.analysis.common.embeddings import read_embedding, write_embedding
+from skyloom.analysis.common.embeddings import read_embedding
 from skyloom.analysis.redshift import neighbours as redshift
 from skyloom.core.errors import BadInput
 
@@ -25,16 +25,16 @@ def guests(tmp_path):
     values[3] *= 20
     (tmp_path / "real").mkdir()
     tables.write_parquet(tmp_path / "real/galaxies.parquet", galaxies)
-    write_embedding(tmp_path / "real/specformer-spectrum.parquet", galaxies["targetid"], galaxies["split"], values)
+    synthetic.embed(tmp_path / "real/specformer-spectrum.parquet", galaxies["targetid"], galaxies["split"], values)
     return survey, tmp_path, synthetic.shards(tmp_path / "real", galaxies.assign(z=0.2))["spectrum"]
 
 
 def run(guests, config=None):
     survey, folder, shards = guests
-    out = {"table": folder / "redshift.csv", "figure": folder / "redshift.png"}
-    paths = folder / "real/galaxies.parquet", folder / "real/specformer-spectrum.parquet"
-    redshift.estimate_redshift(*paths, survey["embeddings"][0], survey["galaxies"], shards, out, config or {})
-    return pandas.read_csv(out["table"])
+    inputs = {"galaxies": folder / "real/galaxies.parquet", "tokens": shards}
+    inputs |= {"embedding": folder / "real/specformer-spectrum.parquet", "reference": survey["embeddings"][0]}
+    inputs |= {"reference_galaxies": survey["galaxies"]}
+    return pandas.read_csv(synthetic.run("redshift", inputs, folder / "out", config, "real")["table"])
 
 
 def test_estimates_and_notes(guests):
@@ -64,6 +64,16 @@ def test_only_the_training_split_is_a_reference(guests):
 
 def test_embeddings_of_another_width_are_refused(guests):
     _, folder, _ = guests
-    write_embedding(folder / "real/specformer-spectrum.parquet", [1], ["test"], np.ones((1, 7)))
+    synthetic.embed(folder / "real/specformer-spectrum.parquet", [1], ["test"], np.ones((1, 7)))
     with pytest.raises(BadInput, match="7 dimensions.*32: not the same model"):
         run(guests)
+
+
+def test_a_catalogue_without_files_and_vectors_in_place_of_spectra(guests):
+    survey, folder, _ = guests
+    galaxies = pandas.read_parquet(folder / "real/galaxies.parquet").drop(columns="spectrum_file")
+    tables.write_parquet(folder / "real/galaxies.parquet", galaxies)
+    path = folder / "real/vectors.h5"
+    synthetic.write_shard(path, galaxies["targetid"], {"values": np.random.default_rng(0).random((5, 9))})
+    table = run((survey, folder, [path]))
+    assert table["file"].isna().all() and table["z_estimate"].notna().all()

@@ -5,25 +5,26 @@ import pandas
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
-from skyloom.analysis.common import tables
-from skyloom.analysis.common.embeddings import read_embedding
-from skyloom.analysis.regression import scores as regression
+from skyloom.analysis.common import statistics, tables
+from skyloom.analysis.common.embeddings import read_embedding, write_embedding
+from skyloom.analysis.common.traits import describe_all
+from skyloom.analysis.regression import Settings, figures, scores, sources
+from skyloom.analysis.regression.present import claims
 from skyloom.core.errors import BadConfig, BadInput
+from skyloom.figures import style
+from skyloom.settings.section import parse
 
 from . import synthetic
 
-CONFIG = {"k": [16, 64], "epochs": [3], "resamples": 200, "components": [2, 8, 32]}
-
-
-def outputs(folder):
-    names = {"table": "regression.csv", "predictions": "predictions.parquet"}
-    names |= {"figure_predictions": "predictions.png", "figure_scores": "scores.png"}
-    return {key: folder / name for key, name in names.items()}
+CONFIG = {"k": [16, 64], "epochs": [3], "components": [2, 8, 32]}
+CONFIG["differences"] = [["specformer", "specformer_untrained"], ["astroclip", "astrodino"]]
+CONFIG["differences"] += [["astroclip", "photometry"]]
+QUICK = {"k": [16], "epochs": [1], "whitened": [0], "properties": ["z"]}
 
 
 def run(survey, folder, config=CONFIG):
-    out = outputs(folder)
-    regression.regress("mock", survey["galaxies"], survey["splits"], survey["embeddings"], out, config)
+    inputs = {role: survey[role] for role in ("galaxies", "splits", "embeddings")}
+    out = synthetic.run("regression", inputs, folder, config)
     return pandas.read_csv(out["table"]), pandas.read_parquet(out["predictions"]), out
 
 
@@ -44,9 +45,14 @@ def value(table, model, modality, metric="r2", method="knn", name="z", split="te
     return rows.iloc[0]
 
 
+def only(survey, name):
+    """The survey with the embeddings of one model."""
+    return {**survey, "embeddings": [path for path in survey["embeddings"] if path.stem.startswith(f"{name}-")]}
+
+
 def test_the_table_is_tidy_and_every_interval_holds_its_value(result):
     table = result[0]
-    assert list(table) == tables.COLUMNS
+    assert list(table) == scores.COLUMNS
     assert not table.duplicated(["model", "modality", "method", "property", "split", "metric"]).any()
     scored = table[table["metric"].isin(["r2", "delta_r2"])]
     assert ((scored["ci_low"] <= scored["value"]) & (scored["value"] <= scored["ci_high"])).all()
@@ -65,10 +71,7 @@ def test_photometry_baseline_has_both_methods(result):
 
 
 def test_zero_shot_is_scikit_learns_knn(survey, tmp_path):
-    config = {**CONFIG, "k": [64]}
-    _, predictions, _ = run(
-        {**survey, "embeddings": [p for p in survey["embeddings"] if "astrodino-" in p.name]}, tmp_path, config
-    )
+    _, predictions, _ = run(only(survey, "astrodino"), tmp_path, {**CONFIG, "k": [64], "whitened": [0]})
     got = predictions.query("model == 'astrodino' and method == 'knn' and property == 'log_ssfr'").set_index("targetid")
     galaxies = survey["table"].set_index("targetid")
     e = read_embedding(next(p for p in survey["embeddings"] if p.name == "astrodino-image.parquet"))
@@ -84,9 +87,8 @@ def test_zero_shot_is_scikit_learns_knn(survey, tmp_path):
 def test_missing_labels_are_dropped_and_counted(survey, result):
     test = survey["table"].query("split == 'test'")
     assert value(result[0], "specformer", "spectrum", name="z")["n"] == len(test)
-    assert (
-        value(result[0], "specformer", "spectrum", name="log_ssfr")["n"] == test["log_ssfr"].notna().sum() < len(test)
-    )
+    count = test["log_ssfr"].notna().sum()
+    assert value(result[0], "specformer", "spectrum", name="log_ssfr")["n"] == count < len(test)
 
 
 def test_differences_are_stated_with_paired_intervals(result):
@@ -103,8 +105,8 @@ def test_choices_are_those_that_score_best_on_validation(survey, result, tmp_pat
     chosen_k = value(result[0], "pca_spectrum", "spectrum", "chosen_k", split="validation")["value"]
     alone = {}
     for components in CONFIG["components"]:
-        only = {**survey, "embeddings": [p for p in survey["embeddings"] if "pca_spectrum" in p.name]}
-        table, _, _ = run(only, tmp_path, {**CONFIG, "components": [components], "k": [int(chosen_k)]})
+        config = {**QUICK, "components": [components], "k": [int(chosen_k)]}
+        table, _, _ = run(only(survey, "pca_spectrum"), tmp_path, config)
         alone[components] = value(table, "pca_spectrum", "spectrum", split="validation")["value"]
     assert row["value"] == max(alone, key=alone.get)
 
@@ -115,6 +117,7 @@ def test_test_labels_change_no_prediction(survey, result, tmp_path):
     galaxies.loc[test, "z"] = galaxies.loc[test, "z"].to_numpy()[::-1]
     tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
     _, predictions, _ = run({**survey, "galaxies": tmp_path / "galaxies.parquet"}, tmp_path)
+    assert not np.array_equal(predictions["truth"], result[1]["truth"], equal_nan=True)
     assert np.array_equal(predictions["prediction"], result[1]["prediction"], equal_nan=True)
 
 
@@ -128,17 +131,159 @@ def test_image_queries_among_spectra_know_the_redshift(result):
     assert value(result[0], "astroclip", "image->spectrum")["value"] > 0.4
 
 
-def test_bad_input_is_named(survey, tmp_path):
-    with pytest.raises(BadConfig, match="regression: unknown setting 'epoch'; allowed: .*epochs"):
-        run(survey, tmp_path, {"epoch": 3})
-    with pytest.raises(BadInput, match="galaxies.parquet: no column 'mass'"):
-        run(survey, tmp_path, {"properties": ["mass"]})
-    assert not list(tmp_path.iterdir())
+def renamed(survey, folder, names):
+    """The survey with its models called otherwise; their traits stay."""
+    paths = []
+    for path in survey["embeddings"]:
+        model, _, modality = path.stem.rpartition("-")
+        if model in names:
+            e = read_embedding(path)
+            place = folder / f"{names[model]}-{modality}.parquet"
+            paths.append(synthetic.embed(place, e.targetid, e.split, e.values, synthetic.TRAITS[model]))
+    return {**survey, "embeddings": paths}
 
 
-def test_a_property_that_no_training_galaxy_has_is_named(survey, tmp_path):
-    galaxies = pandas.read_parquet(survey["galaxies"]).assign(t_age=np.nan)
+def test_what_a_user_calls_a_model_changes_nothing(survey, result, tmp_path):
+    names = {"astroclip": "foo", "pca_spectrum": "bar", "specformer": "pca", "specformer_untrained": "astroclip"}
+    config = {**CONFIG, "differences": [["pca", "astroclip"]]}
+    table, _, _ = run(renamed(survey, tmp_path, names), tmp_path / "out", config)
+    named = result[0].replace({"model": names | {"specformer - specformer_untrained": "pca - astroclip"}})
+    keep = [*names.values(), "photometry", "pca - astroclip"]
+    same = named[named["model"].isin(keep)].set_index(["model", "modality", "method", "property", "split", "metric"])
+    table = table.set_index(list(same.index.names))
+    assert set(table.index) == set(same.index) and ("foo", "image->spectrum", "knn", "z", "test", "r2") in table.index
+    pandas.testing.assert_frame_equal(table.sort_index(), same.sort_index())
+
+
+def test_a_model_without_traits_is_a_model_of_its_own(survey, tmp_path):
+    e = read_embedding(survey["embeddings"][0])
+    for name in ("foo-spectrum", "foo-image", "bar-joint"):
+        write_embedding(tmp_path / f"{name}.parquet", e.targetid, e.split, e.values)
+    own = {**survey, "embeddings": sorted(tmp_path.glob("*.parquet"))}
+    table, _, _ = run(own, tmp_path / "out", QUICK | {"differences": [["foo", "bar"]]})
+    assert set(table["modality"]) == {"photometry", "spectrum", "image", "joint"}  # no "image->spectrum"
+    assert table.query("model == 'bar'")["trained"].all()
+
+
+def test_panels_show_photometry_and_the_best_trained_models(result):
+    traits = {"photometry": sources.BASELINE, **synthetic.TRAITS}
+    shown = figures.panels(result[0], traits, "z")
+    assert shown[0] == ("photometry", "photometry", "mlp") and len(shown) == 5
+    assert {key[0] for key in shown[1:]} == {"specformer", "astroclip", "astrodino"}
+
+
+def test_colours_go_by_kind_and_not_by_name():
+    traits = {"foo": {"kind": "a"}, "bar": {"kind": "b"}, "baz": {"kind": "a", "trained": False}}
+    palette = style.Palette(traits | {"base": {"kind": "c", "baseline": True, "trained": False}})
+    assert palette.colour("foo") == palette.colour("baz") == style.CYCLE[0] != palette.colour("bar")
+    assert palette.face("baz") == "white" and palette.face("foo") == palette.colour("foo")
+    assert palette.colour("base") == palette.face("base") == style.GREYS[0]
+
+
+def test_tables_are_ordered_by_traits(survey, tmp_path):
+    order = [e.name for e in describe_all(survey["embeddings"])]
+    spectra = ["pca_spectrum-spectrum", "specformer_untrained-spectrum", "specformer-spectrum", "astroclip-spectrum"]
+    images = ["pca_image-image", "astrodino_untrained-image", "astrodino-image", "astroclip-image"]
+    assert order == spectra + images
+
+
+def test_a_sparse_embedding_takes_no_galaxy_from_the_others(survey, tmp_path):
+    e = read_embedding(next(p for p in survey["embeddings"] if p.stem == "specformer-spectrum"))
+    rows = np.flatnonzero(np.arange(len(e.targetid)) % 3 == 0)
+    path = synthetic.embed(tmp_path / "few-image.parquet", e.targetid[rows], e.split[rows], e.values[rows])
+    own = only(survey, "specformer")
+    alone, whole, _ = run(own, tmp_path / "alone", QUICK)
+    config = QUICK | {"differences": [["few", "photometry"]]}
+    both, _, _ = run({**own, "embeddings": [*own["embeddings"], path]}, tmp_path / "both", config)
+    pandas.testing.assert_series_equal(value(both, "specformer", "spectrum"), value(alone, "specformer", "spectrum"),
+                                       check_names=False)  # fmt: skip
+    tests = (e.split[rows] == "test").sum()
+    assert value(both, "few", "image")["n"] == tests < value(both, "specformer", "spectrum")["n"]
+    # the pair is compared on the galaxies that both have
+    row = value(both, "few - photometry", "image", "delta_r2")
+    assert row["n"] == tests
+    photometry = whole.query("model == 'photometry' and method == 'knn'").set_index("targetid")
+    some = photometry.loc[np.sort(e.targetid[rows][e.split[rows] == "test"])]
+    expected = value(both, "few", "image")["value"] - statistics.r2(some["truth"], some["prediction"])
+    assert row["value"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_survey_without_magnitudes_keeps_its_galaxies(survey, result, tmp_path, caplog):
+    galaxies = pandas.read_parquet(survey["galaxies"])
+    for name, changed in {
+        "absent": galaxies.drop(columns=["mag_g", "mag_r", "mag_z"]),
+        "nan": galaxies.assign(mag_g=np.nan),
+    }.items():
+        tables.write_parquet(tmp_path / "galaxies.parquet", changed)
+        with caplog.at_level("INFO"):
+            own = {**only(survey, "specformer"), "galaxies": tmp_path / "galaxies.parquet"}
+            table, _, _ = run(own, tmp_path / name, QUICK)
+        assert set(table["model"]) == {"specformer"}
+        assert value(table, "specformer", "spectrum")["n"] == value(result[0], "specformer", "spectrum")["n"]
+        assert "photometry" in caplog.text
+        caplog.clear()
+
+
+def test_a_property_that_a_survey_does_not_know_is_left_out(survey, tmp_path, caplog):
+    galaxies = pandas.read_parquet(survey["galaxies"]).assign(t_age=np.nan).drop(columns="log_z_mw")
     tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
-    words = "galaxies.parquet: column t_age has no finite value .* no t_age in analyses.regression.properties"
+    own = {**only(survey, "specformer"), "galaxies": tmp_path / "galaxies.parquet"}
+    with caplog.at_level("INFO"):
+        table, _, _ = run(own, tmp_path / "out", QUICK | {"properties": ["z", "log_z_mw", "t_age"]})
+    assert set(table["property"]) == {"z"}
+    assert "t_age is known of [0, 0, 0] galaxies" in caplog.text and "log_z_mw is known of" in caplog.text
+    words = "galaxies.parquet: none of the properties t_age, log_z_mw is known of 2 galaxies"
     with pytest.raises(BadInput, match=words):
-        run({**survey, "galaxies": tmp_path / "galaxies.parquet"}, tmp_path)
+        run(own, tmp_path / "none", QUICK | {"properties": ["t_age", "log_z_mw"]})
+    assert not list((tmp_path / "none").iterdir())
+
+
+def test_verdicts_follow_the_numbers(result):
+    settings = parse(Settings, CONFIG, "analyses.regression")
+    found = {claim.text: claim for claim in claims(result[0].query("split == 'test'"), settings)}
+    texts = [
+        "specformer beats specformer untrained (spectrum)",
+        "astroclip beats photometry (spectrum)",
+        "astroclip beats astrodino (image)",
+        "astroclip beats photometry (image)",
+    ]
+    assert set(found) == {f"{text}: zero-shot R2 of redshift" for text in texts}
+    assert all(claim.holds == (value(result[0], *pair, "delta_r2")["value"] > 0) for claim, pair in (
+        (found[f"{texts[0]}: zero-shot R2 of redshift"], ("specformer - specformer_untrained", "spectrum")),
+        (found[f"{texts[3]}: zero-shot R2 of redshift"], ("astroclip - photometry", "image")),
+    ))  # fmt: skip
+    swapped = parse(
+        Settings, {**CONFIG, "differences": [["specformer_untrained", "specformer"]]}, "analyses.regression"
+    )
+    table = result[0].copy()
+    pair = table["model"] == "specformer - specformer_untrained"
+    table.loc[pair, ["value", "ci_low", "ci_high"]] *= -1
+    table.loc[pair, "model"] = "specformer_untrained - specformer"
+    turned = [claim for claim in claims(table.query("split == 'test'"), swapped) if "untrained beats" in claim.text]
+    assert [(claim.holds, claim.verdict) for claim in turned] == [(False, "fails")]
+
+
+KNOWN = {"model": ["specformer", "astroclip"], "property": ["z"], "embedding": ["specformer-spectrum"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"epoch": 3}, r"analyses.r: unknown key 'epoch: 3'; did you mean 'epochs'\?"),
+        ({"properties": ["mass"]}, r"analyses.r.properties.0: 'mass' is not a property; allowed are z"),
+        ({"differences": [["specformer", "astrclip"]]}, r"differences.0.1: 'astrclip' .* did you mean 'astroclip'\?"),
+        ({"differences": [["astroclip", "astroclip"]]}, "differences: 'astroclip' is compared with itself"),
+        ({"differences": [["astroclip"]]}, "differences.0: .'astroclip'. is not allowed; needs at least 2 entries"),
+        ({"embeddings": ["specformer-image"]}, "'specformer-image' is not an embedding; did you mean"),
+        ({"k": []}, "k: .* needs at least 1"),
+        ({"k": [0]}, "k.0: 0 is not allowed; must be at least 1"),
+        ({"resamples": 10}, "must be at least 1000"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_job(config, words):
+    with pytest.raises(BadConfig, match=words):
+        parse(Settings, config, "analyses.r", KNOWN)
+
+
+def test_photometry_can_be_one_of_a_pair():
+    parse(Settings, {"differences": [["astroclip", "photometry"]]}, "analyses.r", KNOWN)

@@ -1,6 +1,7 @@
-"""The report: stands alone, says what the tables say, and nothing more."""
+"""The report: stands alone, says what the tables say, and nothing more, for any survey and any analyses."""
 
 import base64
+import copy
 import json
 import re
 
@@ -8,169 +9,267 @@ import pandas
 import pytest
 
 from skyloom.analysis.common import tables
+from skyloom.analysis.regression.scores import COLUMNS
 from skyloom.core.errors import BadInput
-from skyloom.report import checks
 from skyloom.report.page import build_report
+from skyloom.settings import layout
+from skyloom.settings.config import load
+from tests.paths import ROOT
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
-CONFIG = {"seed": 1, "surveys": {"mock": {"kind": "mock"}, "desi": {"kind": "desi"}}}
+CONFIG = {
+    "seed": 1,
+    "threads": 1,
+    "report": "mock",
+    "surveys": {
+        "mock": {"kind": "mock", "modalities": ["spectrum", "image"], "models": ["foo", "foo_raw", "eye", "both"]},
+        "guest": {"kind": "desi_samples", "modalities": ["spectrum"], "models": ["foo"], "models_from": "mock"},
+        "real": {"kind": "desi_samples", "modalities": ["spectrum"], "models": ["foo"]},
+        "vectors": {"kind": "simulated", "modalities": ["lsst"]},
+    },
+    "models": {
+        "foo": {"kind": "specformer", "modality": "spectrum"},
+        "foo_raw": {"kind": "specformer", "modality": "spectrum", "training": {"steps": 0}},
+        "eye": {"kind": "astrodino", "modality": "image"},
+        "both": {"kind": "astroclip", "backbones": {"spectrum": "foo", "image": "eye"}},
+    },
+    "analyses": {
+        "catalog": {},
+        "regression": {"properties": ["z", "log_mstar"], "differences": [["foo", "foo_raw"], ["both", "eye"]]},
+        "published": {"kind": "regression", "surveys": ["mock"], "properties": ["z"], "k": [64]},
+        "retrieval": {},
+        "umap": {},
+        "redshift": {},
+        "mock_validation": {},
+    },
+}
+KINDS = {"foo": "specformer", "foo_raw": "specformer", "eye": "astrodino", "both": "astroclip"}
 
 
 def r2(model, modality, value, name="z", method="knn", split="test"):
-    return tables.row("mock", model, modality, method, name, split, "r2", value, (value - 0.05, value + 0.05), 400)
+    row = tables.row("mock", model, modality, method, name, split, "r2", value, (value - 0.05, value + 0.05), 400)
+    return row | {"kind": KINDS.get(model, model), "trained": model != "foo_raw"}
 
 
 def delta(model, modality, value, width):
-    return tables.row(
-        "mock", model, modality, "knn", "z", "test", "delta_r2", value, (value - width, value + width), 400
-    )
+    ci = (value - width, value + width)
+    row = tables.row("mock", model, modality, "knn", "z", "test", "delta_r2", value, ci, 399)
+    return row | {"kind": "", "trained": ""}
 
 
-def regression():
-    rows = [
-        r2("specformer", "spectrum", 0.81),
-        r2("specformer_untrained", "spectrum", 0.42),
-        r2("pca_spectrum", "spectrum", 0.86),
-    ]
-    rows += [
-        r2("astroclip", "image", 0.63),
-        r2("astrodino", "image", 0.61),
-        r2("astroclip", "image", 0.97, split="validation"),
-    ]
-    rows += [
-        delta("specformer - specformer_untrained", "spectrum", 0.39, 0.1),
-        delta("specformer - pca_spectrum", "spectrum", -0.05, 0.02),
-    ]
-    rows += [delta("astroclip - astrodino", "image", 0.02, 0.04)]
-    rows += [r2("photometry", "photometry", 0.7, method="mlp"), r2("photometry", "photometry", 0.9, "log_mstar", "mlp")]
-    return pandas.DataFrame(rows)
+REGRESSION = [
+    r2("photometry", "photometry", 0.7, method="mlp"),
+    r2("photometry", "photometry", 0.9, "log_mstar", "mlp"),
+    r2("foo_raw", "spectrum", 0.86),
+    r2("foo", "spectrum", 0.81),
+    r2("eye", "image", 0.61),
+    r2("both", "image", 0.63),
+    r2("both", "image", 0.97, split="validation"),
+    delta("foo - foo_raw", "spectrum", -0.05, 0.02),
+    delta("both - eye", "image", 0.02, 0.04),
+]
 
 
 def retrieval(value):
-    row = ("mock", "astroclip", "image->spectrum")
-    ci = (value - 0.01, value + 0.01)
-    found = tables.row(*row, "cosine", "identity", "test", "recall@10", value, ci, 400)
-    return pandas.DataFrame([found, tables.row(*row, "chance", "identity", "test", "recall@10", 0.025, n=400)])
+    row = ("mock", "both", "image->spectrum")
+    found = tables.row(*row, "cosine", "identity", "test", "recall@10", value, (value - 0.01, value + 0.01), 400)
+    return [found, tables.row(*row, "chance", "identity", "test", "recall@10", 0.025, n=400)]
 
 
 @pytest.fixture
-def inputs(tmp_path):
-    """A table, figure or card of every kind."""
-    files = {name: tmp_path / f"{name}.csv" for name in ("regression", "retrieval", "redshift", "flow", "published")}
-    tables.write_csv(files["regression"], regression())
-    tables.write_csv(files["retrieval"], retrieval(0.3))
-    pandas.DataFrame({"targetid": [39633345008634465], "z_redrock": [0.36874], "note": ["<i>"]}).to_csv(
-        files["redshift"], index=False
-    )
-    pandas.DataFrame({"survey": "mock", "cut": ["ZWARN == 0"], "kept": [3990], "lost": [17]}).to_csv(
-        files["flow"], index=False
-    )
-    published = {
-        "source": "AstroCLIP journal",
-        "survey": "DESI x Legacy Surveys",
-        "model": "astroclip",
-        "modality": "image",
-    }
-    published |= {"method": "knn", "property": "z", "metric": "r2", "value": 0.79, "reference": "MNRAS"}
-    pandas.DataFrame([published]).to_csv(files["published"], index=False)
-    for modality in ("image", "spectrum"):
-        (tmp_path / modality).mkdir()
-        rows = {"targetid": [1], "file": ["f"], "row": [0], "reason": [f"{modality} all NaN"]}
-        pandas.DataFrame(rows).to_csv(tmp_path / modality / "quarantine.csv", index=False)
-    files["quarantine"] = [tmp_path / m / "quarantine.csv" for m in ("image", "spectrum")]
-    files["splits"] = tmp_path / "splits.parquet"
-    tables.write_parquet(
-        files["splits"], pandas.DataFrame({"targetid": range(1240), "split": ["train"] * 1200 + ["test"] * 40})
-    )
-    names = ["catalog", "examples", "regression", "regression-predictions", "retrieval", "retrieval-recall"]
-    names += ["umap", "kmeans", "hdbscan", "redshift", "loss-specformer"]
-    figures = {name: tmp_path / f"{name}.png" for name in names}
-    for path in figures.values():
+def made(tmp_path, monkeypatch):
+    """A run's results, a file of every kind, in the folder that the test works in."""
+    monkeypatch.chdir(tmp_path)
+    config = copy.deepcopy(CONFIG)
+    loaded = load(config)
+    for survey in loaded.surveys:
+        for analysis in loaded.analyses_of(survey):
+            for path in layout.outputs(analysis, survey).values():
+                write(tmp_path / path, path)
+        for role, paths in layout.report_files(survey, loaded).items():
+            for path in paths if role != "analyses" else ():
+                write(tmp_path / path, path)
+    frame = pandas.DataFrame(REGRESSION, columns=COLUMNS)
+    for name, rows in {
+        "mock/analysis/regression": 9,
+        "mock/analysis/published": 4,
+        "real/analysis/regression": 4,
+    }.items():
+        tables.write_csv(f"results/{name}.csv", frame[:rows])
+    tables.write_csv("results/mock/analysis/retrieval.csv", retrieval(0.3))
+    guest = {"targetid": [39633345008634465], "z_redrock": [0.36874], "note": ["<i>"]}
+    pandas.DataFrame(guest).to_csv("results/guest/analysis/redshift.csv", index=False)
+    return config
+
+
+def write(path, name):
+    """A file of this name, as small as can be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    modality = path.parent.name
+    if name.endswith(".png"):
         path.write_bytes(PNG)
-    card = tmp_path / "specformer" / "model.json"
-    card.parent.mkdir()
-    card.write_text(json.dumps({"config": {"kind": "specformer"}, "parameters": 1234567, "steps": 10, "seed": 1}))
-    return files, figures, [card]
+    elif name.endswith("splits.parquet"):
+        splits = ["train"] * 1200 + ["test"] * 40
+        tables.write_parquet(path, pandas.DataFrame({"targetid": range(1240), "split": splits}))
+    elif name.endswith("quarantine.csv"):
+        path.write_text(f"targetid,file,row,reason\n1,f,0,{modality} all NaN\n")
+    elif name.endswith("cuts.csv"):
+        path.write_text("survey,cut,kept,lost\nmock,ZWARN == 0,3990,17\n")
+    elif name == layout.PUBLISHED:
+        path.write_bytes((ROOT / name).read_bytes())
+    elif name.endswith("model.json"):
+        path.write_text(json.dumps({"config": {"kind": "specformer"}, "parameters": 1234567, "steps": 10}))
+    else:
+        path.write_text("a\n1\n")
 
 
-def built(tmp_path, files, figures, cards, survey="mock"):
-    build_report(survey, CONFIG, files, figures, cards, tmp_path / "report.html")
-    return (tmp_path / "report.html").read_text()
+def built(config, survey="mock"):
+    loaded = load(config)
+    build_report(survey, config, layout.report_files(survey, loaded), "report.html")
+    with open("report.html") as file:
+        return file.read()
 
 
-def test_the_page_needs_nothing_else(tmp_path, inputs):
-    page = built(tmp_path, *inputs)
+def section(page, anchor):
+    """The text of one section."""
+    start = page.index(f'<h2 id="{anchor}"')
+    return page[start : page.index("<h2", start + 1)]
+
+
+def test_the_page_needs_nothing_else(made):
+    page = built(made)
     assert "<script" not in page and "<link" not in page and "http" not in page
     assert set(re.findall(r'src="([^,"]*)', page)) == {"data:image/png;base64"}
-    assert page.count("<img ") == len(inputs[1])
-    anchors = re.findall(r'href="#(\w+)"', page)
-    assert len(anchors) == 11 and all(f'id="{name}"' in page for name in anchors)
+    anchors = re.findall(r'href="#([\w-]+)"', page)
+    assert len(anchors) == len(set(anchors)) and all(f'id="{name}"' in page for name in anchors)
 
 
-def test_every_file_can_be_asked_for_by_name(tmp_path, inputs):
-    page = built(tmp_path, *inputs)
-    files, figures, cards = inputs
-    for path in [*files["quarantine"], files["regression"], *figures.values(), *cards]:
-        assert f"snakemake {path}\n" in page
-    assert f"snakemake {files['published']}" not in page  # an input: nothing makes it
+def test_analyses_follow_the_configuration_guests_after_the_survey(made):
+    headings = re.findall(r'<h2 id="((?:mock|guest)-[\w-]+)">([^<]*)', built(made))
+    assert [anchor for anchor, _ in headings] == [
+        "mock-catalog", "mock-regression", "mock-published", "mock-retrieval", "mock-umap",
+        "guest-catalog", "guest-umap", "guest-redshift",
+    ]  # fmt: skip
+    titles = dict(headings)
+    assert titles["mock-published"] == "Galaxy properties from embeddings (published)"
+    assert titles["guest-catalog"] == "The catalogue, guest"
 
 
-def test_the_page_says_what_the_tables_say(tmp_path, inputs):
-    page = built(tmp_path, *inputs)
-    assert "<b>0.86</b><br><small>[0.81, 0.91]</small>" in page  # the best from spectra, although it is the baseline
+def test_what_is_made_when_asked_for_by_name_is_not_in_the_report(made):
+    assert ("mock_validation", "mock") in load(made).made
+    assert "mock_validation" not in built(made).split('id="run"')[0]
+
+
+def test_every_figure_is_there_with_its_caption(made):
+    page = built(made)
+    figures = re.findall(r'<img src="[^"]*" alt="([^"]+)"><figcaption>([^<]+) <code>([^<]+)', page)
+    paths = [path for _, _, path in figures]
+    loaded = load(made)
+    expected = [p for role in ("analyses", "losses") for p in layout.report_files("mock", loaded)[role]]
+    assert sorted(paths) == sorted(path for path in expected if path.endswith(".png"))
+    captions = {path: caption for _, caption, path in figures}
+    assert "R2 on the test split" in captions["results/mock/analysis/regression.png"]
+    assert captions["results/mock/analysis/published.png"] == captions["results/mock/analysis/regression.png"]
+    assert captions["results/mock/models/foo/loss.png"] == "Loss during training: foo."
+
+
+def test_every_file_can_be_asked_for_by_name(made):
+    page, loaded = built(made), load(made)
+    files = layout.report_files("mock", loaded)
+    assert len(files["quarantine"]) == 2
+    for role, paths in files.items():
+        for path in paths:
+            assert (f"snakemake {path}\n" in page) is (role != "published")  # an input: nothing makes it
+
+
+def test_the_page_says_what_the_tables_say(made):
+    page = built(made)
+    part = section(page, "mock-regression")
+    assert "<b>0.86</b><br><small>[0.81, 0.91]</small>" in part  # the best from spectra, although it is untrained
+    assert "-0.05" in part and "n = 399" in part  # of a comparison: galaxies that both have
+    assert "0.97" not in part.split("Published numbers")[0]  # validation scores are for choosing, not for showing
     assert "1,200" in page and "1,234,567" in page and "ZWARN == 0" in page and "39633345008634465" in page
     assert "spectrum all NaN" in page and "image all NaN" in page
     assert "&lt;i&gt;" in page and "<i>" not in page
-    assert "0.97" not in page  # validation scores are for choosing, not for showing
 
 
-def test_published_numbers_stand_beside_ours_with_their_survey(tmp_path, inputs):
-    page = built(tmp_path, *inputs)
-    lines = re.findall(r"<tr[^>]*>(?:<td>[^<]*</td>)+</tr>", page[page.index('id="published"') :])
-    cells = [re.findall("<td>([^<]*)</td>", line) for line in lines]
-    assert ["AstroCLIP journal", "DESI x Legacy Surveys", "astroclip", "image", "kNN", "0.79"] in cells
-    assert ["this run", "mock", "astroclip", "image", "kNN", "0.63"] in cells
-    assert "no line of ours beats" in " ".join(page.split())
+def test_claims_stand_first_with_their_verdicts(made):
+    rows = re.findall(r'<tr><td>([^<]*)</td><td>([^<]*)</td><td class="(\w+)">([^<]*)', section(built(made), "claims"))
+    assert [(text, css, verdict) for text, _, css, verdict in rows] == [
+        ("foo beats foo raw (spectrum): zero-shot R2 of redshift", "fails", "fails"),
+        ("both beats eye (image): zero-shot R2 of redshift", "holds", "holds, within the uncertainty"),
+        ("Recall@10 of both, image-&gt;spectrum, is at least 10 times chance", "holds", "holds"),
+    ]
+    assert rows[0][1] == "0.810 against 0.860, difference -0.050 [-0.070, -0.030], n = 399"
 
 
-def test_only_a_mock_is_called_one(tmp_path, inputs):
-    assert "are a mock survey with known truth" in built(tmp_path, *inputs)
-    assert "mock survey" not in built(tmp_path, *inputs, survey="desi")
+def test_published_numbers_stand_beside_those_of_the_same_kind_of_model(made):
+    part = section(built(made), "mock-regression")
+    lines = [re.findall("<td>([^<]*)</td>", line) for line in re.findall(r"<tr[^>]*>(?:<td>[^<]*</td>)+</tr>", part)]
+    starts = [line[:5] for line in lines]
+    assert ["AstroCLIP benchmark", "DESI x Legacy Surveys", "astroclip", "image", "kNN"] in starts
+    assert ["this run", "mock", "both", "image", "kNN", "0.63", *[""] * 3] in [line[:9] for line in lines]
+    assert ["this run", "mock", "foo", "spectrum", "kNN"] in starts
+    assert "foo raw" not in {line[2] for line in lines if line[0] == "this run"}  # untrained: not what was published
+    assert part.count('class="ours"') > 2
+    assert "no line of ours beats" in " ".join(part.split())
 
 
-def test_sections_that_are_absent_are_left_out(tmp_path, inputs):
-    page = built(tmp_path, {}, {}, [])
-    for name in ("checks", "models", "properties", "retrieval", "structure", "real", "published"):
+def test_a_guest_is_told_apart_from_the_survey_it_was_trained_on(made):
+    part = " ".join(section(built(made), "guest-redshift").split())
+    assert "trained on the survey &#34;mock&#34;, a simulation, and has never seen a real spectrum" in part
+
+
+def test_only_a_simulated_survey_is_called_one(made):
+    assert "The galaxies are simulated" in built(made)
+    assert "The galaxies are simulated" in built(made, "vectors")
+    assert "The galaxies are simulated" not in built(made, "real")
+
+
+def test_a_survey_without_images_spectra_and_models_has_a_report(made):
+    page = built(made, "vectors")
+    for name in ("claims", "models", "vectors-regression", "vectors-retrieval", "vectors-umap"):
         assert f'id="{name}"' not in page and f'href="#{name}"' not in page
+    assert 'id="vectors-catalog"' in page
 
 
-def test_verdicts_follow_the_numbers():
-    found = {c["claim"]: (c["holds"], c["verdict"]) for c in checks.regression_checks(regression())}
-    assert found == {
-        "Trained SpecFormer beats the untrained network: zero-shot R2(z)": (True, "holds"),
-        "Trained SpecFormer beats PCA + kNN: zero-shot R2(z)": (False, "fails"),
-        "Aligned image embeddings beat unaligned ones: zero-shot R2(z)": (True, "holds, within the uncertainty"),
-    }
-    assert [c["holds"] for value in (0.3, 0.2) for c in checks.retrieval_checks(retrieval(value))] == [True, False]
+def test_an_analysis_without_a_presentation_shows_its_tables_and_figures(made, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "toy_counts.py").write_text(
+        "from skyloom.settings.analysis import AnalysisSettings\n"
+        "from skyloom.settings.kinds import AnalysisKind\n"
+        "KIND = AnalysisKind(rule='count', title='Counted', settings=AnalysisSettings, run='toy_counts:run',\n"
+        "    inputs=lambda context: {'galaxies': context.galaxies},\n"
+        "    outputs={'table': 'toy_counts.csv', 'figure': 'toy_counts.png'})\n"
+    )
+    (tmp_path / "own" / "captions").mkdir()
+    (tmp_path / "own" / "captions" / "toy_counts.rst").write_text("Counts of\ngalaxies.")
+    made |= {"extensions": [str(tmp_path / "own")], "analyses": {"toy_counts": {}}}
+    folder = tmp_path / "results/vectors/analysis"
+    pandas.DataFrame({"n_galaxies": range(60)}).to_csv(folder / "toy_counts.csv", index=False)
+    (folder / "toy_counts.png").write_bytes(PNG)
+    part = section(built(made, "vectors"), "vectors-toy_counts")
+    assert "Counted" in part and "n galaxies" in part and "Counts of galaxies." in part
+    assert "The first 50 of 60 lines." in part and part.count("<tr><td>") == 50
 
 
-def test_the_same_inputs_give_the_same_page(tmp_path, inputs):
-    assert built(tmp_path, *inputs) == built(tmp_path, *inputs)
+def test_the_same_inputs_give_the_same_page(made):
+    assert built(made) == built(made)
 
 
-def test_bad_input_is_named(tmp_path, inputs):
-    files, figures, cards = inputs
-    figures["umap"].write_bytes(b"GIF89a")
+def test_bad_input_is_named(made, tmp_path):
+    figure, card = tmp_path / "results/mock/analysis/umap.png", tmp_path / "results/mock/models/foo/model.json"
+    figure.write_bytes(b"GIF89a")
     with pytest.raises(BadInput, match="umap.png: not a PNG"):
-        built(tmp_path, *inputs)
-    figures["umap"].write_bytes(PNG)
-    cards[0].write_text("{")
+        built(made)
+    figure.write_bytes(PNG)
+    card.write_text("{")
     with pytest.raises(BadInput, match="model.json: not a readable model card"):
-        built(tmp_path, *inputs)
-    cards[0].write_text("{}")
-    files["retrieval"].write_text("")
+        built(made)
+    card.write_text("{}")
+    (tmp_path / "results/mock/analysis/retrieval.csv").write_text("")
     with pytest.raises(BadInput, match="retrieval.csv: not a readable csv"):
-        built(tmp_path, *inputs)
+        built(made)
     assert not (tmp_path / "report.html").exists()

@@ -7,14 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skyloom.analysis.mock_validation import EXPECTED, FIGURES, compare, figure_paths, samples
+from skyloom.analysis.mock_validation import EXPECTED, KIND, SECTION_OF, compare, samples
 from skyloom.analysis.mock_validation.checks import SKIPPED
 from skyloom.analysis.mock_validation.observations import SMOOTHING, read_minisv, read_observations
 from skyloom.core.errors import BadInput
 from skyloom.mock.survey.catalogs import merge_catalogs
+from skyloom.settings.analysis import Job
 from tests.paths import ROOT
 
 REAL = ROOT.parent / "shared" / "data"
+
+
+def job(inputs, outputs) -> Job:
+    inputs = inputs | {"expected": [ROOT / EXPECTED]}
+    return Job("mock", inputs, outputs, KIND.settings(), 1, {"population": "parametric"})
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +30,12 @@ def made(tile, grid_path, sky_path, tmp_path_factory):
     merge_catalogs([tile], folder / "zall.fits", folder / "properties.hdf5")
     inputs = {role: [tile[role]] for role in ("truth", "coadd", "images", "hsc")}
     inputs |= {"zcatalog": [folder / "zall.fits"], "grid": [grid_path], "sky": [sky_path], "samples": []}
-    outputs = {**figure_paths(str(folder)), "page": folder / "page.html", "table": folder / "table.csv"}
+    outputs = {role: folder / name for role, name in KIND.outputs.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "LIBRARY", 400)
         patch.setattr(samples, "CANDIDATES", 512)
         patch.setattr(compare, "SPECTRA", 20)
-        compare.compare("mock", {"population": "parametric"}, 1, inputs, "", ROOT / EXPECTED, outputs)
+        compare.compare(job(inputs, outputs))
     with open(outputs["table"], newline="") as file:
         return outputs, list(csv.DictReader(file))
 
@@ -39,8 +45,9 @@ def test_page_has_every_check_and_figure(made):
     page = Path(outputs["page"]).read_text()
     for row in rows:
         assert f'id="{row["check"]}"' in page
-    assert page.count("data:image/png;base64,") == len(FIGURES)
-    for name in FIGURES:
+    assert page.count("data:image/png;base64,") == len(SECTION_OF)
+    assert page.count("<figcaption> ") == 0  # every figure has its caption
+    for name in SECTION_OF:
         assert Path(outputs[name]).read_bytes().startswith(b"\x89PNG")
     # opens offline: nothing is fetched, nothing runs
     assert not re.search(r"<script|src=\"http|href=\"http|@import", page)
@@ -69,7 +76,7 @@ def test_a_survey_without_bgs_is_told_before_anything_is_drawn(dark_tile, tmp_pa
     merge_catalogs([dark_tile], tmp_path / "zall.fits", tmp_path / "properties.hdf5")
     inputs = {"truth": [dark_tile["truth"]], "zcatalog": [tmp_path / "zall.fits"]}
     with pytest.raises(BadInput, match="zall.fits: no spectrum of a BGS galaxy"):
-        compare.compare("mock", {"population": "parametric"}, 1, inputs, "", ROOT / EXPECTED, {})
+        compare.compare(job(inputs, {}))
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -8,11 +8,11 @@ import numpy as np
 import pandas
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
+from threadpoolctl import threadpool_limits
 
 from skyloom.analysis.clusters import Settings, figures
 from skyloom.analysis.common import neighbours, tables, traits
-from skyloom.analysis.common.embeddings import read_embedding
-from skyloom.analysis.common.traits import in_order
+from skyloom.analysis.common.traits import in_order, read_split
 from skyloom.settings.analysis import Job
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,7 @@ def cluster(job: Job) -> None:
     described = in_order(job.inputs["embeddings"], bool(settings.embeddings))
     rows, members = [], []
     for place in described:
-        embedding = read_embedding(place.path)
-        if settings.split != "all":
-            embedding = embedding.select(embedding.split == settings.split)
+        embedding = read_split(place.path, settings.split)
         n = len(embedding.targetid)
         if n <= max(settings.k):
             log.info("%s: %d galaxies, not more than k = %d: left out", place.name, n, max(settings.k))
@@ -43,7 +41,8 @@ def cluster(job: Job) -> None:
         values = galaxies.reindex(embedding.targetid)
         name = [job.survey, place.model, place.modality]
         for method, run in (("kmeans", kmeans), ("hdbscan", density)):
-            labels, scores = run(scaled, settings, job.seed)
+            with threadpool_limits(1):  # sums over threads round as their number says
+                labels, scores = run(scaled, settings, job.seed)
             found = [*scores, *describe(labels, values, settings.bins)]
             rows += [tables.row(*name, method, p, settings.split, metric, v, n=n) for p, metric, v in found]
             columns = [*name, method, embedding.targetid, labels]

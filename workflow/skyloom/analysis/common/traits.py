@@ -1,19 +1,14 @@
-"""What an embedding table says of the model behind it, read without its numbers.
+"""What an embedding table says of the model behind it, and the order and colours that follow.
 
-Analyses and figures go by these traits, never by the name that a user gave a model. They lie as JSON in the metadata of
-the table, under ``skyloom``: model, modality, kind, trained, baseline, shared_space, ordered, backbones.
+Analyses and figures go by these traits, never by the name that a user gave a model: kind, trained, baseline,
+shared_space, ordered, backbones.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
-import pyarrow
-import pyarrow.parquet
-
-from skyloom.core.errors import BadInput
+from skyloom.analysis.common.embeddings import Embedding, open_embedding
 from skyloom.figures import style
 from skyloom.settings.names import JOINT, MODALITIES
 
@@ -48,15 +43,8 @@ class Described:
 
 def describe(path: str | os.PathLike) -> Described:
     """The name and the traits of an embedding table; BadInput if it is not one."""
-    model, separator, modality = Path(path).stem.rpartition("-")
-    if not separator:
-        raise BadInput(f"{path}: an embedding file is named MODEL-MODALITY.parquet")
-    try:
-        metadata = pyarrow.parquet.read_schema(path).metadata or {}
-        traits = json.loads(metadata.get(b"skyloom", b"{}"))
-    except (pyarrow.ArrowInvalid, ValueError) as error:
-        raise BadInput(f"{path}: not a readable embedding table ({str(error).splitlines()[0]})") from error
-    return Described(str(path), model, modality, traits)
+    file = open_embedding(path)
+    return Described(str(path), file.model, file.modality, file.traits)
 
 
 def describe_all(paths: Iterable[str | os.PathLike]) -> list[Described]:
@@ -75,6 +63,12 @@ def place_of(modality: str) -> tuple:
     names = list(MODALITIES)
     place = names.index(first) if first in names else len(names) + (first == JOINT)
     return place, first, modality
+
+
+def read_split(path: str | os.PathLike, split: str) -> Embedding:
+    """The embeddings of the galaxies of a split, or of "all"."""
+    file = open_embedding(path)
+    return file.read(None if split == "all" else file.targetid[file.split == split])
 
 
 def palette(described: Iterable[Described]) -> style.Palette:

@@ -64,4 +64,5 @@ def choose(z: pandas.Series, pictures: Sequence[Pictures], count: int) -> pandas
         names = ", ".join(shown.modality for shown in pictures)
         raise BadInput(f"no galaxy of the catalogue is in the token shards of {names}; expected some")
     found = z.loc[held.index[held == held.max()]].sort_values(kind="stable")
-    return found.iloc[np.linspace(0.05, 0.95, min(count, len(found))) * (len(found) - 1)]
+    places = np.linspace(0.05, 0.95, min(count, len(found))) * (len(found) - 1)
+    return found.iloc[np.unique(places.round().astype(int))]

@@ -54,7 +54,7 @@ def _first(context: Context, modality: str) -> str:
 
 KIND = AnalysisKind(
     rule="estimate_redshift",
-    title="Redshifts from the neighbours in the survey that the models were trained on",
+    title="Redshifts from neighbours in the training survey",
     settings=Settings,
     inputs=inputs,
     outputs={"table": "redshift.csv", "figure": "redshift.png"},

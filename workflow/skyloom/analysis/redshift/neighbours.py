@@ -41,11 +41,9 @@ def estimate_redshift(job: Job) -> None:
     settings: Settings = job.settings
     galaxies = tables.read_known(job.one("galaxies"), ["z", "spectrum_file"])
     target, reference = read_embedding(job.one("embedding")), read_embedding(job.one("reference"))
-    if target.values.shape[1] != reference.values.shape[1]:
-        own, other = target.values.shape[1], reference.values.shape[1]
-        raise BadInput(
-            f"{job.one('embedding')}: {own} dimensions, {job.one('reference')} has {other}: not the same model"
-        )
+    if target.width != reference.width:
+        given = f"{job.one('embedding')}: {target.width} dimensions"
+        raise BadInput(f"{given}, {job.one('reference')} has {reference.width}: not the same model")
     known = tables.read_galaxies(job.one("reference_galaxies"), columns=["z"])["z"]
     table = estimate(target, reference, known.reindex(reference.targetid).to_numpy(float), galaxies, settings)
     done = table["delta"].dropna()

@@ -12,6 +12,7 @@ from skyloom.settings.section import reference, refuse, setting
 Count = Annotated[int, Field(ge=1)]
 PHOTOMETRY = "photometry"
 """What the baseline of magnitudes is called, as a model and as an input."""
+Pair = Annotated[list[reference("model", PHOTOMETRY)], Field(min_length=2, max_length=2)]
 
 
 class Settings(AnalysisSettings):
@@ -45,8 +46,8 @@ class Settings(AnalysisSettings):
     "of the MLP; published: 10"
     resamples: int = setting(1000, ge=1000)
     "of the paired bootstrap"
-    differences: list[tuple[reference("model", PHOTOMETRY), reference("model", PHOTOMETRY)]] = setting([])
-    "pairs of models whose difference in R2 is stated with its interval; the first pair member is claimed to be better"
+    differences: list[Pair] = setting([])
+    "pairs of models whose difference in R2 is stated with its interval; the first of a pair is claimed to be better"
 
     @model_validator(mode="after")
     def _pairs(self):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.common import neighbours
-from skyloom.analysis.common.embeddings import read_embedding
+from skyloom.analysis.common.embeddings import open_embedding
 from skyloom.analysis.common.traits import Described
 from skyloom.analysis.regression import PHOTOMETRY, Settings
 
@@ -116,13 +116,13 @@ def _crossed(samples: dict[str, pandas.DataFrame], query: Described, reference: 
 
 
 def _read(samples: dict[str, pandas.DataFrame], place: Described, splits: Sequence[str]) -> tuple[dict, dict]:
-    """Features and rows of the galaxies of `splits` that the table has; nothing else of it stays in memory."""
-    embedding = read_embedding(place.path)
+    """Features and rows of the galaxies of `splits` that the table has; nothing else of it is read."""
+    file = open_embedding(place.path)
     features, rows = {}, {}
     for split in splits:
         targetid = samples[split].index.to_numpy()
-        rows[split] = np.flatnonzero(np.isin(targetid, embedding.targetid))
-        features[split] = embedding.of(targetid[rows[split]]) if len(rows[split]) else embedding.values[:0]
+        rows[split] = np.flatnonzero(np.isin(targetid, file.targetid))
+        features[split] = file.of(targetid[rows[split]])
         if len(rows[split]) < len(targetid):
             log.info("%s: %d of %d galaxies of %s", place.name, len(rows[split]), len(targetid), split)
     return features, rows

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from skyloom.analysis.common import neighbours, statistics, tables
-from skyloom.analysis.common.embeddings import Embedding, read_embedding
+from skyloom.analysis.common.embeddings import Embedding, open_embedding
 from skyloom.analysis.common.traits import Described, describe_all
 from skyloom.analysis.retrieval import Settings, figures
 from skyloom.core.errors import BadInput
@@ -95,8 +95,9 @@ def pairings(described: list[Described], z, split: str) -> Iterator[Pairing]:
         own = {}
         for place in described:
             if place.model == model:
-                whole = read_embedding(place.path)
-                own[place.modality] = whole.select((whole.split == split) & np.isin(whole.targetid, z.index.to_numpy()))
+                file = open_embedding(place.path)
+                known = (file.split == split) & np.isin(file.targetid, z.index.to_numpy())
+                own[place.modality] = file.read(file.targetid[known])
         for query, gallery in [*itertools.permutations(own, 2), *zip(own, own, strict=True)]:
             targetid = np.intersect1d(own[query].targetid, own[gallery].targetid)
             vectors = unit(own[query], own[gallery], targetid)
@@ -105,10 +106,10 @@ def pairings(described: list[Described], z, split: str) -> Iterator[Pairing]:
 
 def unit(query: Embedding, gallery: Embedding, targetid: np.ndarray) -> list[np.ndarray]:
     """L2-normalised embeddings (n, d) of two modalities; BadInput if they do not share a space."""
-    widths = [e.values.shape[1] for e in (query, gallery)]
-    if widths[0] != widths[1]:
-        raise BadInput(f"retrieval: {query.name} has {widths[0]} dimensions, {gallery.name} {widths[1]}: not one space")
-    found = [e.of(targetid) if len(targetid) else e.values[:0] for e in (query, gallery)]
+    if query.width != gallery.width:
+        widths = f"{query.name} has {query.width} dimensions, {gallery.name} {gallery.width}"
+        raise BadInput(f"retrieval: {widths}: not one space")
+    found = (e.of(targetid) for e in (query, gallery))
     return [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in found]
 
 

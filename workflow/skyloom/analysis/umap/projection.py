@@ -7,8 +7,7 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.common import neighbours, tables
-from skyloom.analysis.common.embeddings import read_embedding
-from skyloom.analysis.common.traits import Described, in_order
+from skyloom.analysis.common.traits import Described, in_order, read_split
 from skyloom.analysis.umap import Settings, figures
 from skyloom.settings.analysis import Job
 
@@ -36,9 +35,7 @@ def project(job: Job) -> None:
 
 
 def _project(survey: str, place: Described, settings: Settings, seed: int) -> pandas.DataFrame | None:
-    embedding = read_embedding(place.path)
-    if settings.split != "all":
-        embedding = embedding.select(embedding.split == settings.split)
+    embedding = read_split(place.path, settings.split)
     if len(embedding.targetid) < LEAST:
         log.info("%s: %d galaxies in split %s: left out", place.name, len(embedding.targetid), settings.split)
         return None

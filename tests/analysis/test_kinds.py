@@ -1,0 +1,117 @@
+"""What the kinds of analysis declare: names, inputs by survey, captions; and that reading it costs no numpy."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from skyloom.analysis.common import captions
+from skyloom.core.errors import BadConfig
+from skyloom.settings import kinds, layout
+from skyloom.settings.config import load
+from tests.paths import LIBRARY, ROOT
+
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+KINDS = kinds.own_kinds("analysis")
+
+
+def changed(**analyses):
+    """The default configuration with these analyses in place of its own."""
+    return {**copy.deepcopy(DEFAULT), "analyses": analyses}
+
+
+def test_the_default_analyses_are_made_where_they_can_be():
+    made = set(load(changed(**DEFAULT["analyses"], **{"catalog": {}, "examples": {}})).made)
+    of_mock = {"regression", "retrieval", "umap", "clusters", "mock_validation", "catalog", "examples"}
+    assert {analysis for analysis, survey in made if survey == "mock"} == of_mock
+    assert {analysis for analysis, survey in made if survey == "simulated"} == {"catalog", "examples"}
+    assert {a for a, survey in made if survey == "desi_samples"} == {"redshift", "catalog", "examples"}
+
+
+def test_inputs_of_a_survey_are_what_it_has():
+    made = load(changed(examples={}, retrieval={}, redshift={}, mock_validation={})).made
+    modalities = {"tokens_scalars", "tokens_lsst", "tokens_spherex", "tokens_sfh", "tokens_sed"}
+    assert set(made["examples", "simulated"]) == {"galaxies", *modalities}
+    names = ["astroclip-image", "astroclip-spectrum"]
+    assert sorted(made["retrieval", "mock"]["embeddings"]) == [f"results/mock/embeddings/{n}.parquet" for n in names]
+    redshift = made["redshift", "desi_samples"]
+    assert redshift["reference"] == ["results/mock/embeddings/specformer-spectrum.parquet"]
+    assert redshift["reference_galaxies"] == ["results/mock/catalog/galaxies.parquet"]
+    samples = made["mock_validation", "mock"]["samples"]
+    assert len(samples) == 4 and all(path.startswith("results/desi_samples/raw/") for path in samples)
+
+
+def test_two_analyses_of_a_kind_stand_side_by_side():
+    loaded = load(changed(regression={}, published={"kind": "regression", "k": [64]}))
+    names = [set(layout.outputs(loaded.analyses[name], "mock").values()) for name in ("regression", "published")]
+    assert not names[0] & names[1]
+    assert names[0] == {
+        f"results/mock/analysis/{name}"
+        for name in ("regression.csv", "regression-predictions.parquet", "regression-predictions.png", "regression.png")
+    }
+    assert "results/mock/analysis/published-predictions.png" in names[1]
+
+
+def test_a_map_of_chosen_embeddings_is_not_made_for_a_survey_without_them():
+    chosen = {"kind": "umap", "embeddings": ["astroclip-image"]}
+    assert set(load(changed(chosen=chosen, umap={})).made) == {
+        ("chosen", "mock"), ("umap", "mock"), ("umap", "desi_samples"),
+    }  # fmt: skip
+    with pytest.raises(BadConfig, match="chosen.surveys: 'desi_samples' has no embedding 'astroclip-image'; it has"):
+        load(changed(chosen=chosen | {"surveys": ["desi_samples"]}))
+
+
+@pytest.mark.parametrize(
+    ("analyses", "words"),
+    [
+        ({"retrieval": {"models": ["specformer"]}}, "retrieval.models: 'specformer' has no space that its modalities"),
+        ({"retrieval": {"models": ["astrclip"]}}, "retrieval.models.0: 'astrclip' is not a model; did you mean"),
+        ({"umap": {"embeddings": ["astroclip-imag"]}}, "embeddings.0: 'astroclip-imag' is not an embedding; did you"),
+        ({"clusters": {"k": [1, 2]}}, "clusters.k: .* needs at least 3 entries"),
+        ({"redshift": {"model": "specfomer"}}, "redshift.model: 'specfomer' is not a model; did you mean 'specformer'"),
+        ({"redshift": {"modality": "spectra"}}, "redshift.modality: 'spectra' is not a modality; did you mean"),
+        ({"regression": {"differences": [["astroclip", "photometri"]]}}, "did you mean 'photometry'"),
+        ({"examples": {"modalities": ["xray"]}}, "examples.modalities.0: 'xray' is not a modality"),
+        ({"catalog": {"bins": 3}}, "catalog: unknown key 'bins: 3'"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_job(analyses, words):
+    with pytest.raises(BadConfig, match=f"config: .*{words}"):
+        load(changed(**analyses))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_figure_has_its_caption(kind):
+    declared = kinds.find("analysis", kind, "").outputs.values()
+    assert len(set(declared)) == len(declared)
+    for name in declared:
+        if name.endswith(".png"):
+            assert captions.caption_file(kind, name), name
+            assert captions.caption(kind, name).endswith(".")
+
+
+def test_a_table_has_a_caption_of_its_own():
+    assert captions.caption("regression", "regression.csv") != captions.caption("regression", "regression.png")
+    assert captions.caption_file("clusters", "clusters.csv") is None and captions.caption("clusters", "x.csv") == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_named_is_there(kind):
+    found = kinds.find("analysis", kind, "")
+    assert callable(kinds.load(found.run))
+    assert not found.present or callable(kinds.load(found.present))
+    assert (ROOT / "envs" / f"{found.environment}.yaml").is_file()
+
+
+def test_the_snakefile_reads_the_kinds_without_numpy():
+    code = (
+        "import sys; from skyloom.settings import kinds; from skyloom.analysis.common import captions\n"
+        f"for kind in {KINDS}: kinds.find('analysis', kind, ''); captions.caption_file(kind, 'x.png')\n"
+        "print(sorted({'numpy', 'pandas', 'torch', 'matplotlib', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(LIBRARY)}
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
