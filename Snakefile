@@ -16,6 +16,7 @@ os.environ.update(PYTHONPATH=library)
 configfile: "config.yaml"
 
 
+include: "workflow/rules/start.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/mock.smk"
@@ -26,23 +27,22 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/analyse.smk"
-include: "workflow/rules/validate.smk"
 include: "workflow/rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        report=f"results/{config['report']}/report.html",
-        archive=f"results/{config['report']}/report.zip",
-        tokens=layout.all_statistics(config),
+        reports=[f"results/{survey}/report.{form}" for survey in settings.reports for form in ("html", "zip")],
+        results=[path for survey in settings.reports for path in results_of(survey)],
+        tokens=layout.all_statistics(settings),
 
 
 rule mock_validation:
     input:
-        [f"results/{survey}/validation/mock_validation.html" for survey in layout.mock_surveys(config)],
+        made_when_asked("mock_validation"),
 
 
 rule astroclip:
     input:
-        embeddings=astroclip_embeddings(),
+        embeddings=embeddings_by(aligned=True),

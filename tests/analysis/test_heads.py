@@ -64,3 +64,11 @@ def test_same_seed_same_numbers_and_the_global_generator_is_left_alone(data):
     assert torch.equal(state, torch.get_rng_state())
     assert sorted(first) == [1, 2]
     assert np.array_equal(first[2], second[2]) and not np.array_equal(first[1], first[2])
+
+
+def test_blocks_of_queries_do_not_change_predictions(data, monkeypatch):
+    train, labels, queries, _ = data
+    config = {**CONFIG, "epochs": [2]}
+    whole = heads.fit_predict(train, labels, queries, config)[2]
+    monkeypatch.setattr(heads, "_ROWS", 7)
+    np.testing.assert_allclose(heads.fit_predict(train, labels, queries, config)[2], whole, rtol=1e-5, atol=1e-6)

@@ -40,6 +40,7 @@ FLOW = [
     ("quality", "redshift_ok", 14, 1),
     ("quality", "is_galaxy", 13, 1),
     ("quality", "best_spectrum", 12, 1),
+    ("quality", "redshift finite, z -0.01 to 20", 12, 0),
     ("quality", "one row a TARGETID", 11, 1),
     ("spectrum", "spectrum in a coadd file", 10, 1),
     ("image", "image within 1 arcsec", 8, 2),
@@ -49,6 +50,7 @@ FLOW = [
     ("labels", "mag_g_measured", 6, 0),
     ("labels", "mag_r_measured", 5, 1),
     ("labels", "mag_z_measured", 5, 0),
+    ("labels", "metallicity, age and star formation derived", 5, 0),
 ]
 LEFT = [1, 9, 11, 12, 13, 14, 16]
 
@@ -89,12 +91,17 @@ def coadd(targetids, program: str, **header) -> desi.Coadd:
 def properties() -> Table:
     """The property table: all galaxies but 11."""
     targetid = np.array([number for number in range(20, 0, -1) if number != 11])
-    table = Table({"TARGETID": targetid, "Z_HP": 0.01 * targetid, "LOG_MSTAR": 9 + 0.1 * targetid})
-    table["PROVABGS_LOGMSTAR_BF"] = table["LOG_MSTAR"]
-    table["Z_MW"], table["TAGE_MW"], table["AVG_SFR"] = 0.01, 4.0, 1.0
+    table = Table({"TARGETID": targetid, "Z_HP": 0.01 * targetid, "PROVABGS_LOGMSTAR_BF": 9 + 0.1 * targetid})
     for band in "GRZ":
         table[f"MAG_{band}"] = 18.0
     table["MAG_R"][targetid == 12] = 0.0
+    return table
+
+
+def companion() -> Table:
+    """What is derived of the galaxies of the property table."""
+    table = properties()[["TARGETID"]]
+    table["Z_MW"], table["TAGE_MW"], table["AVG_SFR"] = 0.01, 4.0, 1.0
     return table
 
 
@@ -111,6 +118,8 @@ def write(folder: Path) -> dict[str, list[str]]:
     write_hsc(raw["hsc"][0])
     raw["properties"] = [str(folder / "properties.hdf5")]
     provabgs.write_properties(raw["properties"][0], properties())
+    raw["derived"] = [str(folder / "derived.hdf5")]
+    provabgs.write_companion(raw["derived"][0], companion())
     return raw
 
 

@@ -1,5 +1,6 @@
 """The table of galaxies: against a survey counted by hand, real samples, and input that is not what it should be."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.io.votable.ucd import check_ucd
-from astropy.table import Table
+from astropy.table import Table, hstack
 from astropy_healpix import HEALPix
 
 from skyloom.catalog.galaxies import build_galaxies, write_splits
-from skyloom.core.errors import BadInput
+from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats import desi, provabgs
 from tests.catalog import small_survey
 from tests.paths import SHARED
@@ -83,7 +84,7 @@ def test_values_are_those_of_the_catalogues(tmp_path, raw):
 def test_required_properties_drop_galaxies(tmp_path, raw):
     galaxies, flow = build(tmp_path, raw, require_properties=True)
     assert galaxies.index.tolist() == [1, 9, 13, 14, 16]
-    assert flow[flow["step"] == "properties"]["lost"].tolist() == [1, 0, 0, 1, 0]
+    assert flow[flow["step"] == "properties"]["lost"].tolist() == [1, 0, 0, 1, 0, 0]
 
 
 def test_image_shared_by_two_galaxies_if_allowed(tmp_path, raw):
@@ -164,7 +165,9 @@ def test_own_cuts_replace_the_default_ones(tmp_path, raw):
     own = [{"name": "nearby", "column": "Z", "below": 0.095}, {"name": "a_target", "column": "OBJTYPE", "in": ["TGT"]}]
     galaxies, flow = build(tmp_path, raw, cuts=own, property_cuts=[])
     assert galaxies.index.tolist() == [1, 2, 9]
-    assert flow[flow["step"] == "quality"]["cut"].tolist() == ["nearby", "a_target", "one row a TARGETID"]
+    assert flow[flow["step"] == "quality"]["cut"].tolist() == [
+        *("nearby", "a_target", "redshift finite, z -0.01 to 20", "one row a TARGETID"),
+    ]
 
 
 def test_photometry_comes_from_the_images_where_the_redshifts_have_none(tmp_path, raw):
@@ -246,7 +249,8 @@ def test_real_samples_lose_sky_and_broken_fibres(tmp_path):
 def test_splits_follow_the_galaxies(tmp_path, raw):
     galaxies, _ = build(tmp_path, raw)
     for name in ("one", "two"):
-        write_splits(tmp_path / "galaxies.parquet", {"split": SPLIT, "seed": 3}, tmp_path / f"{name}.parquet")
+        paths = (tmp_path / f"{name}.parquet", tmp_path / f"{name}.json")
+        write_splits(tmp_path / "galaxies.parquet", {"split": SPLIT, "seed": 3}, *paths)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     found = pd.read_parquet(tmp_path / "one.parquet")
     assert found.columns.tolist() == ["targetid", "split"]
@@ -254,11 +258,40 @@ def test_splits_follow_the_galaxies(tmp_path, raw):
     assert set(found["split"]) <= {"train", "validation", "test"}
 
 
+def test_a_split_by_crop_shares_no_sky_and_says_so(tmp_path, caplog):
+    rng = np.random.default_rng(2)
+    n = 3000  # on a square degree: the density of the Bright Galaxy Survey with its Faint sample, twice
+    table = pd.DataFrame({"targetid": np.arange(n), "ra": rng.uniform(10, 11, n), "dec": rng.uniform(-0.5, 0.5, n)})
+    table.to_parquet(tmp_path / "galaxies.parquet")
+    fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    survey = {"seed": 1, "modalities": ["spectrum", "image", "hsc_image"], "crop": 96, "hsc_size": 64}
+    found = {}
+    for separation in (1.0, "crop"):
+        split = {"kind": "random", "nside": 256, "fractions": fractions, "separation_arcsec": separation}
+        with caplog.at_level(logging.INFO):
+            write_splits(
+                tmp_path / "galaxies.parquet", survey | {"split": split}, tmp_path / "s.parquet", tmp_path / "s.json"
+            )
+        found[separation] = json.loads((tmp_path / "s.json").read_text())
+        shares = pd.read_parquet(tmp_path / "s.parquet")["split"].value_counts(normalize=True)
+        assert shares["test"] == pytest.approx(0.2, abs=0.04)
+    side = 96 * 0.262
+    assert found["crop"]["side_arcsec"] == pytest.approx(side)
+    assert found["crop"]["separation_arcsec"] == pytest.approx(side * 2**0.5)
+    assert found["crop"]["shared_sky"] == 0
+    poisson = 1 - np.exp(-0.6 * n * (2 * side / 3600) ** 2)  # squares overlap whose centres are less than a side apart
+    assert found[1.0]["shared_sky"] == pytest.approx(poisson, abs=0.07) and poisson > 0.2
+    assert "0.0 % of the test galaxies share sky with a training galaxy on images of 25.2 arcsec" in caplog.text
+    spectra = survey | {"split": split, "modalities": ["spectrum"]}
+    with pytest.raises(BadConfig, match="split.separation_arcsec: 'crop' needs image or hsc_image"):
+        write_splits(tmp_path / "galaxies.parquet", spectra, tmp_path / "n.parquet", tmp_path / "n.json")
+
+
 def test_empty_split_is_reported(tmp_path, raw, caplog):
     build(tmp_path, raw)
     config = {"split": {**SPLIT, "fractions": {"train": 0.999999, "validation": 1e-6, "test": 0.0}}, "seed": 0}
     with caplog.at_level(logging.WARNING):
-        write_splits(tmp_path / "galaxies.parquet", config, tmp_path / "splits.parquet")
+        write_splits(tmp_path / "galaxies.parquet", config, tmp_path / "splits.parquet", tmp_path / "shared.json")
     assert "the split 'validation' is empty" in caplog.text
     assert "'test'" not in caplog.text
 
@@ -304,13 +337,91 @@ def refused(folder, raw, message, **changes):
 
 
 def test_wrong_property_table_is_named(tmp_path, raw):
-    path = raw["properties"][0]
-    table = small_survey.properties()
-    provabgs.write_properties(path, table[[name for name in table.colnames if name != "Z_MW"]])
-    refused(tmp_path, raw, "properties.hdf5: .*no column Z_MW")
+    path = raw["derived"][0]
+    table = small_survey.companion()
+    table["Z_MW"].name = "Z"
+    provabgs.write_properties(path, hstack([small_survey.properties(), table[["Z"]]]))
+    refused(tmp_path, raw, "derived.hdf5: .*no column Z_MW")
     table["Z_MW"] = np.array(["high"] * len(table), "S4")
-    provabgs.write_properties(path, table)
-    refused(tmp_path, raw, "properties.hdf5: column Z_MW is .*, expected numbers")
+    provabgs.write_companion(path, table)
+    refused(tmp_path, raw, "derived.hdf5: column Z_MW is .*, expected numbers")
+
+
+def test_a_property_file_as_published_needs_nothing_else(tmp_path, raw, caplog):
+    galaxies, flow = build(tmp_path, {**raw, "derived": []})
+    assert galaxies.index.tolist() == small_survey.LEFT
+    measured = galaxies.drop([11, 12])
+    np.testing.assert_allclose(measured["log_mstar"], 9 + 0.1 * measured.index)
+    assert galaxies[["z_mw", "t_age", "avg_sfr", "log_ssfr"]].isna().all(axis=None)
+    assert flow.iloc[-1][["step", "kept", "lost"]].tolist() == ["labels", 0, 5]
+    assert "5 galaxies of the property catalogue have no Z_MW, TAGE_MW, AVG_SFR" in caplog.text
+    refused(tmp_path / "2", {**raw, "derived": []}, "star formation derived' lost the last 5", require_properties=True)
+
+
+def test_derived_properties_belong_to_their_targetid_and_may_be_cut_on(tmp_path, raw):
+    table = small_survey.companion()[::-1][3:]  # in another order, and without 1, 2 and 3
+    table["Z_MW"] = 1e-4 * table["TARGETID"]
+    provabgs.write_companion(raw["derived"][0], table)
+    galaxies, flow = build(tmp_path, raw)
+    np.testing.assert_allclose(galaxies["z_mw"], [np.nan, 9e-4, np.nan, np.nan, 13e-4, 14e-4, 16e-4])
+    assert galaxies["log_mstar"].notna().tolist() == [True, True, False, False, True, True, True]
+    assert flow.iloc[-1][["kept", "lost"]].tolist() == [4, 1]
+    rich = [{"name": "rich", "column": "Z_MW", "above": 1.35e-3}]
+    galaxies, _ = build(tmp_path, raw, property_cuts=rich, require_properties=True)
+    assert galaxies.index.tolist() == [14, 16]
+
+
+def test_redshifts_that_are_no_numbers_are_cut_and_counted(tmp_path, raw, caplog):
+    table = small_survey.zcatalog()
+    z = np.array(table["Z"])
+    z[np.isin(table["TARGETID"], [11, 12])], z[table["TARGETID"] == 14] = np.nan, -99
+    table["Z"] = z
+    desi.write_zcatalog(raw["zcatalog"][0], table)
+    galaxies, flow = build(tmp_path, raw)
+    assert galaxies.index.tolist() == [1, 9, 13, 16]
+    assert flow.loc[flow["cut"].str.startswith("redshift finite"), ["kept", "lost"]].values.tolist() == [[9, 3]]
+    assert "zall.fits: 3 rows pass the cuts without a redshift that can be" in caplog.text
+
+
+def test_values_that_cannot_be_become_nan_and_are_counted(tmp_path, raw, caplog):
+    table, derived = small_survey.properties(), small_survey.companion()
+    table["PROVABGS_LOGMSTAR_BF"][table["TARGETID"] == 9] = 1e10  # not a logarithm
+    table["MAG_G"][table["TARGETID"] == 13] = 99.0
+    derived["TAGE_MW"][derived["TARGETID"] == 14] = 5e9  # years
+    provabgs.write_properties(raw["properties"][0], table)
+    provabgs.write_companion(raw["derived"][0], derived)
+    catalogue = small_survey.zcatalog()
+    catalogue["FLUX_R"][catalogue["TARGETID"] == 16] = -1e20
+    desi.write_zcatalog(raw["zcatalog"][0], catalogue)
+    galaxies, flow = build(tmp_path, raw)
+    assert galaxies.index.tolist() == small_survey.LEFT
+    assert galaxies.loc[14, ["t_age"]].isna().all() and galaxies.loc[14, "log_mstar"] == pytest.approx(10.4)
+    assert galaxies.loc[[9, 13], ["log_mstar", "z_mw", "log_ssfr"]].isna().all(axis=None)
+    assert galaxies.loc[16, ["flux_r", "mag_r"]].isna().all() and galaxies.loc[16, "flux_g"] == 16
+    lines = {
+        "log_mstar 3 to 14 dex(Msun)": [5, 1],
+        "t_age 0 to 14 Gyr": [5, 1],
+        "mag_g 0 to 45 mag": [5, 1],
+        "flux_r -10000 to 1e+07 nanomaggy": [6, 1],
+    }
+    values = flow[flow["step"] == "values"].set_index("cut")[["kept", "lost"]]
+    assert {cut: row.tolist() for cut, row in values.iterrows()} == lines
+    assert "small: 1 values of mag_g are outside mag_g 0 to 45 mag (99 to 99)" in caplog.text
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path, raw):
+    """Stein's cutouts: north/images_npix152_000000000_001000000.h5 and the same in south."""
+    moved = []
+    for path, folder in zip(raw["images"], ("north", "south"), strict=True):
+        moved.append(Path(path).parent / folder / "images_npix152_000000000_001000000.h5")
+        moved[-1].parent.mkdir()
+        Path(path).rename(moved[-1])
+    plain, _ = build(tmp_path, {**raw, "images": list(map(str, moved))})
+    for targetid, galaxy in plain.iterrows():
+        place = list(small_survey.IMAGES).index(targetid)
+        folder = "south" if place < 5 else "north"  # `raw` has images-1 first
+        assert galaxy["image_file"] == f"{folder}/{moved[0].name}" and galaxy["image_row"] == place % 5
+    assert (plain["image_row"] >= 0).all() and set(plain["spectrum_file"]) == set(small_survey.FILES)
 
 
 def test_no_properties_where_they_are_required(tmp_path, raw):
@@ -321,15 +432,15 @@ def test_empty_catalogue_missing_images_and_doubtful_names_are_refused(tmp_path,
     refused(tmp_path, {**raw, "images": []}, "small: modalities name 'image', but the survey has no image file")
     refused(tmp_path, {**raw, "hsc": []}, "'hsc_image', but the survey has no HSC image file", modalities=THREE)
     refused(tmp_path, {**raw, "coadd": []}, "no coadd file")
-    refused(tmp_path, {**raw, "coadd": [raw["coadd"][0]] * 2}, "have the same name")
+    refused(tmp_path, {**raw, "coadd": [raw["coadd"][0]] * 2}, "given twice")
     desi.write_zcatalog(raw["zcatalog"][0], small_survey.zcatalog()[:0])
     refused(tmp_path, raw, "zall.fits: no rows")
 
 
 def test_truncated_files_are_named(tmp_path, raw):
-    for role in ("coadd", "zcatalog", "images", "hsc", "properties"):
+    for role in ("coadd", "zcatalog", "images", "hsc", "properties", "derived"):
         path = Path(raw[role][0])
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        refused(tmp_path, raw, path.name, modalities=THREE)
+        refused(tmp_path, raw, f"{path.name}: .*; delete it and run again", modalities=THREE)
         path.write_bytes(whole)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skyloom.catalog.crossmatch import nested_pixel, pairs
-from skyloom.catalog.splits import SPLITS, groups, split, uniform
+from skyloom.catalog.splits import SPLITS, apart, crop_side, groups, shared_sky, split, uniform
 from skyloom.core.errors import BadConfig
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -133,3 +133,31 @@ def test_impossible_fractions_are_refused(fractions):
 def test_unknown_kind_is_refused():
     with pytest.raises(BadConfig, match="split kind 'blocks': expected one of random, healpix"):
         split([1], [0.0], [0.0], EVEN, seed=1, kind="blocks")
+
+
+def test_shared_sky_counts_test_galaxies_whose_square_overlaps_a_training_ones():
+    # offsets in arcsec from a training galaxy at the wrap of right ascension, 60 degrees north; squares of 20"
+    east = np.array([0.0, 19.9, 20.1, 19.9, -19.9, 0.0, 200.0])
+    north = np.array([0.0, 19.9, 0.0, -20.1, 0.0, -5.0, 0.0])
+    ra = (east * ARCSEC / np.cos(np.radians(60))) % 360
+    choice = np.array(["train", "test", "test", "test", "test", "validation", "test"])
+    assert shared_sky(ra, 60 + north * ARCSEC, choice, 20.0) == pytest.approx(2 / 5)
+    assert shared_sky(ra, 60 + north * ARCSEC, choice, 0.0) == 0
+    assert np.isnan(shared_sky(ra[:1], [60.0], choice[:1], 20.0))
+    assert shared_sky(ra[1:], 60 + north[1:] * ARCSEC, choice[1:], 20.0) == 0
+
+
+def test_what_is_further_apart_than_the_diagonal_shares_nothing():
+    targetid, ra, dec = crowded_sky()
+    inside = np.abs(dec) < 80  # squares along ra and dec make no sense at the pole
+    targetid, ra, dec = np.arange(inside.sum()), ra[inside], dec[inside]
+    assert shared_sky(ra, dec, split(targetid, ra, dec, EVEN, seed=1, separation_arcsec=1.0), 2.0) > 0.05
+    assert shared_sky(ra, dec, split(targetid, ra, dec, EVEN, seed=1, separation_arcsec=apart(2.0)), 2.0) == 0
+
+
+def test_the_largest_image_among_the_modalities_counts():
+    survey = {"modalities": ["spectrum", "image", "hsc_image"], "crop": 96, "hsc_size": 64}
+    assert crop_side(survey) == pytest.approx(25.152)
+    assert crop_side(survey | {"crop": 32}) == pytest.approx(64 * 0.168)
+    assert crop_side({"modalities": ["image"]}) == pytest.approx(152 * 0.262)
+    assert crop_side({"modalities": ["spectrum"], "crop": 96}) == 0

@@ -2,13 +2,14 @@
 
 import os
 import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
 
 from skyloom.core.errors import SkyloomError
-from skyloom.core.files import atomic, sha256, write_json
+from skyloom.core.files import atomic, sha256, sweep, write_json
 
 
 def test_atomic_replaces_only_when_the_body_ends(tmp_path):
@@ -22,6 +23,40 @@ def test_atomic_replaces_only_when_the_body_ends(tmp_path):
     with atomic(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_the_temporary_file_has_the_name_of_the_final_one(tmp_path):
+    with atomic(tmp_path / "report.zip") as temporary:
+        assert temporary.name == "report.zip"
+        temporary.write_text("x")
+
+
+WRITER = """
+import os, signal, sys
+from skyloom.core.files import atomic
+with atomic(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path):
+    path = tmp_path / "figures" / "retrieval.png"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path], stdin=-1, stdout=-1) for _ in range(2)]
+    for writer in writers:
+        assert writer.stdout.readline() == b"begun\n"
+    left = {writer.pid: folder for writer in writers for folder in path.parent.glob(f".partial-*-{writer.pid}-*")}
+    dead, live = writers
+    dead.kill()
+    dead.communicate()
+    foreign = path.parent / f".partial-another.host-{dead.pid}-abcdefgh"
+    unknown = path.parent / ".partial-of-somebody"
+    foreign.mkdir(), unknown.mkdir()
+    assert sweep(tmp_path) == [left[dead.pid]]
+    assert {*path.parent.iterdir()} == {left[live.pid], foreign, unknown}
+    live.communicate(b"")
+    assert path.read_text() == "half" and sweep(tmp_path) == []
 
 
 def test_same_value_same_json_bytes(tmp_path):

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.embedding.embed import by_modality, embed_shard
 from skyloom.embedding.parts import gather_parts
+from skyloom.models import networks
 from skyloom.nn.batch import Batch
 from skyloom.tokens.store import Shards, write_shard
 from skyloom.training.run import train
@@ -49,7 +49,7 @@ def test_table_holds_the_models_embedding_of_every_galaxy(survey, tokens, traine
     assert (np.diff(targetid) > 0).all()
     splits = dict(zip(*[c.to_pylist() for c in pq.read_table(survey / "splits.parquet").columns], strict=True))
     assert [splits[i] for i in targetid] == table["split"].to_pylist()
-    shards, (model, card) = Shards(tokens[modality]), models.load(trained / kind)
+    shards, (model, card) = Shards(tokens[modality]), networks.load(trained / kind)
     assert len(table) == len(shards)
     read = shards.read(shards.rows(targetid))
     batch = Batch({modality: {name: torch.from_numpy(v) for name, v in read.items() if name != "targetid"}})
@@ -119,7 +119,7 @@ def test_two_alignments_with_other_backbones_stand_side_by_side(
     assert said == ["astroclip", "other"]
     lengths = np.linalg.norm(np.stack(tables["o"]["embedding"].to_numpy()), axis=1)
     assert lengths == pytest.approx(np.ones(len(lengths)), abs=1e-5)
-    assert models.load(tmp_path / "other")[1]["config"]["backbones"]["image"]["kind"] == "pca"
+    assert networks.load(tmp_path / "other")[1]["config"]["backbones"]["image"]["kind"] == "pca"
 
 
 def test_wrong_requests_get_one_line_and_leave_nothing(survey, tokens, trained, tmp_path):

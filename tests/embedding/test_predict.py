@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skyloom import models
 from skyloom.core.errors import BadConfig
 from skyloom.embedding.embed import embed_shard, predict_shard
 from skyloom.embedding.parts import gather_parts
+from skyloom.models import networks
 from skyloom.settings import kinds
 from skyloom.tokens.store import write_shard
 from skyloom.training.run import train
@@ -75,7 +75,7 @@ def test_the_joint_embedding_has_every_galaxy_with_any_modality(made, tmp_path):
     order = np.argsort(targetid)
     order = order[(there["sfh"] | there["lsst"])[order]]
     assert table["targetid"].to_pylist() == targetid[order].tolist()
-    model, _ = models.load(folder / "toy")
+    model, _ = networks.load(folder / "toy")
     expected = sum(
         model.layers[m](torch.from_numpy(values[order])) * torch.from_numpy(there[m][order])[:, None] for m in there
     )
@@ -95,7 +95,7 @@ def test_answers_are_columns_by_name_numbers_and_vectors(made, tmp_path):
     order = np.argsort(targetid)
     order = order[order % 5 > 0]  # it needs photometry alone
     assert table["targetid"].to_pylist() == targetid[order].tolist()
-    model, card = models.load(folder / "toy")
+    model, card = networks.load(folder / "toy")
     z = model.redshift(model.layers["lsst"](torch.from_numpy(values[order])))[:, 0].numpy()
     assert table["z"].to_numpy() == pytest.approx(z, abs=1e-5)
     assert np.stack(table["z_interval"].to_numpy()) == pytest.approx(np.stack([z - 1, z + 1], 1), abs=1e-5)

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from skyloom.core.files import sha256
 from tests.end_to_end.conftest import copy_project, run, snakemake
+from tests.events import wait_until
 
 pytestmark = pytest.mark.end_to_end
 TARGETS = [
@@ -27,25 +27,34 @@ COMPARED = (
     "model.json",
     "*.csv",
 )
+# By stage, files one of which has content once it has begun; of the training, once something has been learned.
 STAGES = {
-    "mock generation": "logs/generate_tile-*.log",
-    "tokenization": "logs/tokenize_spectra-*.log",
-    "training": "logs/pretrain-specformer.log",
-    "embedding": "logs/embed-*.log",
+    "mock generation": ["logs/generate_tile-*.log"],
+    "tokenization": ["logs/tokenize_spectra-*.log"],
+    "training": ["checkpoints/specformer/**/*.safetensors", "models/specformer/*.safetensors"],
+    "embedding": ["logs/embed-*.log"],
 }
 
 
-def kill_when(folder: Path, arguments: list[str], pattern: str, everything: bool) -> None:
-    """Start a run and kill it, all of it or only Snakemake itself, as soon as a log of the stage has content."""
+def kill_when(folder: Path, arguments: list[str], patterns: list[str], everything: bool) -> None:
+    """Start a run and kill it, all of it or only Snakemake itself, as soon as a file of the stage has content."""
     process = subprocess.Popen(snakemake(folder, *arguments), cwd=folder, start_new_session=True, stdout=-3, stderr=-3)
-    deadline = time.monotonic() + 300
-    while not any(log.stat().st_size for log in (folder / "results/mock").glob(pattern)):
-        assert process.poll() is None and time.monotonic() < deadline, f"the stage of {pattern} never started"
-        time.sleep(0.02)
-    if "pretrain" in pattern:
-        time.sleep(2.5)  # into the training itself
+
+    def begun() -> bool:
+        return any(size(path) for pattern in patterns for path in (folder / "results/mock").glob(pattern))
+
+    wait_until(lambda: begun() or process.poll() is not None, f"the stage of {patterns} begins")
+    assert begun(), f"the run ended before the stage of {patterns}"
     os.killpg(process.pid, signal.SIGKILL) if everything else os.kill(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def size(path: Path) -> int:
+    """Of a file in bytes; 0 for one that has just been removed."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -60,13 +69,11 @@ def test_killed_and_run_again_gives_the_same_bytes(finished, tmp_path, everythin
     folder = copy_project(tmp_path / "skyloom")
     arguments = ["--configfile", "tiny.yaml", "--cores", "1", *TARGETS]
     stages = STAGES if everything else {"training": STAGES["training"]}
-    for pattern in stages.values():
-        kill_when(folder, arguments, pattern, everything)
+    for patterns in stages.values():
+        kill_when(folder, arguments, patterns, everything)
     done = run(folder, *arguments)
     assert done.returncode == 0, done.stderr[-5000:]
     expected, got = digests(finished), digests(folder)
     assert len(got) > 15
     assert {name: expected[name] for name in got} == got
-    assert not [
-        path for path in (folder / "results").rglob(".*.*") if path.is_file() and ".provenance" not in path.parts
-    ]
+    assert not list((folder / "results").rglob(".partial-*"))

@@ -93,7 +93,8 @@ IDENTIFIERS = {
 
 def small(path, **columns):
     """A file of two galaxies, Parquet."""
-    table = dict.fromkeys(("ra", "dec", "redshift_true", "halo_mass", "stellar_mass"), np.array([1.0, 2.0]))
+    table = dict.fromkeys(("ra", "dec", "redshift_true"), np.array([1.0, 2.0]))
+    table |= dict.fromkeys(("halo_mass", "stellar_mass"), np.array([1e10, 2e10]))
     pq.write_table(pa.table(table | columns), path)
     wanted = ("ra", "dec", "redshift", "log_mhalo", "log_mstar")
     return path, {name: COLUMNS[name] for name in (*wanted, *(["targetid"] * ("galaxy_id" in columns)))}
@@ -145,6 +146,31 @@ def test_a_wrong_map_gets_one_line(change, words, parquet, tmp_path):
     with pytest.raises(BadConfig, match=words) as error:
         convert(parquet, 0, COLUMNS | change, tmp_path / "part.h5")
     assert "\n" not in str(error.value) and not (tmp_path / "part.h5").exists()
+
+
+def test_values_that_cannot_be_are_missing_and_counted(table, tmp_path, caplog):
+    with h5py.File(tmp_path / "cosmo.h5", "w") as file:
+        for name, values in table.items():
+            file[name] = values
+        file["mag_u_lsst"][[3, BLOCK + 3]] = 99.0
+        file["redshift_true"][5] = -1.0
+    convert(tmp_path / "cosmo.h5", 0, COLUMNS, tmp_path / "part.h5")
+    part = read(tmp_path / "part.h5")
+    assert np.argwhere(np.isnan(part["lsst"])).tolist() == [[3, 0], [BLOCK + 3, 0]]
+    assert np.flatnonzero(np.isnan(part["redshift"])).tolist() == [5]
+    total = 6 * ROWS
+    assert f"cosmo.h5: 2 of {total} values outside lsst 0 to 45 mag(AB) are missing" in caplog.text
+    assert f"1 of {ROWS} values outside redshift -0.01 to 20 are missing" in caplog.text
+
+
+def test_a_mass_that_is_a_logarithm_already_is_refused(table, tmp_path):
+    with h5py.File(tmp_path / "cosmo.h5", "w") as file:
+        for name, values in table.items():
+            file[name] = np.log10(values) if name == "stellar_mass" else values
+    line = r"cosmo.h5: column stellar_mass: no value is in log_mstar 3 to 14 dex\(Msun\); check factor and log10"
+    with pytest.raises(BadInput, match=line):
+        convert(tmp_path / "cosmo.h5", 0, COLUMNS, tmp_path / "part.h5")
+    assert not (tmp_path / "part.h5").exists()
 
 
 def test_a_map_that_lacks_what_is_needed_gets_one_line(parquet, tmp_path):

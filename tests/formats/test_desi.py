@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from skyloom.core.errors import BadInput, SkyloomError
 from skyloom.formats import desi
+from skyloom.formats.fits_files import MEND
 from tests.paths import SHARED
 
 REAL = SHARED
@@ -293,7 +294,8 @@ def test_truncation_names_the_hdu(small):
     with fits.open(small) as hdus:
         inside = hdus.fileinfo("R_IVAR")["datLoc"] + 1000
     small.write_bytes(small.read_bytes()[:inside])
-    assert "truncated: HDU R_IVAR needs" in bad_line(desi.read_coadd, small)
+    line = bad_line(desi.read_coadd, small)
+    assert "truncated: HDU R_IVAR needs" in line and line.endswith("; " + MEND)
 
 
 def test_damaged_headers_are_refused_or_harmless(small):
@@ -315,7 +317,8 @@ def test_damaged_headers_are_refused_or_harmless(small):
 
 def test_what_is_not_fits_is_refused(tmp_path):
     (tmp_path / "coadd.fits").write_text("<html>403 Forbidden</html>" * 1000)
-    assert "not a readable FITS file" in bad_line(desi.read_coadd, tmp_path / "coadd.fits")
+    line = bad_line(desi.read_coadd, tmp_path / "coadd.fits")
+    assert "not a readable FITS file" in line and line.endswith("; " + MEND)
     assert "no such file" in bad_line(desi.read_coadd, tmp_path / "absent.fits")
 
 

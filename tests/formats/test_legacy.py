@@ -9,6 +9,7 @@ import pytest
 
 from skyloom.core.errors import BadInput
 from skyloom.formats import legacy
+from skyloom.formats.fits_files import MEND
 
 
 def make_columns(n: int) -> dict[str, np.ndarray]:
@@ -147,7 +148,8 @@ def test_truncated_absent_or_not_hdf5(path):
     whole = path.read_bytes()
     for length in (0, 50, 3000, len(whole) // 2, len(whole) - 1000):
         path.write_bytes(whole[:length])
-        assert "not a readable HDF5 file" in bad_line(path)
+        line = bad_line(path)
+        assert "not a readable HDF5 file" in line and line.endswith("; " + MEND)
     path.unlink()
     assert "no such file" in bad_line(path)
 

@@ -9,6 +9,7 @@ from astropy.table import Table
 
 from skyloom.core.errors import BadInput
 from skyloom.formats import provabgs
+from skyloom.formats.fits_files import MEND
 
 
 def make_table(n: int) -> Table:
@@ -17,7 +18,7 @@ def make_table(n: int) -> Table:
     for name in ("RA", "DEC", "Z_HP", "ZERR", "MAG_G", "MAG_R", "MAG_Z", "FIBMAG_R", "PROVABGS_LOGMSTAR_BF"):
         table[name] = rng.uniform(0, 20, n)
     for name in provabgs.DERIVED:
-        table[name], table[f"{name}_TRUE"] = rng.uniform(0, 1, n), rng.uniform(0, 1, n)
+        table[name] = rng.uniform(0, 1, n)
     table["PROVABGS_THETA_BF"] = rng.uniform(0, 1, (n, 13))
     return table
 
@@ -38,8 +39,8 @@ def test_reads_back_what_it_wrote(path, read):
 
 def test_units_are_known(path):
     found = provabgs.read_properties(path)
-    assert str(found["TAGE_MW"].unit) == "Gyr" and str(found["AVG_SFR_TRUE"].unit) == "solMass / yr"
-    assert str(found["LOG_MSTAR"].unit) == "dex(solMass)"
+    assert str(found["TAGE_MW"].unit) == "Gyr" and str(found["AVG_SFR"].unit) == "solMass / yr"
+    assert str(found["PROVABGS_LOGMSTAR_BF"].unit) == "dex(solMass)"
     assert found["Z_MW"].unit is None
 
 
@@ -65,7 +66,13 @@ def test_truncated_absent_or_without_a_table(path):
     whole = path.read_bytes()
     for length in (0, 100, len(whole) - 500):
         path.write_bytes(whole[:length])
-        assert "not a readable HDF5 file" in bad_line(path)
+        line = bad_line(path)
+        assert "not a readable HDF5 file" in line and line.endswith(MEND)
+    damaged = bytearray(whole)
+    for place in range(len(whole) // 3, len(whole), 7):  # the compressed rows
+        damaged[place] ^= 255
+    path.write_bytes(damaged)
+    assert bad_line(path).endswith(MEND)
     path.unlink()
     assert "no such file" in bad_line(path)
     with h5py.File(path, "w") as file:
@@ -97,17 +104,27 @@ def test_refuses_to_write_a_table_without_its_columns(tmp_path):
     table.remove_column("MAG_G")
     with pytest.raises(ValueError, match="needs the columns MAG_G"):
         provabgs.write_properties(tmp_path / "provabgs.hdf5", table)
+    table.remove_column("TAGE_MW")
+    with pytest.raises(ValueError, match="needs the columns TAGE_MW"):
+        provabgs.write_companion(tmp_path / "derived.hdf5", table)
     assert not list(tmp_path.iterdir())
+
+
+def test_any_table_with_the_derived_columns_is_a_companion(path, tmp_path):
+    found = provabgs.read_companion(path)
+    assert found.colnames == ["TARGETID", "Z_MW", "TAGE_MW", "AVG_SFR"]
+    provabgs.write_companion(tmp_path / "derived.hdf5", found)
+    np.testing.assert_array_equal(provabgs.read_companion(tmp_path / "derived.hdf5")["Z_MW"], make_table(7)["Z_MW"])
 
 
 def test_parts_and_chosen_columns(tmp_path):
     table = make_table(9)
-    with provabgs.properties_writer(tmp_path / "provabgs.hdf5") as file:
+    with provabgs.table_writer(tmp_path / "provabgs.hdf5") as file:
         for part in (slice(0, 4), slice(4, 4), slice(4, 9)):
             file.append(table[part])
     np.testing.assert_array_equal(Table.read(tmp_path / "provabgs.hdf5").as_array(), table.as_array())
-    some = provabgs.read_properties(tmp_path / "provabgs.hdf5", ["TARGETID", "LOG_MSTAR"])
-    assert some.colnames == ["TARGETID", "LOG_MSTAR"] and str(some["LOG_MSTAR"].unit) == "dex(solMass)"
-    np.testing.assert_array_equal(some["LOG_MSTAR"], table["LOG_MSTAR"])
+    some = provabgs.read_properties(tmp_path / "provabgs.hdf5", ["TARGETID", "TAGE_MW"])
+    assert some.colnames == ["TARGETID", "TAGE_MW"] and str(some["TAGE_MW"].unit) == "Gyr"
+    np.testing.assert_array_equal(some["TAGE_MW"], table["TAGE_MW"])
     with pytest.raises(BadInput, match="has no column LOGMSTAR, found TARGETID"):
         provabgs.read_properties(tmp_path / "provabgs.hdf5", ["LOGMSTAR"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from skyloom import models
+from skyloom.models import networks
 from skyloom.models.astroclip import Config
 from skyloom.models.astroclip.network import AstroCLIP, Objective, info_nce
 from skyloom.nn.batch import Batch
@@ -30,14 +30,14 @@ def batch():
 
 def network(**changes) -> AstroCLIP:
     torch.manual_seed(0)
-    return AstroCLIP(Config(dim=16, **changes), {"image": models.build(IMAGE), "spectrum": models.build(SPECTRUM)})
+    return AstroCLIP(Config(dim=16, **changes), {"image": networks.build(IMAGE), "spectrum": networks.build(SPECTRUM)})
 
 
 def test_published_heads_have_the_published_shape():
     with torch.device("meta"):
         pool = AttentionPool(1024, 1024, 4, 1024)
     # attention 4 d^2, MLP 8 d^2
-    assert models.parameter_count(pool) == pytest.approx(12 * 1024**2, rel=0.01)
+    assert networks.parameter_count(pool) == pytest.approx(12 * 1024**2, rel=0.01)
     assert Config().logit_scale == 15.5
 
 
@@ -124,9 +124,11 @@ def test_alignment_learns_shared_content():
 def three() -> AstroCLIP:
     """Image, spectrum and photometry; the last by a PCA."""
     torch.manual_seed(0)
-    pca = models.build({"kind": "pca", "modality": "lsst", "model": {"components": 3}})
+    pca = networks.build({"kind": "pca", "modality": "lsst", "model": {"components": 3}})
     pca.decompose(torch.randn(50, 6))
-    return AstroCLIP(Config(dim=16), {"spectrum": models.build(SPECTRUM), "lsst": pca, "image": models.build(IMAGE)})
+    return AstroCLIP(
+        Config(dim=16), {"spectrum": networks.build(SPECTRUM), "lsst": pca, "image": networks.build(IMAGE)}
+    )
 
 
 def test_three_modalities_are_aligned_two_by_two(batch):

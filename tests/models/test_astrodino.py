@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from skyloom import models
 from skyloom.core.errors import BadConfig
+from skyloom.models import networks
 from skyloom.models.astrodino import PUBLISHED, Config
 from skyloom.models.astrodino.network import (
     AstroDINO,
@@ -47,8 +47,8 @@ def objective():
 
 def test_published_shape_is_a_vit_large():
     with torch.device("meta"):
-        model = models.build({"kind": "astrodino", "modality": "image", "model": PUBLISHED})
-    assert models.parameter_count(model) == pytest.approx(303e6, rel=0.02)  # ViT-L; the paper's 307M counts its heads
+        model = networks.build({"kind": "astrodino", "modality": "image", "model": PUBLISHED})
+    assert networks.parameter_count(model) == pytest.approx(303e6, rel=0.02)  # ViT-L; the paper's 307M counts its heads
 
 
 def test_tokens_are_cls_and_patches_and_leave_registers_out(batch):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput
+from skyloom.models import networks
 
 SPECTRUM = {"kind": "specformer", "modality": "spectrum", "model": {"pixels": 200, "dim": 8, "layers": 1}}
 IMAGE = {
@@ -19,21 +19,23 @@ PCA = {"kind": "pca", "modality": "lsst", "model": {"components": 4}}
 @pytest.fixture
 def folder(tmp_path):
     torch.manual_seed(0)
-    model = models.build(SPECTRUM)
+    model = networks.build(SPECTRUM)
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    (tmp_path / "model.json").write_text(json.dumps({"config": models.describe(model)}))
+    (tmp_path / "model.json").write_text(json.dumps({"config": networks.describe(model)}))
     return tmp_path
 
 
 @pytest.mark.parametrize("config", [SPECTRUM, IMAGE, PCA, {"kind": "astroclip"}])
 def test_description_builds_the_same_network(config):
     backbones = (
-        {"image": models.build(IMAGE), "spectrum": models.build(SPECTRUM)} if config["kind"] == "astroclip" else None
+        {"image": networks.build(IMAGE), "spectrum": networks.build(SPECTRUM)}
+        if config["kind"] == "astroclip"
+        else None
     )
-    model = models.build(config, backbones)
-    again = models.build(json.loads(json.dumps(models.describe(model))))
+    model = networks.build(config, backbones)
+    again = networks.build(json.loads(json.dumps(networks.describe(model))))
     assert {n: t.shape for n, t in model.state_dict().items()} == {n: t.shape for n, t in again.state_dict().items()}
-    assert models.describe(again) == models.describe(model)
+    assert networks.describe(again) == networks.describe(model)
     assert model.inputs == again.inputs and model.inputs
 
 
@@ -51,14 +53,14 @@ def test_description_builds_the_same_network(config):
 )
 def test_a_wrong_config_gets_one_line(changes, message):
     with pytest.raises(BadConfig, match=message) as caught:
-        models.build({**SPECTRUM, **changes})
+        networks.build({**SPECTRUM, **changes})
     assert "\n" not in str(caught.value)
 
 
 def test_loading_gives_the_weights_back(folder):
-    model, _ = models.load(folder)
+    model, _ = networks.load(folder)
     torch.manual_seed(0)
-    for name, tensor in models.build(SPECTRUM).state_dict().items():
+    for name, tensor in networks.build(SPECTRUM).state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name])
     assert not model.training and not any(p.requires_grad for p in model.parameters())
 
@@ -77,5 +79,5 @@ def test_loading_gives_the_weights_back(folder):
 def test_a_damaged_model_gets_one_line(folder, damage, message):
     damage(folder)
     with pytest.raises(BadInput, match=message) as caught:
-        models.load(folder)
+        networks.load(folder)
     assert "\n" not in str(caught.value)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from skyloom import models
 from skyloom.core.errors import BadConfig
+from skyloom.models import networks
 from skyloom.models.specformer import PUBLISHED, Config
 from skyloom.models.specformer.network import Objective, SpecFormer, segments
 from skyloom.nn import spectra
@@ -36,8 +36,8 @@ def model():
 
 def test_published_shape_has_the_published_number_of_parameters():
     with torch.device("meta"):
-        model = models.build({"kind": "specformer", "modality": "spectrum", "model": PUBLISHED})
-    assert models.parameter_count(model) == pytest.approx(43.2e6, rel=0.01)
+        model = networks.build({"kind": "specformer", "modality": "spectrum", "model": PUBLISHED})
+    assert networks.parameter_count(model) == pytest.approx(43.2e6, rel=0.01)
     assert model.config.token_count == 778
     assert model.config.segment_length == 30
 

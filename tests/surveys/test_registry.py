@@ -17,7 +17,7 @@ def test_names_of_the_mock_survey():
     assert tuple(files) == registry.ROLES
     count = {role: len(paths) for role, paths in files.items()}
     several = dict.fromkeys(("coadd", "redrock", "images", "hsc", "truth"), 6)  # three tiles in two programs
-    assert count == several | {"zcatalog": 1, "properties": 1, "simulated": 0}
+    assert count == several | {"zcatalog": 1, "properties": 1, "derived": 1, "simulated": 0}
     hpix = int(Path(files["coadd"][0]).parent.name)
     assert files["coadd"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/coadd-sv3-bright-{hpix}.fits"
     assert files["redrock"][0] == f"spectra/healpix/sv3/bright/{hpix // 100}/{hpix}/redrock-sv3-bright-{hpix}.fits"
@@ -27,6 +27,7 @@ def test_names_of_the_mock_survey():
     assert f"/dark/{hpix // 100}/{hpix}/coadd-sv3-dark-{hpix}.fits" in files["coadd"][3]
     assert files["zcatalog"] == ["zcatalog/zall-pix-mock.fits"]
     assert files["properties"] == ["properties/BGS_ANY_full.provabgs.mock.hdf5"]
+    assert files["derived"] == ["properties/BGS_ANY_full.provabgs.mock.derived.hdf5"]
 
 
 def test_a_mock_survey_without_hsc_has_no_hsc_files():

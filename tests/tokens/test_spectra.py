@@ -93,6 +93,32 @@ def test_pixels_that_are_not_finite_become_masked(survey):
     assert (batch["ivar"][0, 13:] > 0).all()
 
 
+def test_spectra_without_a_whole_arm_are_counted(survey, caplog):
+    survey.spectra[0].flux["b"][[1, 3]] = np.nan
+    survey.spectra[0].ivar["z"][2] = 0
+    survey.spectra[0].flux["b"][4] = survey.spectra[0].flux["z"][4] = np.nan  # too little is left of it
+    survey.rewrite()
+    shards, broken = tokenize(survey)
+    assert len(shards) == 5 and len(broken) == 1
+    assert "coadd-0.fits: arm b has no good pixel in 2 spectra that are kept without it" in caplog.text
+    assert "coadd-0.fits: arm z has no good pixel in 1 spectra that are kept without it" in caplog.text
+    assert "arm r" not in caplog.text
+
+
+def test_files_of_one_name_are_told_apart_by_their_folder(survey):
+    survey.spectra[1].flux["b"][:] += 100
+    survey.rewrite()
+    places = [survey.folder / side / "coadd.fits" for side in ("north", "south")]
+    for old, new in zip(survey.coadds, places, strict=True):
+        new.parent.mkdir()
+        old.rename(new)
+    names = ["north/coadd.fits", "south/coadd.fits"]
+    survey.catalogue([1000, 2003], names, [0, 3], ["", ""], [-1, -1], [0, 0])
+    tokenize_spectra(survey.galaxies, places, 0, survey.folder / "0.h5", survey.folder / "0.csv")
+    flux = Shards([survey.folder / "0.h5"]).read(np.array([0, 1]))["flux"]
+    assert flux[1, :2000].mean() - flux[0, :2000].mean() > 50
+
+
 def test_a_shard_without_galaxies_is_an_empty_shard(survey):
     shards, broken = tokenize(survey, shard=7)
     assert len(shards) == 0 and broken == [] and shards.shapes["flux"] == (7781,)
@@ -119,7 +145,7 @@ def test_a_coadd_that_is_not_given_or_is_truncated_is_named(survey):
 
 def test_two_files_of_one_name_and_a_broken_catalogue_are_refused(survey):
     other = survey.folder / "elsewhere" / "coadd-0.fits"
-    with pytest.raises(BadInput, match="two input files have one base name"):
+    with pytest.raises(BadInput, match="coadd-0.fits: named in galaxies.parquet but .* among them twice"):
         tokenize_spectra(survey.galaxies, [*survey.coadds, other], 0, survey.folder / "o.h5", survey.folder / "q.csv")
     survey.galaxies.write_bytes(b"not parquet")
     with pytest.raises(BadInput, match="galaxies.parquet: cannot be read as Parquet") as error:

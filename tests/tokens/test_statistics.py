@@ -9,7 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from skyloom.core.errors import BadInput
-from skyloom.tokens.statistics import LogHistogram, Moments, gather
+from skyloom.formats import part_files
+from skyloom.tokens.statistics import (
+    STATISTICS,
+    LogHistogram,
+    Moments,
+    gather,
+    merge_statistics,
+    shard_statistics,
+    split_of,
+)
 from skyloom.tokens.store import write_shard
 
 HEADER = "targetid,file,row,reason\n"
@@ -183,3 +192,73 @@ def test_hsc_images_have_a_mean_for_each_of_five_bands(tmp_path):
     for i, band in enumerate("grizy"):
         pixels = flux[:15, i].astype("f8")
         assert result["flux"][band] == pytest.approx({"mean": pixels.mean(), "std": pixels.std()}, rel=1e-9)
+
+
+def by_shard(folder, paths, quarantine=()):
+    """The files of `run`, from one file a shard; their bytes."""
+    parts = [folder / f"part-{path.stem}.json" for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        shard_statistics(path, folder / "splits.parquet", part)
+    outputs = folder / "merged.json", folder / "merged.csv"
+    merge_statistics(parts[::-1], quarantine, *outputs)
+    return [path.read_bytes() for path in outputs]
+
+
+def test_shard_by_shard_the_files_are_the_same_to_the_last_byte(tmp_path):
+    flux, ivar, split = spectra(n=300)
+    flux *= np.float32(1e-7) ** np.random.default_rng(2).random((300, 1)).astype("f4")  # sums that round
+    write_splits(tmp_path / "splits.parquet", split)
+    quarantine = [tmp_path / "q.csv"]
+    quarantine[0].write_text(HEADER + "90,b.fits,3,flux is NaN everywhere\n")
+    paths = write_spectra(tmp_path, flux, ivar)
+    run(tmp_path, paths, quarantine)
+    whole = [(tmp_path / name).read_bytes() for name in ("statistics.json", "quarantine.csv")]
+    assert by_shard(tmp_path, paths, quarantine) == whole
+
+
+@pytest.mark.parametrize("modality", ["spectrum", "image", "hsc_image", "scalars", "sed"])
+def test_what_two_have_seen_together_is_what_one_would_have_seen(modality):
+    kind, names = STATISTICS[modality]
+    rng = np.random.default_rng(6)
+    shapes = {
+        "spectrum": (40,),
+        "image": (3, 6, 6),
+        "hsc_image": (5, 6, 6),
+        "scalars": (len(part_files.SCALARS),),
+    }
+    blocks = {name: rng.lognormal(size=(30, *shapes.get(modality, (7,)))).astype("f4") for name in names}
+    one, merged = kind(), kind()
+    one.add(**blocks)
+    for rows in (slice(0, 11), slice(11, 11), slice(11, 30)):
+        part = kind()
+        if rows.start < rows.stop:
+            part.add(**{name: values[rows] for name, values in blocks.items()})
+        merged.merge(json.loads(json.dumps(part.state())))
+    assert merged.result() == one.result() and merged.result() != kind().result()
+
+
+def test_shards_that_do_not_belong_together_are_refused(tmp_path):
+    flux, ivar, split = spectra()
+    write_splits(tmp_path / "splits.parquet", split)
+    paths = write_spectra(tmp_path, flux, ivar)
+    with pytest.raises(BadInput, match="a.h5 .*: expected different shards"):
+        by_shard(tmp_path, [paths[0], paths[0]])
+    write_shard(tmp_path / "d.h5", np.arange(5), {"flux": np.ones((5, 5, 4, 4))}, {"modality": "hsc_image"})
+    with pytest.raises(BadInput, match=r"d.h5 \(hsc_image\): expected .* of one modality, spectrum"):
+        by_shard(tmp_path, [*paths, tmp_path / "d.h5"])
+    (tmp_path / "part.json").write_text("{}")
+    with pytest.raises(BadInput, match="part.json: expected the statistics of a shard"):
+        merge_statistics([tmp_path / "part.json"], [], tmp_path / "s.json", tmp_path / "q.csv")
+
+
+def test_a_split_is_found_whatever_the_order_and_one_that_is_none_is_named(tmp_path):
+    split = np.random.default_rng(1).choice(["train", "validation", "test"], 3000)
+    write_splits(tmp_path / "splits.parquet", split)
+    asked = np.random.default_rng(2).choice(3000, 500)
+    code = split_of(asked, tmp_path / "splits.parquet")
+    assert code.dtype == np.int8
+    assert np.array_equal(np.array(["train", "validation", "test"])[code], split[asked])
+    assert len(split_of(asked[:0], tmp_path / "splits.parquet")) == 0
+    write_splits(tmp_path / "splits.parquet", ["train", "held out"])
+    with pytest.raises(BadInput, match="splits.parquet: column split has more than train, validation, test"):
+        split_of(np.array([0]), tmp_path / "splits.parquet")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from skyloom.core.errors import BadConfig, BadInput, SkyloomError
+from skyloom.tokens import store
 from skyloom.tokens.store import COMPRESSIONS, Shards, shard_writer, verify, write_shard
 
 
@@ -93,6 +94,29 @@ def test_blocks_that_do_not_fit_leave_no_file(tmp_path):
 def test_unknown_compression_is_refused(tmp_path):
     with pytest.raises(BadConfig, match="'gzip' is not one of none, bitshuffle-lz4"):
         make(tmp_path / "a.h5", compression="gzip")
+
+
+def open_files(folder):
+    """Names of the files of a folder that this process has open."""
+    links = [os.path.realpath(link) for link in os.scandir("/proc/self/fd")]
+    return {os.path.basename(path) for path in links if os.path.dirname(path) == str(folder)}
+
+
+def test_few_of_many_shards_are_open_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "OPEN", 3)
+    paths = [tmp_path / f"{i}.h5" for i in range(8)]
+    flux = np.concatenate([make(path, 2, seed=i, first=10 * i)["flux"] for i, path in enumerate(paths)])
+    shards = Shards(paths)
+    assert open_files(tmp_path) == set()
+    for indices in (np.arange(16), np.array([15, 0, 9, 1]), np.arange(16)[::-1]):
+        np.testing.assert_array_equal(shards.read(indices, ["flux"])["flux"], flux[indices])
+        assert len(open_files(tmp_path)) <= 3
+    shards.read(np.array([0, 2, 4]))
+    shards.read(np.array([0]))
+    shards.read(np.array([6]))
+    assert open_files(tmp_path) == {"0.h5", "2.h5", "3.h5"}  # the one that was not used for longest is closed
+    shards.close()
+    assert open_files(tmp_path) == set()
 
 
 def read_in_child(shards, indices, queue):

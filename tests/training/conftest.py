@@ -1,14 +1,13 @@
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import skyloom
 from skyloom.tokens.store import write_shard
+from tests.paths import LIBRARY
 
 FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl"}
 SPECFORMER = {
@@ -133,4 +132,4 @@ def command(survey, tmp_path):
 
 @pytest.fixture
 def environment():
-    return {**os.environ, "PYTHONPATH": str(Path(skyloom.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"}

@@ -1,70 +1,70 @@
 """What the rules share: the checked configuration, inputs that depend on it, and the hash of each rule's code."""
 
-import contextlib
+import functools
+import re
 from pathlib import Path
 
+import snakemake.io
 from snakemake.exceptions import WorkflowError
 
-from skyloom.analysis import mock_validation
+from skyloom.analysis.common import captions
 from skyloom.core.code import code_hash
 from skyloom.core.errors import SkyloomError
-from skyloom.core.job import only_run
+from skyloom.formats.file_names import sorted_paths
 from skyloom.mock import layout as mock_layout
-from skyloom.settings import layout
-from skyloom.settings.config import validate
+from skyloom.settings import kinds, layout
+from skyloom.settings.config import load
+from skyloom.settings.names import JOINT, MODALITIES
 from skyloom.surveys import desi_samples
-from skyloom.surveys import simulated as simulated_survey
 
 try:
-    validate(config)
+    settings = load(config)
 except SkyloomError as error:
     sys.exit(str(error))
 
 
+def one_of(names) -> str:
+    """A wildcard constraint: one of these names (nothing at all when there are none)."""
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or "(?!)"
+
+
 wildcard_constraints:
-    survey="|".join(config["surveys"]),
-    model="|".join(config["models"]),
-    modality="|".join(layout.MODALITIES),
+    survey=one_of(settings.surveys),
+    model=one_of(settings.models),
+    modality=one_of(MODALITIES),
+    name=one_of([*MODALITIES, JOINT]),
+    query=r"[A-Za-z0-9_]+",
     shard=r"\d{4}",
     group=r"\d+",
     hpix=r"\d+",
-    program="|".join(mock_layout.TARGETS),
+    program=one_of(mock_layout.TARGETS),
 
 
-run_lock = contextlib.ExitStack()
-
-
-onstart:
-    try:
-        run_lock.enter_context(only_run())
-    except SkyloomError as error:
-        raise WorkflowError(str(error))
-
-
-def code(script: str, *data: str) -> str:
-    """The hash of a script, the library code it uses and the files it shows: a change of code reruns what depends on it."""
+@functools.cache
+def code(script: str, *data: str, modules: tuple[str, ...] = ()) -> str:
+    """The hash of a script, the library code it uses, modules found by name, and the files it shows: a change of code
+    reruns what depends on it."""
     folder = Path(workflow.basedir, "workflow")
-    return code_hash(folder / "scripts" / f"{script}.py", *sorted(path for name in data for path in folder.glob(name)))
+    files = sorted(path for name in data for path in folder.glob(name))
+    return code_hash(folder / "scripts" / f"{script}.py", *files, modules=modules, roots=settings.root.extensions)
 
 
-def one_of(names: list[str]) -> str:
-    """A wildcard constraint: one of these names (nothing at all when there are none)."""
-    return "|".join(names) or "(?!)"
+def growing(mb: int):
+    """A resource function: memory that grows with every attempt."""
+    return lambda wildcards, attempt: mb * attempt
+
+
+# --- surveys
 
 
 def of_kind(kind: str) -> str:
-    """A wildcard constraint: the surveys of one kind."""
-    return one_of([name for name, survey in config["surveys"].items() if survey["kind"] == kind])
+    """A wildcard constraint: the surveys whose raw files the rules of a kind make."""
+    return one_of(name for name, survey in settings.surveys.items() if survey.kind_name == kind)
 
 
 def with_files(role: str) -> str:
     """A wildcard constraint: the surveys that have raw files of a role."""
-    return one_of([name for name in config["surveys"] if layout.raw(name, config)[role]])
-
-
-def stage(name: str) -> str:
-    """A wildcard constraint: the models that the rule of this name trains."""
-    return one_of(layout.models_of_stage(name, config))
+    return one_of(name for name, survey in settings.surveys.items() if survey.raw[role])
 
 
 def wheel_path(name: str) -> str:
@@ -74,105 +74,71 @@ def wheel_path(name: str) -> str:
 
 def survey_settings(*keys: str):
     """A parameter function: the settings of the survey that a rule depends on, so that others do not rerun it."""
-    return lambda wildcards: {key: value for key, value in config["surveys"][wildcards.survey].items() if key in keys}
+    return lambda wildcards: {
+        key: value for key, value in settings.surveys[wildcards.survey].settings.plain().items() if key in keys
+    }
 
 
-def model_config(wildcards) -> dict:
-    """The configuration of the model."""
-    return config["models"][wildcards.model]
+def raw_settings(wildcards) -> dict:
+    """The settings of the survey that its raw files depend on."""
+    return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)
+
+
+@functools.cache
+def raw(survey: str) -> dict[str, list[str]]:
+    """The raw files of a survey by role."""
+    return layout.raw(survey, settings)
+
+
+@functools.cache
+def numbered(survey: str, role: str) -> list[str]:
+    """The raw files of a role in the order in which the catalogue numbers them."""
+    return sorted_paths(raw(survey)[role])
 
 
 def raw_files(role: str):
     """An input function: the raw files of one role of the survey."""
-    return lambda wildcards: layout.raw(wildcards.survey, config).get(role, [])
+    return lambda wildcards: raw(wildcards.survey)[role]
+
+
+def raw_of_shard(role: str):
+    """An input function: the raw files that the galaxies of a shard are in (a galaxy's shard is that of its file)."""
+
+
+    def of_shard(wildcards) -> list[str]:
+        count = settings.surveys[wildcards.survey].settings.shards
+        return numbered(wildcards.survey, role)[int(wildcards.shard) :: count]
+
+    return of_shard
+
+
+LISTED = ("images", "hsc")
+"""Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
+
+
+def manifests(wildcards) -> list[str]:
+    """The manifests of the roles that have one of their own."""
+    return [layout.manifest(wildcards.survey, role) for role in LISTED if raw_files(role)(wildcards)]
+
+
+def raw_not_listed(wildcards) -> list[str]:
+    """The raw files of the other roles."""
+    return [path for role, paths in raw(wildcards.survey).items() if role not in LISTED for path in paths]
+
+
+def manifest_of(role: str) -> str:
+    """The manifest of one role, with the survey as a wildcard."""
+    return layout.manifest("{survey}", role)
 
 
 def hsc_images(wildcards) -> list[str]:
     """The HSC images of the survey, which must have the size of the wildcard."""
-    entry, size = config["surveys"][wildcards.survey], int(wildcards.size)
-    if entry["kind"] == "mock" and (found := mock_layout.hsc_size(entry)) != size:
-        raise WorkflowError(
-            f"config: surveys.{wildcards.survey}.hsc_size: {found}, expected {size} for pairs of {size} pixels"
-        )
-    return layout.raw(wildcards.survey, config)["hsc"]
-
-
-def all_raw_files(wildcards) -> list[str]:
-    """All raw files of the survey."""
-    return [path for paths in layout.raw(wildcards.survey, config).values() for path in paths]
-
-
-def shards(modality: str | None = None):
-    """An input function: the token shards of one modality of the survey (of the wildcard's modality unless given)."""
-    return lambda wildcards: layout.shards(wildcards.survey, modality or wildcards.modality, config)
-
-
-def shards_if_any(modality: str):
-    """An input function: the token shards of a modality, none if it is not among the survey's."""
-    return lambda wildcards: (
-        layout.shards(wildcards.survey, modality, config)
-        if modality in config["surveys"][wildcards.survey]["modalities"]
-        else []
-    )
-
-
-def quarantines(wildcards) -> list[str]:
-    """The lists of what tokenization put aside, one a shard."""
-    return layout.quarantines(wildcards.survey, wildcards.modality, config)
-
-
-def model_shards(wildcards) -> list[str]:
-    """The token shards that a model of one modality learns from."""
-    return layout.shards(wildcards.survey, model_config(wildcards)["modality"], config)
-
-
-def model_file(name: str):
-    """An input function: a file of the model that embeds the survey."""
-    return lambda wildcards: f"{layout.model_folder(wildcards.survey, wildcards.model, config)}/{name}"
-
-
-def backbones(name: str):
-    """An input function: a file of each encoder that a model aligns, in the order of the modalities."""
-    return lambda wildcards: [
-        f"{layout.model_folder(wildcards.survey, backbone, config)}/{name}"
-        for _, backbone in sorted(model_config(wildcards)["backbones"].items())
-    ]
-
-
-def embeddings(wildcards) -> list[str]:
-    """All embedding tables of the survey."""
-    return list(layout.embeddings(wildcards.survey, config).values())
-
-
-def redshift_file(kind: str):
-    """An input function of the redshift estimate: its own embedding, or the embedding or catalogue it is compared with."""
-    name = f"{config['analyses']['redshift']['model']}-spectrum"
-    return lambda wildcards: {
-        "own": f"results/{wildcards.survey}/embeddings/{name}.parquet",
-        "reference": f"results/{layout.trained_on(wildcards.survey, config)}/embeddings/{name}.parquet",
-        "galaxies": f"results/{layout.trained_on(wildcards.survey, config)}/catalog/galaxies.parquet",
-    }[kind]
-
-
-def astroclip_embeddings() -> list[str]:
-    """Embeddings of every survey by models that align two modalities."""
-    return [
-        path
-        for survey in config["surveys"]
-        for name, path in layout.embeddings(survey, config).items()
-        if name.rsplit("-", 1)[0] in layout.models_of_stage("align", config)
-    ]
-
-
-def report_inputs(wildcards) -> dict[str, list[str]]:
-    """All that the report of a survey shows: its own results, and those of surveys embedded with its models."""
-    shown = layout.report_files(wildcards.survey, config)
-    return {**shown["tables"], "figures": list(shown["figures"].values()), "cards": shown["cards"]}
-
-
-def report_names(role: str):
-    """A parameter function: the names of the tables or figures of the report."""
-    return lambda wildcards: list(layout.report_files(wildcards.survey, config)[role])
+    survey, size = settings.surveys[wildcards.survey], int(wildcards.size)
+    found = getattr(survey.settings, "hsc_size", size)
+    if found != size:
+        text = f"surveys.{wildcards.survey}.hsc_size: {found}, expected {size} for pairs of {size} pixels"
+        raise WorkflowError(f"config: {text}")
+    return raw(wildcards.survey)["hsc"]
 
 
 def tile_outputs(hsc_size: int | None = None) -> dict[str, str]:
@@ -183,15 +149,168 @@ def tile_outputs(hsc_size: int | None = None) -> dict[str, str]:
 
 def with_hsc(size: int | None) -> str:
     """A wildcard constraint: the mock surveys whose HSC images have this size (None: without HSC)."""
-    mocks = {name: survey for name, survey in config["surveys"].items() if survey["kind"] == "mock"}
-    return one_of([name for name, survey in mocks.items() if mock_layout.hsc_size(survey) == size])
+    mocks = {name: survey for name, survey in settings.surveys.items() if survey.kind_name == "mock"}
+    return one_of(name for name, survey in mocks.items() if mock_layout.hsc_size(survey.settings.plain()) == size)
 
 
-def real_coadds(wildcards) -> list[str]:
-    """The real DESI coadds that every installation has, if a survey of theirs is configured."""
-    return [
-        path
-        for name, survey in config["surveys"].items()
-        if survey["kind"] == "desi_samples"
-        for path in layout.raw(name, config)["coadd"]
+# --- tokens
+
+
+def shards(modality: str | None = None):
+    """An input function: the token shards of one modality of the survey (of the wildcard's modality unless given)."""
+    return lambda wildcards: layout.shards(wildcards.survey, modality or wildcards.modality, settings)
+
+
+def shards_of(wildcards, number: str) -> list[str]:
+    """One token shard of each modality that an embedding or a prediction is made from."""
+    model, have = settings.models[wildcards.model], settings.surveys[wildcards.survey].settings.modalities
+    name = wildcards.get("name", JOINT)
+    taken = model.takes if name == JOINT else [name]
+    return [f"{layout.tokens(wildcards.survey, modality)}/shard-{number}.h5" for modality in taken if modality in have]
+
+
+def tokens_of_shard(wildcards) -> list[str]:
+    """One token shard of each modality of the model, that of the wildcard."""
+    return shards_of(wildcards, wildcards.shard)
+
+
+def by_shard(pattern: str):
+    """An input function: a file for every shard of the survey."""
+    return lambda wildcards: layout.by_shard(
+        pattern.format(**{**dict(wildcards.items()), "shard": "{shard}"}), wildcards.survey, settings
+    )
+
+
+# --- models
+
+
+def trained_by(rule: str) -> str:
+    """A wildcard constraint: the models that a rule trains: `align` those built on others, `pretrain` the rest."""
+    return one_of(name for name, model in settings.models.items() if bool(model.backbones) == (rule == "align"))
+
+
+def model_settings(wildcards) -> dict:
+    """What a model is, and its name."""
+    return {"name": wildcards.model, **settings.models[wildcards.model].plain()}
+
+
+def model_modules(wildcards) -> tuple[str, ...]:
+    """The modules of a model and of those it is built on: where the hash of its code starts."""
+    model = settings.models[wildcards.model]
+    parts = [model, *(settings.models[name] for name in model.backbones.values())]
+    return tuple(dict.fromkeys(kinds.module_name("model", part.kind_name) for part in parts))
+
+
+def model_code(script: str):
+    """A parameter function: the hash of a script and of the model's own code."""
+    return lambda wildcards: code(script, modules=model_modules(wildcards))
+
+
+def model_tokens(wildcards) -> list[str]:
+    """The token shards that a model learns from, of all its modalities."""
+    have = settings.surveys[wildcards.survey].settings.modalities
+    taken = [modality for modality in settings.models[wildcards.model].takes if modality in have]
+    return [path for modality in taken for path in layout.shards(wildcards.survey, modality, settings)]
+
+
+def model_statistics(wildcards) -> list[str]:
+    """The statistics of the modalities that a model takes."""
+    have = settings.surveys[wildcards.survey].settings.modalities
+    taken = [modality for modality in settings.models[wildcards.model].takes if modality in have]
+    return [f"{layout.tokens(wildcards.survey, modality)}/statistics.json" for modality in taken]
+
+
+def model_file(name: str):
+    """An input function: a file of the model that embeds the survey."""
+    return lambda wildcards: f"{layout.model_folder(wildcards.survey, wildcards.model, settings)}/{name}"
+
+
+def backbones(name: str):
+    """An input function: a file of each encoder that a model is built on, in the order of the modalities."""
+    return lambda wildcards: [
+        f"{layout.model_folder(wildcards.survey, backbone, settings)}/{name}"
+        for _, backbone in sorted(settings.models[wildcards.model].backbones.items())
     ]
+
+
+def gpus(wildcards) -> int:
+    """GPUs that a model asks for: none if it is fitted, or left as it starts."""
+    return int(settings.models[wildcards.model].trained)
+
+
+def training_minutes(wildcards, attempt) -> int:
+    """How long a training may take."""
+    return (2880 if settings.models[wildcards.model].trained else 120) * attempt
+
+
+def embeddings_by(*, aligned: bool) -> list[str]:
+    """Embeddings of every survey by models that are built on others, or by the rest."""
+    return [
+        layout.embedding(survey, model.name, name)
+        for survey in settings.surveys
+        for model in settings.models_of(survey)
+        for name in settings.embeddings_of(model, survey)
+        if bool(model.backbones) == aligned
+    ]
+
+
+# --- analyses
+
+
+def analysis_rule(analysis) -> str:
+    """The name of an analysis' rule: that of its kind, with its own name where it has one."""
+    kind = analysis.kind.rule
+    return kind if analysis.name == analysis.kind_name else f"{kind}_{re.sub(r'[^A-Za-z0-9_]', '_', analysis.name)}"
+
+
+def analysed(analysis) -> str:
+    """A wildcard constraint: the surveys that have what an analysis takes."""
+    return one_of(survey for name, survey in settings.made if name == analysis.name)
+
+
+def analysis_inputs(analysis):
+    """An input function: what an analysis takes, by role."""
+    return lambda wildcards: settings.made[analysis.name, wildcards.survey]
+
+
+def analysis_outputs(analysis) -> dict:
+    """What an analysis makes, by role; what has a caption stands in Snakemake's own report."""
+    declared, made = analysis.kind.outputs, layout.outputs(analysis, "{survey}")
+    return {
+        role: shown(path, caption) if (caption := captions.caption_file(analysis.kind_name, declared[role])) else path
+        for role, path in made.items()
+    }
+
+
+def shown(path: str, caption: str):
+    """An output in Snakemake's report, under its survey and its name."""
+    words = Path(path).stem.replace("-", " ") + (" table" if path.endswith(".csv") else "")
+    return snakemake.io.report(path, caption=caption, category="{survey}", labels={"figure": words})
+
+
+def analysis_code(analysis) -> str:
+    """The hash of an analysis' code: its module and what it reads besides."""
+    own = kinds.module_name("analysis", analysis.kind_name)
+    return code("analyse", *analysis.kind.data, modules=(own,))
+
+
+def made_when_asked(name: str) -> list[str]:
+    """The results of an analysis for every survey that has what it takes, whether a report shows them or not."""
+    surveys = [survey for made, survey in settings.made if made == name]
+    return [path for survey in surveys for path in layout.outputs(settings.analyses[name], survey).values()]
+
+
+def results_of(survey: str) -> list[str]:
+    """All that a survey with a report has, so that a file that was deleted is made again."""
+    shown = [survey, *settings.guests(survey)]
+    tables = [path for name in shown for path in layout.embeddings(name, settings).values()]
+    files = layout.report_files(survey, settings)
+    return [*tables, *files["analyses"], *files["cards"], *files["predictions"]]
+
+
+def report_inputs(wildcards) -> dict[str, list[str]]:
+    """All that the report of a survey shows."""
+    return layout.report_files(wildcards.survey, settings)
+
+
+report_modules = tuple(kinds.module_name("analysis", analysis.kind_name) for analysis in settings.analyses.values())

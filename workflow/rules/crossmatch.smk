@@ -10,6 +10,7 @@ rule crossmatch:
         images=raw_files("images"),
         hsc=raw_files("hsc"),
         properties=raw_files("properties"),
+        derived=raw_files("derived"),
     output:
         galaxies="results/{survey}/catalog/galaxies.parquet",
         cuts="results/{survey}/catalog/cuts.csv",
@@ -23,7 +24,7 @@ rule crossmatch:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         code=code("crossmatch"),
@@ -40,6 +41,7 @@ rule split_galaxies:
         galaxies=rules.crossmatch.output.galaxies,
     output:
         splits="results/{survey}/catalog/splits.parquet",
+        shared="results/{survey}/catalog/shared_sky.json",
     log:
         "results/{survey}/logs/split_galaxies.log",
     benchmark:
@@ -48,11 +50,11 @@ rule split_galaxies:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("split_galaxies"),
-        split=lambda wildcards: config["surveys"][wildcards.survey]["split"],
+        survey=survey_settings("split", "modalities", "crop", "hsc_size"),
         seed=config["seed"],
     message:
         "Split {wildcards.survey} into train, validation and test"
@@ -79,7 +81,7 @@ rule build_galaxiesml_spectra:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=240,
     params:
         code=code("build_galaxiesml_spectra"),

@@ -49,25 +49,89 @@ rule extract_samples:
         "../scripts/extract_samples.py"
 
 
-rule checksum_raw:
-    """The manifest of a survey's raw files: name, size, sha256."""
-    input:
-        files=all_raw_files,
+rule fetch_raw:
+    """One raw file of a survey whose kind says how it is had."""
     output:
-        manifest="results/{survey}/raw/manifest.csv",
+        file="results/{survey}/raw/{file}",
     log:
-        "results/{survey}/logs/checksum_raw.log",
+        "results/{survey}/logs/fetch_raw-{file}.log",
     benchmark:
-        "results/{survey}/benchmarks/checksum_raw.tsv"
+        "results/{survey}/benchmarks/fetch_raw-{file}.tsv"
+    wildcard_constraints:
+        survey=one_of(name for name, survey in settings.surveys.items() if survey.kind.fetch),
+        file=one_of(
+            path
+            for survey in settings.surveys.values()
+            if survey.kind.fetch
+            for paths in survey.raw.values()
+            for path in paths
+        ),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=240,
+    params:
+        code=lambda wildcards: code(
+            "fetch_raw",
+            modules=(kinds.module_name("survey", settings.surveys[wildcards.survey].kind_name),),
+        ),
+        kind=lambda wildcards: settings.surveys[wildcards.survey].kind_name,
+        survey=raw_settings,
+        seed=config["seed"],
+    message:
+        "Fetch {wildcards.file} of {wildcards.survey}"
+    script:
+        "../scripts/fetch_raw.py"
+
+
+rule checksum_raw:
+    """The manifest of a survey's raw files of one role: name, size, sha256."""
+    input:
+        files=lambda wildcards: raw_files(wildcards.role)(wildcards),
+    output:
+        manifest="results/{survey}/raw/manifest-{role}.csv",
+    log:
+        "results/{survey}/logs/checksum_raw-{role}.log",
+    benchmark:
+        "results/{survey}/benchmarks/checksum_raw-{role}.tsv"
+    wildcard_constraints:
+        role=one_of(LISTED),
     conda:
         "../../envs/survey.yaml"
     threads: 1
     resources:
         mem_mb=1000,
-        runtime=60,
+        runtime=240,
     params:
         code=code("checksum_raw"),
     message:
-        "Checksum the raw files of {wildcards.survey}"
+        "Checksum the {wildcards.role} files of {wildcards.survey}"
     script:
         "../scripts/checksum_raw.py"
+
+
+rule gather_manifest:
+    """The manifest of all raw files of a survey."""
+    input:
+        manifests=manifests,
+        files=raw_not_listed,
+    output:
+        manifest="results/{survey}/raw/manifest.csv",
+    log:
+        "results/{survey}/logs/gather_manifest.log",
+    benchmark:
+        "results/{survey}/benchmarks/gather_manifest.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("gather_manifest"),
+    message:
+        "Gather the manifest of {wildcards.survey}"
+    script:
+        "../scripts/gather_manifest.py"

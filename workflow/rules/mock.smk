@@ -66,11 +66,11 @@ rule generate_tile:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=60,
     params:
         code=code("generate_tile"),
-        survey=survey_settings(*mock_layout.TILE_KEYS),
+        survey=raw_settings,
         seed=config["seed"],
     message:
         "Generate {wildcards.program} tile {wildcards.hpix} of {wildcards.survey}"
@@ -100,6 +100,7 @@ rule merge_mock_catalogs:
     output:
         zcatalog="results/{survey}/raw/zcatalog/zall-pix-mock.fits",
         properties="results/{survey}/raw/properties/BGS_ANY_full.provabgs.mock.hdf5",
+        derived="results/{survey}/raw/properties/BGS_ANY_full.provabgs.mock.derived.hdf5",
     log:
         "results/{survey}/logs/merge_mock_catalogs.log",
     benchmark:
@@ -110,7 +111,7 @@ rule merge_mock_catalogs:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("merge_mock_catalogs"),

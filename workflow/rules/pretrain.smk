@@ -1,36 +1,61 @@
-"""Encoders of one modality, trained without labels."""
+"""Models of one modality or several, trained without labels."""
 
 
 rule pretrain:
-    """Train one encoder on one modality (no steps: the untrained network of the same shape)."""
+    """Train one model (no steps: the untrained network of the same shape)."""
     input:
         splits=rules.split_galaxies.output.splits,
-        shards=model_shards,
+        galaxies="results/{survey}/catalog/galaxies.parquet",
+        tokens=model_tokens,
+        statistics=model_statistics,
     output:
         model="results/{survey}/models/{model}/model.safetensors",
         card="results/{survey}/models/{model}/model.json",
         metrics="results/{survey}/models/{model}/metrics.jsonl",
-        figure="results/{survey}/models/{model}/loss.png",
     log:
         "results/{survey}/logs/pretrain-{model}.log",
     benchmark:
         "results/{survey}/benchmarks/pretrain-{model}.tsv"
     wildcard_constraints:
-        model=stage("pretrain"),
+        model=trained_by("pretrain"),
     conda:
         "../../envs/train.yaml"
     threads: config["threads"]
     resources:
-        gpu=1,
-        mem_mb=6000,
-        runtime=2880,
+        gpu=gpus,
+        mem_mb=growing(6000),
+        runtime=training_minutes,
     params:
-        code=code("pretrain"),
-        model=model_config,
+        code=model_code("train"),
+        model=model_settings,
         seed=config["seed"],
         threads=config["threads"],
         checkpoints="results/{survey}/checkpoints/{model}",
     message:
         "Pretrain {wildcards.model} on {wildcards.survey}"
     script:
-        "../scripts/pretrain.py"
+        "../scripts/train.py"
+
+
+rule draw_loss:
+    """The loss curve of a model: apart from its training, which a change of a colour does not repeat."""
+    input:
+        metrics="results/{survey}/models/{model}/metrics.jsonl",
+    output:
+        figure="results/{survey}/models/{model}/loss.png",
+    log:
+        "results/{survey}/logs/draw_loss-{model}.log",
+    benchmark:
+        "results/{survey}/benchmarks/draw_loss-{model}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=10,
+    params:
+        code=code("draw_loss"),
+    message:
+        "Draw the loss of {wildcards.model} on {wildcards.survey}"
+    script:
+        "../scripts/draw_loss.py"

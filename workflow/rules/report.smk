@@ -18,10 +18,8 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("report", "skyloom/report/templates/*", "skyloom/figures/templates/*", "report/*.rst"),
+        code=code("report", "skyloom/report/templates/*", "skyloom/figures/templates/*", modules=report_modules),
         config=config,
-        tables=report_names("tables"),
-        figures=report_names("figures"),
     message:
         "Write the report of {wildcards.survey}"
     script:
@@ -47,7 +45,7 @@ rule archive_report:
     params:
         code=code("archive_report"),
         snakefile=os.path.relpath(workflow.main_snakefile),
-        configfiles=[os.path.relpath(path) for path in workflow.configfiles],
+        config=config,
     message:
         "Archive the report of {wildcards.survey}"
     script:

@@ -43,11 +43,11 @@ rule generate_part:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=720,
     params:
         code=code("generate_part"),
-        survey=survey_settings(*simulated_survey.SETTINGS),
+        survey=raw_settings,
         seed=config["seed"],
     message:
         "Generate part {wildcards.part} of {wildcards.survey}"
@@ -58,7 +58,7 @@ rule generate_part:
 rule convert_part:
     """One file of a user's catalogue, with the names and units used here."""
     input:
-        catalog=lambda wildcards: config["surveys"][wildcards.survey]["files"][int(wildcards.part)],
+        catalog=lambda wildcards: settings.surveys[wildcards.survey].settings.files[int(wildcards.part)],
     output:
         part="results/{survey}/raw/catalog/simulated-{part}.h5",
     log:
@@ -72,11 +72,11 @@ rule convert_part:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=720,
     params:
         code=code("convert_part"),
-        survey=survey_settings("columns"),
+        survey=raw_settings,
     message:
         "Convert part {wildcards.part} of {wildcards.survey}"
     script:
@@ -114,7 +114,7 @@ rule tokenize_vectors:
     """Store one shard of scalars, magnitudes, histories or energy distributions."""
     input:
         galaxies=rules.catalog_simulated.output.galaxies,
-        parts=raw_files("simulated"),
+        parts=raw_of_shard("simulated"),
     output:
         shard="results/{survey}/tokens/{modality}/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/{modality}/quarantine-{shard}.csv",
@@ -124,12 +124,12 @@ rule tokenize_vectors:
         "results/{survey}/benchmarks/tokenize_vectors-{modality}-{shard}.tsv"
     wildcard_constraints:
         survey=with_files("simulated"),
-        modality=one_of([name for name, role in layout.MODALITIES.items() if role == "simulated"]),
+        modality=one_of(name for name, role in MODALITIES.items() if role == "simulated"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=60,
     params:
         code=code("tokenize_vectors"),

@@ -5,7 +5,7 @@ rule tokenize_spectra:
     """Combine the arms of the coadds and store one shard of spectra."""
     input:
         galaxies=rules.crossmatch.output.galaxies,
-        coadd=raw_files("coadd"),
+        coadd=raw_of_shard("coadd"),
     output:
         shard="results/{survey}/tokens/spectrum/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/spectrum/quarantine-{shard}.csv",
@@ -19,7 +19,7 @@ rule tokenize_spectra:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("tokenize_spectra"),
@@ -34,7 +34,7 @@ rule tokenize_images:
     """Cut the centre out of the images and store one shard of them, raw and as arcsinh RGB."""
     input:
         galaxies=rules.crossmatch.output.galaxies,
-        images=raw_files("images"),
+        images=manifest_of("images"),
     output:
         shard="results/{survey}/tokens/image/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/image/quarantine-{shard}.csv",
@@ -48,7 +48,7 @@ rule tokenize_images:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("tokenize_images"),
@@ -63,7 +63,7 @@ rule tokenize_hsc_images:
     """Store one shard of HSC images in nanomaggy."""
     input:
         galaxies=rules.crossmatch.output.galaxies,
-        images=raw_files("hsc"),
+        images=manifest_of("hsc"),
     output:
         shard="results/{survey}/tokens/hsc_image/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/hsc_image/quarantine-{shard}.csv",
@@ -77,7 +77,7 @@ rule tokenize_hsc_images:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("tokenize_hsc_images"),
@@ -88,12 +88,36 @@ rule tokenize_hsc_images:
         "../scripts/tokenize_hsc_images.py"
 
 
+rule measure_shard:
+    """Sums over the training galaxies of one shard, which is verified."""
+    input:
+        splits=rules.split_galaxies.output.splits,
+        shard="results/{survey}/tokens/{modality}/shard-{shard}.h5",
+    output:
+        sums="results/{survey}/tokens/{modality}/statistics-{shard}.json",
+    log:
+        "results/{survey}/logs/measure_shard-{modality}-{shard}.log",
+    benchmark:
+        "results/{survey}/benchmarks/measure_shard-{modality}-{shard}.tsv"
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=60,
+    params:
+        code=code("measure_shard"),
+    message:
+        "Measure the {wildcards.modality} tokens of {wildcards.survey}, shard {wildcards.shard}"
+    script:
+        "../scripts/measure_shard.py"
+
+
 rule gather_statistics:
     """Statistics of the training split, and what was quarantined."""
     input:
-        splits=rules.split_galaxies.output.splits,
-        shards=shards(),
-        quarantine=quarantines,
+        sums=by_shard("results/{survey}/tokens/{modality}/statistics-{shard}.json"),
+        quarantine=by_shard("results/{survey}/tokens/{modality}/quarantine-{shard}.csv"),
     output:
         statistics="results/{survey}/tokens/{modality}/statistics.json",
         quarantine="results/{survey}/tokens/{modality}/quarantine.csv",
@@ -105,7 +129,7 @@ rule gather_statistics:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(1000),
         runtime=30,
     params:
         code=code("gather_statistics"),

@@ -5,4 +5,4 @@ from skyloom.core.job import job
 with job(snakemake):
     from skyloom.report.archive import archive
 
-    archive(snakemake.params.snakefile, snakemake.params.configfiles, snakemake.input.report, snakemake.output.archive)
+    archive(snakemake.params.snakefile, snakemake.params.config, snakemake.input.report, snakemake.output.archive)

@@ -1,14 +1,10 @@
-"""Statistics of the training split of one modality. In: shards, splits, quarantine lists. Out: statistics, one list."""
+"""Statistics of the training split of one modality. In: sums by shard, quarantine lists. Out: statistics, one list."""
 
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.tokens.statistics import gather
+    from skyloom.tokens.statistics import merge_statistics
 
-    gather(
-        snakemake.input.shards,
-        snakemake.input.splits,
-        snakemake.input.quarantine,
-        snakemake.output.statistics,
-        snakemake.output.quarantine,
+    merge_statistics(
+        snakemake.input.sums, snakemake.input.quarantine, snakemake.output.statistics, snakemake.output.quarantine
     )

@@ -12,4 +12,5 @@ with job(snakemake):
         ],
         snakemake.output.zcatalog,
         snakemake.output.properties,
+        snakemake.output.derived,
     )

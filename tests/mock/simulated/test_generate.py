@@ -92,6 +92,7 @@ def test_the_catalogue_has_labels_and_places_and_can_be_split(part_path, tmp_pat
         tmp_path / "galaxies.parquet",
         {"seed": 1, "split": split | {"separation_arcsec": 1.0}},
         tmp_path / "splits.parquet",
+        tmp_path / "shared_sky.json",
     )
     assert len(pq.read_table(tmp_path / "splits.parquet")) == 300
 

@@ -13,7 +13,7 @@ from skyloom.formats import desi, provabgs
 from skyloom.mock.survey import posterior
 from skyloom.mock.survey.catalogs import merge_catalogs
 from skyloom.mock.survey.targets import BGS_BRIGHT, BGS_FAINT
-from skyloom.mock.survey.truth import write_truth
+from skyloom.mock.survey.truth import read_truth, write_truth
 from skyloom.mock.universe.population.population import Population
 
 # desi.lbl.gov: data model of BGS_ANY_full.provabgs.sv3.v0.hdf5, in its order but for the weights' prefix
@@ -56,16 +56,13 @@ def write_tile(folder, program: str, hpix: int, target: str) -> dict:
 def merged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("merged")
     tiles = [write_tile(folder, "bright", 7, "bgs"), write_tile(folder, "dark", 8, "lrg")]
-    merge_catalogs(tiles, folder / "zall.fits", folder / "provabgs.hdf5")
+    merge_catalogs(tiles, folder / "zall.fits", folder / "provabgs.hdf5", folder / "derived.hdf5")
     return folder, tiles
 
 
-def test_columns_are_the_published_ones_and_what_is_derived(merged):
+def test_columns_are_the_published_ones_alone(merged):
     table = Table.read(merged[0] / "provabgs.hdf5")
-    published = PUBLISHED.split()
-    assert table.colnames[: len(published)] == published
-    derived = [f"{name}{end}" for name in provabgs.DERIVED for end in ("", "_TRUE")]
-    assert table.colnames[len(published) :] == derived
+    assert table.colnames == PUBLISHED.split()
     assert table["PROVABGS_MCMC"].shape[1:] == (100, 13) and table["PROVABGS_THETA_BF"].shape[1:] == (13,)
     assert table["IS_BGS_BRIGHT"].dtype == bool and table["TARGETID"].dtype == "i8"
 
@@ -93,13 +90,33 @@ def test_values_are_those_of_the_galaxy(merged):
     np.testing.assert_allclose(table["MAG_R"], 22.5 - 2.5 * np.log10(12) - 2.165 * 0.1, rtol=1e-6)
     mag = {band: np.asarray(table[f"MAG_{band}"]) for band in ("G", "R", "Z", "W1")}
     np.testing.assert_allclose(table["SCHLEGEL_COLOR"], mag["Z"] - mag["W1"] - 1.2 * (mag["G"] - mag["R"]) + 1.2)
-    np.testing.assert_array_equal(table["LOG_MSTAR"], table["PROVABGS_LOGMSTAR_BF"])
-    pull = (table["LOG_MSTAR"] - table["LOG_MSTAR_TRUE"]) / posterior.WIDTH["log_mstar"]
+    truth = truth_of(table, merged)
+    np.testing.assert_array_equal(table["PROVABGS_LOGMSTAR_BF"], truth["measured_log_mstar"])
+    pull = (table["PROVABGS_LOGMSTAR_BF"] - truth["log_mstar"]) / posterior.WIDTH["log_mstar"]
     assert np.std(pull) == pytest.approx(1, abs=0.15) and abs(np.mean(pull)) < 0.2
     mass = np.asarray(table["PROVABGS_MCMC"])[..., 0]
     np.testing.assert_allclose(mass.std(axis=1).mean(), posterior.WIDTH["log_mstar"], rtol=0.03)
     assert abs(np.mean(mass.mean(axis=1) - table["PROVABGS_THETA_BF"][:, 0])) < 0.003
     np.testing.assert_allclose(table["TSNR2_BGS"], 210 / 0.14, rtol=1e-6)
+
+
+def truth_of(table, merged) -> dict:
+    """The truth of the rows of a table of the first tile."""
+    truth, _ = read_truth(merged[1][0]["truth"])
+    place = {number: row for row, number in enumerate(truth["targetid"])}
+    rows = [place[number] for number in table["TARGETID"]]
+    return {name: values[rows] for name, values in truth.items()}
+
+
+def test_the_companion_has_what_a_fit_reports_of_the_same_galaxies(merged):
+    table = provabgs.read_properties(merged[0] / "provabgs.hdf5", ["TARGETID"])
+    derived = Table.read(merged[0] / "derived.hdf5")
+    assert derived.colnames == list(provabgs.COMPANION)
+    np.testing.assert_array_equal(derived["TARGETID"], table["TARGETID"])
+    truth = truth_of(table, merged)
+    for name, key in {"Z_MW": "z_mw", "TAGE_MW": "t_age_mw", "AVG_SFR": "avg_sfr"}.items():
+        np.testing.assert_array_equal(derived[name], truth[f"measured_{key}"])
+        assert 0.05 < np.std(np.log10(derived[name] / truth[key])) < 0.3  # measured, not true
 
 
 def test_the_largest_redshift_is_where_the_galaxy_has_the_limits_magnitude(merged):
@@ -114,8 +131,8 @@ def test_the_largest_redshift_is_where_the_galaxy_has_the_limits_magnitude(merge
 
 def test_the_same_tiles_the_same_bytes_and_nan_takes_no_room(merged, tmp_path):
     folder, tiles = merged
-    merge_catalogs(tiles, tmp_path / "zall.fits", tmp_path / "provabgs.hdf5")
-    for name in ("zall.fits", "provabgs.hdf5"):
+    merge_catalogs(tiles, tmp_path / "zall.fits", tmp_path / "provabgs.hdf5", tmp_path / "derived.hdf5")
+    for name in ("zall.fits", "provabgs.hdf5", "derived.hdf5"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     with h5py.File(folder / "provabgs.hdf5") as file:
         dataset = file["__astropy_table__"]

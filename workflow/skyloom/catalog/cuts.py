@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skyloom.core.errors import BadConfig, BadInput
+from skyloom.formats import ranges
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ PROPERTIES = (
 """Physical properties that are measurements: zero stands for none. The cuts of AstroCLIP (arXiv 2310.03024)."""
 
 
-OPTIONAL_STEPS = ("labels", "with image", "with hsc_image")
+OPTIONAL_STEPS = ("labels", "values", "with image", "with hsc_image")
 """Steps whose losses stay in the catalogue, without that part."""
 
 
@@ -56,7 +57,7 @@ class Flow:
     """The flow table: what each step kept and lost, in order.
 
     Columns: survey, step (catalogue, quality, spectrum, image, hsc_image, properties, or one of OPTIONAL_STEPS), cut,
-    kept, lost.
+    kept, lost. "values" counts values that became NaN because they cannot be; it has a line only where there are any.
     """
 
     def __init__(self, survey: str):
@@ -74,6 +75,19 @@ class Flow:
     def frame(self) -> pd.DataFrame:
         """The table so far."""
         return pd.DataFrame(self.rows, columns=["survey", "step", "cut", "kept", "lost"])
+
+
+def plausible(values: np.ndarray, name: str, flow: Flow) -> np.ndarray:
+    """`values` (N,) of a quantity of `ranges.RANGES`, NaN where they cannot be; a warning and a line say how many."""
+    found, lost = ranges.within(name, values)
+    if lost:
+        strange = np.asarray(values, np.float64)[np.isnan(found) & ~np.isnan(np.asarray(values, np.float64))]
+        flow.record("values", ranges.words(name), np.isfinite(found).sum(), lost)
+        log.warning(
+            "%s: %d values of %s are outside %s (%g to %g) and count as missing",
+            *(flow.survey, lost, name, ranges.words(name), strange.min(), strange.max()),
+        )
+    return found
 
 
 def apply_cuts(

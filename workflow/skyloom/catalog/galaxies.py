@@ -22,13 +22,20 @@ from skyloom.catalog import columns, cuts, sources, splits
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel
 from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
-from skyloom.core.errors import BadInput
-from skyloom.core.files import atomic
+from skyloom.core.errors import BadConfig, BadInput
+from skyloom.core.files import atomic, write_json
+from skyloom.formats import provabgs, ranges
+from skyloom.formats.file_names import file_names, sorted_paths
 
 log = logging.getLogger(__name__)
 
 NSIDE = 64
 BANDS = ("g", "r", "z")
+PLAUSIBLE_PROPERTIES = {
+    **{"log_mstar": "LOG_MSTAR", "z_mw": "Z_MW", "t_age": "TAGE_MW", "avg_sfr": "AVG_SFR"},
+    **{f"mag_{band}": f"MAG_{band.upper()}" for band in BANDS},
+}
+"""Quantity of `skyloom.formats.ranges` -> column of a property table."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,9 @@ def build_galaxies(
         The survey's entry: ``crossmatch`` {radius_arcsec, one_to_one, require}, ``cuts`` and ``property_cuts`` (lists;
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
-        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, which may be
-        empty. Without a ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has
-        them.
+        Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
+        companion of ``properties``), which may be empty. Without a ``zcatalog`` the rows are those of the coadds'
+        fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
 
@@ -85,26 +92,59 @@ def build_galaxies(
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
             galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow)
-    galaxies = _with_properties(galaxies, raw.get("properties", ()), config, flow)
+    galaxies = _with_properties(galaxies, raw, config, flow)
     galaxies.sort("TARGETID")
-    columns.write_table(galaxies_path, _output(galaxies, spectra, config.get("shards", 1)), columns.GALAXIES)
+    columns.write_table(galaxies_path, _output(galaxies, spectra, config.get("shards", 1), flow), columns.GALAXIES)
     with atomic(flow_path) as temporary:
         flow.frame().to_csv(temporary, index=False)
 
 
-def write_splits(galaxies_path: str | os.PathLike, config: Mapping, splits_path: str | os.PathLike) -> None:
-    """Write ``splits.parquet`` (targetid, split), in the order of the galaxies.
+def write_splits(
+    galaxies_path: str | os.PathLike,
+    config: Mapping,
+    splits_path: str | os.PathLike,
+    shared_path: str | os.PathLike,
+) -> None:
+    """Write ``splits.parquet`` (targetid, split), in the order of the galaxies, and how much sky the splits share.
 
-    `config` has the survey's ``split`` {kind, fractions, nside, separation_arcsec} and the run's ``seed``.
+    Parameters
+    ----------
+    config : mapping
+        The run's ``seed``, and of the survey ``split`` {kind, fractions, nside, separation_arcsec} and what
+        `splits.crop_side` takes. A ``separation_arcsec`` of "crop" keeps galaxies whose images overlap in one split.
+    shared_path
+        JSON: ``side_arcsec`` of the largest image, ``separation_arcsec`` of the splits, ``test`` galaxies, and
+        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither).
+
+    Raises
+    ------
+    BadConfig
+        A separation of "crop" in a survey without images; what `splits.split` refuses.
     """
     galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec"])
     targetid, ra, dec = (galaxies[name].to_numpy() for name in ("targetid", "ra", "dec"))
-    choice = splits.split(targetid, ra, dec, seed=config["seed"], **config["split"])
+    side, wanted = splits.crop_side(config), dict(config["split"])
+    if wanted.get("separation_arcsec") == "crop":
+        if not side:
+            raise BadConfig("split.separation_arcsec: 'crop' needs image or hsc_image among the modalities")
+        wanted["separation_arcsec"] = splits.apart(side)
+    choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
     for name in splits.SPLITS:
         log.info("%s: %d galaxies", name, (choice == name).sum())
         if config["split"]["fractions"].get(name, 0) > 0 and not (choice == name).any():
             log.warning("the split '%s' is empty: too few galaxies, or too few blocks of pixels", name)
     columns.write_table(splits_path, {"targetid": targetid, "split": choice}, columns.SPLITS)
+    _write_shared_sky(shared_path, ra, dec, choice, side, wanted.get("separation_arcsec", 1.0))
+
+
+def _write_shared_sky(path, ra, dec, choice, side: float, separation: float) -> None:
+    """See `write_splits`."""
+    test = int((choice == "test").sum())
+    shared = splits.shared_sky(ra, dec, choice, side) if side and test else None
+    if shared is not None:
+        words = "%.1f %% of the test galaxies share sky with a training galaxy on images of %.1f arcsec"
+        log.info(words, 100 * shared, side)
+    write_json(path, {"side_arcsec": side, "separation_arcsec": separation, "test": test, "shared_sky": shared})
 
 
 def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
@@ -125,6 +165,13 @@ def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow
     flow.record("catalogue", "rows read", len(table), 0)
     mask, _ = cuts.apply_cuts(table, wanted, source=source, flow=flow)
     table = table[mask]
+    if has_catalogue:  # redrock may call a fit good that has no number; without a catalogue, a redshift is not needed
+        z = ranges.within("z", sources.pick(table["Z"], np.arange(len(table))))[0]
+        good = np.isfinite(z)
+        flow.record("quality", f"redshift finite, {ranges.words('z')}", good.sum(), len(table) - good.sum())
+        if not good.all():
+            log.warning("%s: %d rows pass the cuts without a redshift that can be", source, len(table) - good.sum())
+        table = table[good]
     _, first = np.unique(table["TARGETID"], return_index=True)
     flow.record("quality", "one row a TARGETID", len(first), len(table) - len(first))
     return table[np.sort(first)]
@@ -162,7 +209,7 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
     """With the file, row and separation of the image within the radius; without galaxies that have none, if
     required."""
     imaging = IMAGING[modality]
-    paths = sorted(raw.get(imaging.role, ()), key=lambda path: Path(path).name)
+    paths = sorted_paths(raw.get(imaging.role, ()))
     if not paths:
         raise BadInput(f"{flow.survey}: modalities name '{modality}', but the survey has no {imaging.words} file")
     required = modality in config.get("require", IMAGING)
@@ -173,7 +220,7 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
     separation = np.full(len(galaxies), np.nan)
     separation[nearest["left"]] = nearest["separation_arcsec"]
     found = index >= 0
-    names = np.array([Path(path).name for path in paths])
+    names = np.array(file_names(paths))
     galaxies[imaging.file] = np.where(found, names[images["file"][index]], "")
     galaxies[imaging.row] = np.where(found, images["row"][index], -1)
     galaxies[imaging.separation] = separation
@@ -204,27 +251,48 @@ def _fill_photometry(galaxies: Table, images: Table, index: np.ndarray) -> None:
         galaxies["EBV"] = sources.pick(images["ebv"], index)
 
 
-def _with_properties(galaxies: Table, paths: Sequence[str], config: Mapping, flow: cuts.Flow) -> Table:
+def _with_properties(galaxies: Table, raw: Mapping, config: Mapping, flow: cuts.Flow) -> Table:
     """With labels, NaN where the property table has no row that passes its cuts; without those rows if required."""
     required = config.get("require_properties", False)
     step = "properties" if required else "labels"
+    paths, companion = raw.get("properties", ()), raw.get("derived", ())
     index = np.full(len(galaxies), -1, np.int64)
     table = Table({name: np.empty(0) for name in sources.PROPERTIES})
     if paths:
         wanted = _cuts(config, "property_cuts", cuts.PROPERTIES)
-        table = sources.read_properties(paths[0], wanted)
+        table = sources.read_properties(paths[0], companion[0] if companion else None, wanted)
         index = sources.rows_of(galaxies["TARGETID"], table["TARGETID"])
     has_row = np.flatnonzero(index >= 0)
     flow.record(step, "in the property catalogue", len(has_row), len(galaxies) - len(has_row))
-    if paths and len(has_row):
-        mask, _ = cuts.apply_cuts(table[index[has_row]], wanted, source=str(paths[0]), flow=flow, step=step)
-        index[has_row[~mask]] = -1
+    table, index = table[index[has_row]], np.full(len(galaxies), -1, np.int64)
+    for name, column in PLAUSIBLE_PROPERTIES.items():
+        if column in table.colnames:
+            table[column] = cuts.plausible(np.asarray(table[column]), name, flow)
+    mask = np.ones(len(table), bool)
+    if len(table):
+        mask, _ = cuts.apply_cuts(table, wanted, source=str(paths[0]), flow=flow, step=step)
+        mask = _with_derived(table, mask, required, flow, step)
+    index[has_row[mask]] = np.flatnonzero(mask)
     for name, values in labels(*(sources.pick(table[name], index) for name in sources.PROPERTIES)).items():
         galaxies[name] = values
     return galaxies[index >= 0] if required else galaxies
 
 
-def _output(galaxies: Table, spectra: sources.Spectra, shards: int) -> dict[str, np.ndarray]:
+def _with_derived(table: Table, mask: np.ndarray, required: bool, flow: cuts.Flow, step: str) -> np.ndarray:
+    """The rows of `mask` (n,), without those whose derived properties are not known if they are required."""
+    known = mask & np.logical_and.reduce([np.isfinite(table[name]) for name in provabgs.DERIVED])
+    absent = int(mask.sum() - known.sum())
+    flow.record(step, "metallicity, age and star formation derived", known.sum(), absent)
+    if absent:
+        log.warning(
+            "%s: %d galaxies of the property catalogue have no %s: those are not in the published file, but in a"
+            " companion of it (skyloom.formats.provabgs)",
+            *(flow.survey, absent, ", ".join(provabgs.DERIVED)),
+        )
+    return known if required else mask
+
+
+def _output(galaxies: Table, spectra: sources.Spectra, shards: int, flow: cuts.Flow) -> dict[str, np.ndarray]:
     """The columns of galaxies.parquet by name."""
     total = len(galaxies)
     file = np.asarray(galaxies["spectrum_file"])
@@ -232,20 +300,20 @@ def _output(galaxies: Table, spectra: sources.Spectra, shards: int) -> dict[str,
     for imaging in IMAGING.values():
         absent |= {imaging.file: "", imaging.row: -1, imaging.separation: np.nan}
     image = {name: galaxies[name] if name in galaxies.colnames else [value] * total for name, value in absent.items()}
-    flux = {band: _number(galaxies, f"FLUX_{band.upper()}") for band in BANDS}
+    flux = {b: cuts.plausible(_number(galaxies, f"FLUX_{b.upper()}"), f"flux_{b}", flow) for b in BANDS}
     ra, dec = _number(galaxies, "TARGET_RA"), _number(galaxies, "TARGET_DEC")
     return {
         "targetid": np.asarray(galaxies["TARGETID"]),
         "ra": ra,
         "dec": dec,
-        "z": _number(galaxies, "Z"),
+        "z": cuts.plausible(_number(galaxies, "Z"), "z", flow),
         "zerr": _number(galaxies, "ZERR"),
         "spectrum_file": spectra.names[file],
         "spectrum_row": np.asarray(galaxies["spectrum_row"]),
         **image,
         **{f"flux_{band}": values for band, values in flux.items()},
         **{f"mag_{band}": 22.5 - 2.5 * np.log10(positive(values)) for band, values in flux.items()},
-        "ebv": _number(galaxies, "EBV"),
+        "ebv": cuts.plausible(_number(galaxies, "EBV"), "ebv", flow),
         "healpix": nested_pixel(ra, dec, NSIDE),
         **{name: np.asarray(galaxies[name]) for name in LABELS},
         "shard": file % shards,

@@ -12,6 +12,7 @@ from skyloom.catalog.crossmatch import nested_pixel
 from skyloom.catalog.labels import NAMES as LABEL_NAMES
 from skyloom.catalog.labels import labels
 from skyloom.core.errors import BadInput
+from skyloom.formats.file_names import sorted_paths
 from skyloom.formats.part_files import LABELS, SCALARS, read_columns
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,13 @@ COLUMNS = {name: columns.GALAXIES[name] for name in _SHARED} | {
 
 
 def build_galaxies(part_paths: Sequence[str | os.PathLike], shards: int, galaxies_path: str | os.PathLike) -> None:
-    """Write ``galaxies.parquet``, sorted by targetid; galaxies of a part go to shard `part number % shards`.
+    """Write ``galaxies.parquet``, sorted by targetid; galaxies of a part go to shard `number of the part % shards`.
 
     Raises
     ------
     BadInput : a part lacks a column, or a targetid is there twice.
     """
+    part_paths = sorted_paths(part_paths)
     parts = [_part(Path(path), number % shards) for number, path in enumerate(part_paths)]
     table = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
     order = np.argsort(table["targetid"], kind="stable")

@@ -3,20 +3,20 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from astropy.table import Table, vstack
 
 from skyloom.core.errors import BadInput
 from skyloom.formats import desi, galaxiesml, legacy, provabgs
+from skyloom.formats.file_names import file_names, sorted_paths
 from skyloom.formats.fits_files import hdu_named, open_fits, read_table
 
 log = logging.getLogger(__name__)
 
 BASE = {"TARGETID": "integers", "TARGET_RA": "numbers", "TARGET_DEC": "numbers"}
 PHOTOMETRY = ("FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
-PROPERTIES = ("LOG_MSTAR", "Z_MW", "TAGE_MW", "AVG_SFR")
+PROPERTIES = ("LOG_MSTAR", *provabgs.DERIVED)
 
 
 @dataclass
@@ -32,18 +32,15 @@ class Spectra:
 
     @property
     def names(self) -> np.ndarray:
-        """Basenames of the files."""
-        return np.array([Path(path).name for path in self.paths])
+        """What the files are called (see `skyloom.formats.file_names`)."""
+        return np.array(file_names(self.paths))
 
 
 def find_spectra(paths: Sequence[str]) -> Spectra:
-    """Every row of the coadd files' fibermaps. Raises BadInput without files, or if two have the same name."""
+    """Every row of the coadd files' fibermaps. Raises BadInput without files, or if one is given twice."""
     if not paths:
         raise BadInput("no coadd file: a survey needs spectra")
-    paths = sorted(paths, key=lambda path: Path(path).name)
-    for before, after in zip(paths[:-1], paths[1:], strict=True):
-        if Path(before).name == Path(after).name:
-            raise BadInput(f"{before} and {after} have the same name, which must say where a spectrum is")
+    paths = sorted_paths(paths)
     targetids, keywords = [], []
     for path in paths:
         with open_fits(path) as hdus:
@@ -115,11 +112,21 @@ def read_hsc_images(paths: Sequence[str]) -> Table:
     return vstack(tables, metadata_conflicts="silent")
 
 
-def read_properties(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
-    """The columns of a property table that cuts and labels need."""
-    table = provabgs.read_properties(path, ["TARGETID", *PROPERTIES, *(cut["column"] for cut in wanted_cuts)])
-    for name in PROPERTIES:
-        check_numbers(table, name, path)
+def read_properties(path: str, companion: str | None, wanted_cuts: Sequence[Mapping]) -> Table:
+    """The columns of a property table that cuts and labels need, with PROPERTIES, which are derived.
+
+    LOG_MSTAR is the best fit's; the others are those of the companion table, NaN for a TARGETID that it lacks, or
+    without one (see `skyloom.formats.provabgs`).
+    """
+    cut_columns = [cut["column"] for cut in wanted_cuts if cut["column"] not in PROPERTIES]
+    table = provabgs.read_properties(path, ["TARGETID", "PROVABGS_LOGMSTAR_BF", *cut_columns])
+    table["LOG_MSTAR"] = np.asarray(table["PROVABGS_LOGMSTAR_BF"], np.float64)
+    derived = Table({"TARGETID": np.empty(0, np.int64), **{name: np.empty(0) for name in provabgs.DERIVED}})
+    if companion:
+        derived = provabgs.read_companion(companion)
+    index = rows_of(table["TARGETID"], derived["TARGETID"])
+    for name in provabgs.DERIVED:
+        table[name] = pick(derived[name], index)
     return table
 
 

@@ -4,9 +4,14 @@ Galaxies that are the same object (equal TARGETID) or closer than a separation o
 of others, form a group; a group is never divided. A group's split is a pure function of the seed and the group's own
 number, its smallest TARGETID: new galaxies leave the split of all others as it was, except where they link groups or
 bring a smaller number to one.
+
+Images of neighbours on the sky overlap: galaxies an arcsecond apart are one object, but galaxies half a minute apart
+are on each other's cutouts. `shared_sky` says how many test galaxies a network has seen parts of while it was trained;
+a separation of `apart` the cutouts' side parts them by cutout, and leaves none.
 """
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -15,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from skyloom.catalog.crossmatch import nested_pixel, pairs
 from skyloom.core.errors import BadConfig
 from skyloom.core.mixing import uniform
+from skyloom.formats import galaxiesml, legacy
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +75,7 @@ def split(
     if not len(targetid):
         return np.empty(0, "<U10")
     group = groups(targetid, ra, dec, separation_arcsec)
+    log.info("%d groups, the largest of %d galaxies", group.max() + 1, np.bincount(group).max())
     number = targetid
     if kind == "healpix":
         pixel = nested_pixel(ra, dec, nside)
@@ -91,6 +98,47 @@ def groups(targetid, ra, dec, separation_arcsec: float) -> np.ndarray:
     _, first, same = np.unique(np.asarray(targetid), return_index=True, return_inverse=True)
     rows = np.arange(len(same))
     return _connected(len(rows), np.append(left[distinct], rows), np.append(right[distinct], first[same]))
+
+
+def crop_side(survey: Mapping) -> float:
+    """Side (arcsec) of the largest image that a network may see of a galaxy of this survey; 0 without images.
+
+    `survey` has ``modalities`` and, of those that are images, ``crop`` (pixels of Legacy cutouts; all without it) and
+    ``hsc_size`` (pixels of HSC images, 127 without it, which is their largest).
+    """
+    sides = {
+        "image": survey.get("crop", legacy.SIZE) * legacy.PIXEL_SCALE,
+        "hsc_image": survey.get("hsc_size", max(galaxiesml.SIZES)) * galaxiesml.PIXEL_SCALE,
+    }
+    return max((side for name, side in sides.items() if name in survey.get("modalities", ())), default=0.0)
+
+
+def apart(side_arcsec: float) -> float:
+    """Separation (arcsec) beyond which squares of this side, one's edges parallel to the other's, cannot overlap."""
+    return side_arcsec * 2**0.5
+
+
+def shared_sky(ra, dec, split, side_arcsec: float) -> float:
+    """Share of the test galaxies whose image overlaps the image of a training galaxy; NaN without test galaxies.
+
+    Parameters
+    ----------
+    ra, dec : (N,) degrees
+    split : (N,) of SPLITS
+    side_arcsec : of the square images, which are centred on their galaxies and have their edges along the axes
+    """
+    ra, dec, split = np.asarray(ra, float), np.asarray(dec, float), np.asarray(split)
+    test, train = np.flatnonzero(split == "test"), np.flatnonzero(split == "train")
+    if not len(test):
+        return float("nan")
+    if not len(train) or side_arcsec <= 0:
+        return 0.0
+    close = pairs(ra[test], dec[test], ra[train], dec[train], apart(side_arcsec))
+    left, right = test[close["left"]], train[close["right"]]
+    east = (ra[left] - ra[right] + 180) % 360 - 180
+    across = np.abs(east) * np.cos(np.radians((dec[left] + dec[right]) / 2)) * 3600
+    overlap = (across < side_arcsec) & (np.abs(dec[left] - dec[right]) * 3600 < side_arcsec)
+    return len(np.unique(left[overlap])) / len(test)
 
 
 def _limits(fractions: dict[str, float]) -> np.ndarray:

@@ -1,63 +1,191 @@
-"""Which code made a result: a hash over a script and every module of the library that it can reach by imports."""
+"""Which code made a result: a hash over a script and every module that it can reach by imports."""
 
 import ast
 import functools
 import hashlib
+import importlib.metadata
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from skyloom.core.errors import BadConfig
 from skyloom.core.files import sha256
 
 LIBRARY = Path(__file__).parents[1]
 
 
-def code_hash(script: str | Path, *data: str | Path) -> str:
-    """Hash of `script`, of the library modules it imports, directly or through others, and of `data` files it reads
-    (16 hexadecimal digits).
+class Import(NamedTuple):
+    """``from ..module import names`` (level 2), or ``import module`` (no names)."""
 
-    Comments, docstrings and formatting do not count: only a change that can change a result changes the hash. A rule
-    carries it as a parameter, so editing a module reruns the rules that depend on it and no others.
+    level: int
+    module: str
+    names: tuple[str, ...]
+
+
+def code_hash(
+    script: str | Path, *data: str | Path, modules: Sequence[str] = (), roots: Sequence[str | Path] = ()
+) -> str:
+    """Hash of `script`, of `modules`, of what they import, directly or through others, and of `data` files they read.
+
+    Comments, docstrings and formatting do not count, nor does the version of Python: only a change that can change a
+    result changes the hash. A rule carries it as a parameter, so editing a module reruns the rules that depend on it
+    and no others. Packages installed from elsewhere do not count: an update of torch or numpy should not by itself
+    retrain what took days; their versions stand in the provenance of each result (`packages`).
+
+    Parameters
+    ----------
+    modules
+        Dotted names of modules that the script loads by name. A package counts with all modules in its folder.
+    roots
+        Folders, besides the library, where modules are found: those of a user.
+
+    Returns 16 hexadecimal digits. Raises BadConfig for a name in `modules` that is nowhere.
     """
-    modules = sorted(_closure(Path(script).resolve()))
-    digests = [_meaning(module)[0] for module in modules] + [sha256(path) for path in data]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+    folders = tuple(Path(root).resolve() for root in roots)
+    start = {Path(script).resolve()}.union(*(_module_files(name, folders) for name in modules))
+    digests = sorted(_parse(module)[0] for module in _closure(start, folders))
+    return hashlib.sha256("".join(digests + [sha256(path) for path in data]).encode()).hexdigest()[:16]
 
 
-def _closure(script: Path) -> set[Path]:
-    found, todo = set(), [script]
+def packages() -> dict[str, str]:
+    """Versions of Python and of the installed packages that the code of this process imports itself, by name.
+
+    That code is the main script and every loaded module that is not installed; packages that only other packages use
+    are left out.
+    """
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    own = [Path(file) for file in files if file and file.endswith(".py") and not _is_installed(Path(file))]
+    names = {
+        found.module.split(".")[0] for file in own if file.is_file() for found in _parse(file)[1] if not found.level
+    }
+    names = {name for name in names if name in sys.modules and name not in sys.stdlib_module_names}
+    distributions = importlib.metadata.packages_distributions()
+    found = {dist: importlib.metadata.version(dist) for name in names for dist in distributions.get(name, ())}
+    return {"python": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def _is_installed(file: Path) -> bool:
+    """True for the standard library and what package managers install, but for this library itself."""
+    places = {"site-packages", "dist-packages"} & set(file.parts) or file.is_relative_to(sysconfig.get_path("stdlib"))
+    return bool(places) and not file.is_relative_to(LIBRARY)
+
+
+def _closure(start: set[Path], roots: tuple[Path, ...]) -> set[Path]:
+    found, todo = set(), list(start)
     while todo:
         module = todo.pop()
         if module not in found:
             found.add(module)
-            todo.extend(_meaning(module)[1])
+            todo.extend(_reached(module, roots))
     return found
 
 
 @functools.cache
-def _meaning(module: Path) -> tuple[str, frozenset[Path]]:
-    """The syntax tree of a module without docstrings, as a digest, and the library files it imports."""
+def _reached(module: Path, roots: tuple[Path, ...]) -> frozenset[Path]:
+    """The files behind all imports of a module."""
+    return frozenset(path for imported in _parse(module)[1] for path in _files(imported, module, roots))
+
+
+@functools.cache
+def _parse(module: Path) -> tuple[str, tuple[Import, ...]]:
+    """The meaning of a module as a digest, and its imports, those inside functions too."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
-    imported = set()
+    imports = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                imported |= _files(alias.name)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            imported |= _files(node.module)
-            for alias in node.names:
-                imported |= _files(f"{node.module}.{alias.name}")
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:]
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    return digest, frozenset(imported)
+            imports += [Import(0, alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imports.append(Import(node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return hashlib.sha256("".join(_meaning(tree)).encode()).hexdigest(), tuple(imports)
 
 
-def _files(name: str) -> set[Path]:
-    """The library files behind a dotted name: the module and the packages on the way to it."""
-    parts = name.split(".")
-    if parts[0] != LIBRARY.name:
-        return set()
+def _meaning(node: object) -> Iterator[str]:
+    """A syntax tree as text, the same for every version of Python.
+
+    Not `ast.dump`: newer versions add fields (`type_params`) or drop empty ones. Here what is None or empty is never
+    written, and neither are bare strings (docstrings of modules, classes, functions and attributes), line numbers, the
+    prefix of a string or how an f-string is cut into constants.
+    """
+    if isinstance(node, ast.Constant):
+        yield f"{type(node.value).__name__}:{node.value!r}"
+    elif isinstance(node, ast.AST):
+        yield f"{type(node).__name__}("
+        for name in sorted(node._fields):
+            value = getattr(node, name, None)
+            if isinstance(node, ast.JoinedStr):
+                value = _joined(value)
+            if isinstance(value, list):
+                value = [item for item in value if not _is_bare_string(item)]
+            if value is not None and value != []:
+                yield f"{name}="
+                yield from _meaning(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            yield from _meaning(item)
+            yield ","
+        yield "]"
+    else:
+        yield repr(node)
+
+
+def _joined(values: list[ast.expr]) -> list[ast.expr]:
+    """The parts of an f-string with neighbouring constants in one and empty ones left out."""
+    joined = []
+    for value in values:
+        if isinstance(value, ast.Constant) and joined and isinstance(joined[-1], ast.Constant):
+            joined[-1] = ast.Constant(joined[-1].value + value.value)
+        elif not (isinstance(value, ast.Constant) and value.value == ""):
+            joined.append(value)
+    return joined
+
+
+def _is_bare_string(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _files(imported: Import, module: Path, roots: tuple[Path, ...]) -> set[Path]:
+    """The files of the library or under `roots` behind one import: modules, and the packages on the way to them."""
+    parts = imported.module.split(".") if imported.module else []
+    found = set()
+    for name in imported.names or ("",):
+        whole = [*parts, name] if name else parts
+        if imported.level:
+            base = module.parents[imported.level - 1]
+            found |= _on_the_way(base, whole) | {p for p in [base / "__init__.py"] if p.is_file()}
+        else:
+            found |= set().union(*(_on_the_way(root, whole) for root in _roots_of(whole[0], roots)))
+    return found - {LIBRARY / "__init__.py"}  # holds the version only
+
+
+def _roots_of(top: str, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folders where an absolute import may begin."""
+    return (LIBRARY.parent,) if top == LIBRARY.name else roots
+
+
+def _on_the_way(base: Path, parts: Sequence[str]) -> set[Path]:
+    """The modules and packages from `base` to the end of a dotted name, as far as they exist."""
     found = set()
     for depth in range(1, len(parts) + 1):
-        path = LIBRARY.joinpath(*parts[1:depth])
-        found |= {p for p in (path / "__init__.py", path.with_suffix(".py")) if depth > 1 and p.is_file()}
+        path = base.joinpath(*parts[:depth])
+        found |= {p for p in (path / "__init__.py", path.with_name(f"{path.name}.py")) if p.is_file()}
     return found
+
+
+def _module_files(name: str, roots: tuple[Path, ...]) -> set[Path]:
+    """The files of a module that is loaded by its name: the packages on the way and, of a package, all in its folder.
+
+    Raises BadConfig when there is none.
+    """
+    parts = name.split(".")
+    folders = _roots_of(parts[0], roots)
+    inside = {p for root in folders for p in root.joinpath(*parts).rglob("*.py")}
+    ends = {root.joinpath(*parts).with_name(f"{parts[-1]}.py") for root in folders}
+    if not inside and not any(path.is_file() for path in ends):
+        places = " or ".join(str(folder) for folder in folders) or "any folder"
+        raise BadConfig(f"{name}: no such module in {places}")
+    return inside.union(*(_on_the_way(root, parts) for root in folders)) - {LIBRARY / "__init__.py"}

@@ -1,27 +1,35 @@
-"""Files that are either whole or not there: write to a temporary name beside the target, then rename."""
+"""Files that are either whole or not there: write in a temporary folder beside the target, then rename."""
 
 import contextlib
 import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from skyloom.core.errors import SkyloomError
 
+PARTIAL = re.compile(r"\.partial-(?P<host>.+)-(?P<process>\d+)-[a-z0-9_]{8}")
+
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
+    """Yield a temporary path for `path`; on success it becomes `path`, on any error it is removed.
 
-    The temporary name keeps the suffix (libraries choose a format by it) and carries the process id, so that two
-    processes writing the same result never mix. Raises SkyloomError with one line when the disk is full.
+    The temporary file has the name of the final one, since libraries choose a format by it and archives keep it inside.
+    It lies in a folder of its own beside `path`, called ``.partial-HOST-PROCESS-xxxxxxxx``: two writers of the same
+    result never mix, and `sweep` can tell whose writer is dead. Raises SkyloomError with one line when the disk is
+    full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    folder = Path(tempfile.mkdtemp(prefix=f".partial-{socket.gethostname()}-{os.getpid()}-", dir=path.parent))
+    temporary = folder / path.name
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -29,14 +37,42 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         free = shutil.disk_usage(path.parent).free  # before the temporary file gives its room back
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
         # HDF5 hides errno behind messages of its own: a write that failed on a full disk failed for that.
         if is_disk_full(error) or (isinstance(error, OSError | RuntimeError) and free < 2**20):
             raise SkyloomError(
                 f"{path}: the disk is full ({free / 2**20:.1f} MiB left); nothing half-written stays"
             ) from error
         raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(folder: str | os.PathLike) -> list[Path]:
+    """Remove what killed writers left under `folder`: temporary folders of `atomic` whose process is dead.
+
+    Those of live processes stay, and those of other hosts, whose processes cannot be seen from here. Returns what was
+    removed.
+    """
+    host, removed = socket.gethostname(), []
+    for parent, folders, _ in os.walk(folder):
+        for name in [name for name in folders if name.startswith(".partial-")]:
+            folders.remove(name)
+            found = PARTIAL.fullmatch(name)
+            if found and found["host"] == host and not _is_alive(int(found["process"])):
+                shutil.rmtree(Path(parent, name), ignore_errors=True)
+                removed.append(Path(parent, name))
+    return removed
+
+
+def _is_alive(process: int) -> bool:
+    """True if a process of this number runs on this host."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -10,49 +10,57 @@ import sys
 from pathlib import Path
 
 from skyloom import __version__
+from skyloom.core.code import packages
+from skyloom.core.digests import digest, remember
 from skyloom.core.errors import BadInput
 from skyloom.core.files import sha256, write_json
 
 FOLDER = ".provenance"
 
 
-def record(snakemake) -> None:
+def inputs_of(snakemake) -> dict[str, str]:
+    """SHA-256 of each input of a job, to be taken before the job reads them."""
+    return {str(path): digest(path) for path in snakemake.input}
+
+
+def record(snakemake, inputs: dict[str, str]) -> list[str]:
     """Write one record for each declared output of a finished job.
 
-    Records hold no times, hosts or absolute paths: the same run writes the same bytes.
+    Records hold no times, hosts or absolute paths: the same run in the same environment writes the same bytes.
+
+    Parameters
+    ----------
+    inputs
+        What `inputs_of` gave when the job began.
+
+    Returns the inputs that have changed since then. Their records keep the old digest, so that `stale` finds them.
     """
-    inputs = {str(path): digest(path) for path in snakemake.input}
+    versions = packages()
     for path in snakemake.output:
+        value = sha256(path)
         write_json(
             record_path(path),
             {
                 "artefact": str(path),
-                "sha256": sha256(path),
+                "sha256": value,
                 "size": os.path.getsize(path),
                 "rule": snakemake.rule,
                 "wildcards": dict(snakemake.wildcards.items()),
                 "params": {key: value for key, value in snakemake.params.items()},
                 "seed": snakemake.config["seed"],
                 "version": __version__,
+                "packages": versions,
                 "inputs": inputs,
             },
         )
+        remember(path, value)
+    return [path for path, value in inputs.items() if not os.path.exists(path) or digest(path) != value]
 
 
 def record_path(path: str | os.PathLike) -> Path:
     """``results/mock/analysis/x.csv`` -> ``results/.provenance/mock/analysis/x.csv.json``."""
     top, *rest = Path(path).parts
     return Path(top, FOLDER, *rest[:-1], f"{rest[-1]}.json") if rest else Path(FOLDER, f"{top}.json")
-
-
-def digest(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, taken from its record when that is newer than the file and agrees on its size."""
-    beside = record_path(path)
-    if beside.exists() and beside.stat().st_mtime_ns >= Path(path).stat().st_mtime_ns:
-        known = json.loads(beside.read_text())
-        if known["size"] == os.path.getsize(path):
-            return known["sha256"]
-    return sha256(path)
 
 
 def read(path: str | os.PathLike) -> dict:
@@ -93,6 +101,7 @@ def main() -> None:
             f"{name}{state}\n  sha256 {entry['sha256']}\n"
             f"  rule {entry['rule']}, seed {entry['seed']}, skyloom {entry['version']}"
         )
+        print(f"  packages {', '.join(f'{key} {value}' for key, value in entry.get('packages', {}).items())}")
         print(f"  params {json.dumps(entry['params'], sort_keys=True)}")
         for source, value in entry["inputs"].items():
             print(f"  from {source}  {value[:16]}")

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.embedding.parts import write_part
 from skyloom.embedding.shards import join
+from skyloom.models import networks
 from skyloom.nn.batch import Batch
 from skyloom.training.numerics import pick_device, reproducible
 
@@ -51,7 +51,7 @@ def embed_shard(
     BadConfig : the model has no such embedding, or tokens it needs were not given.
     BadInput : the model, a shard or the splits are damaged, or a galaxy has no split.
     """
-    model, card = models.load(model_dir)
+    model, card = networks.load(model_dir)
     given = card["gives"]["embeddings"]
     if name not in given:
         raise BadConfig(f"{model_dir}: this model embeds {', '.join(given)}, not {name}")
@@ -77,7 +77,7 @@ def predict_shard(
 
     As `embed_shard`; the columns are those that the network's `predict` names, a number or a vector each.
     """
-    model, card = models.load(model_dir)
+    model, card = networks.load(model_dir)
     known = card["gives"]["queries"]
     if query not in known:
         raise BadConfig(f"{model_dir}: this model answers {', '.join(known) or 'no query'}, not {query}")

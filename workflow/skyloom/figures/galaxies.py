@@ -43,7 +43,7 @@ def draw_spectrum(
     if compact:
         axis.set(xticks=[], yticks=[])
     elif z is not None:
-        mark_lines(axis, z, style.FAMILIES["specformer"])
+        mark_lines(axis, z, style.MARK)
 
 
 def mark_lines(axis, z: float, colour: str, ls: str = ":", names: bool = True) -> None:

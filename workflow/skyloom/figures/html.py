@@ -9,7 +9,6 @@ import jinja2
 from skyloom.core.errors import BadInput
 
 TEMPLATES = Path(__file__).parent / "templates"
-CAPTIONS = Path(__file__).parents[2] / "report"  # one text a figure, which Snakemake's own report shows too
 
 
 def environment(*folders: str | os.PathLike) -> jinja2.Environment:
@@ -23,12 +22,9 @@ def environment(*folders: str | os.PathLike) -> jinja2.Environment:
     )
 
 
-def figure(name: str, path: str | os.PathLike) -> dict:
+def figure(path: str | os.PathLike, caption: str) -> dict:
     """A PNG as a data URI with its caption; BadInput if it is not one."""
     content = Path(path).read_bytes()
     if not content.startswith(b"\x89PNG\r\n"):
         raise BadInput(f"{path}: not a PNG image")
-    text = f"Loss during training: {name.removeprefix('loss-')}."
-    if not name.startswith("loss-"):
-        text = " ".join((CAPTIONS / f"{name}.rst").read_text(encoding="utf-8").split())
-    return {"uri": "data:image/png;base64," + base64.b64encode(content).decode(), "caption": text, "path": str(path)}
+    return {"uri": "data:image/png;base64," + base64.b64encode(content).decode(), "caption": caption, "path": str(path)}

@@ -2,36 +2,27 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from skyloom.core.files import atomic
+from skyloom.settings.names import PROPERTIES
 
 WIDTH = 9.0  # inches: the text width of the report
 DPI = 130
 INK, GRID = "#222222", "#d9d9d9"
 BANDS = {"g": "#009E73", "r": "#D55E00", "z": "#7B2D8B"}
 SPLITS = {"train": "#0072B2", "validation": "#E69F00", "test": "#CC79A7"}
-FAMILIES = {
-    "astroclip": "#009E73",
-    "specformer": "#0072B2",
-    "astrodino": "#D55E00",
-    "photometry": "#E69F00",
-    "pca": "#6f6f6f",
-    "chance": "#6f6f6f",
-}
-CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7B2D8B", "#6f6f6f", "#b8a300", "#222222"]
+MARK, OTHER_MARK = "#0072B2", "#D55E00"
+"""Two colours for what is laid over data: lines at one redshift and at another."""
+MATCH = "#009E73"
+GREYS = ["#6f6f6f", "#a6a6a6", "#3d3d3d", "#8a7f72"]
+CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7B2D8B", "#b8a300", "#222222"]
 CONTINUOUS = "viridis"
 LOW, HIGH = "#0072B2", "#E69F00"
 
-LABELS = {
-    "z": "redshift",
-    "log_mstar": "log M* [Msun]",
-    "log_z_mw": "log Z_MW",
-    "t_age": "t_age [Gyr]",
-    "log_ssfr": "log sSFR [1/yr]",
-}
 RC = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -69,35 +60,65 @@ def save(fig: Figure, path: str | os.PathLike) -> None:
         fig.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def colour(model: str) -> str:
-    """The colour of a model's family, the part of its name before "_": `X_untrained` shares the colour of X."""
-    return FAMILIES.get(model.split("_")[0], "#CC79A7")
+class Palette:
+    """Colours of models: one a kind, in the order in which kinds appear; baselines are grey.
+
+    Parameters
+    ----------
+    models : name -> traits, the dict that lies in the metadata of its embeddings (kind, trained, baseline, ...); a
+        trait that is not there is that of a trained model of a kind of its own
+    """
+
+    def __init__(self, models: Mapping[str, Mapping]):
+        self._models = dict(models)
+        self._colours: dict[str, str] = {}
+        for baseline, cycle in ((False, CYCLE), (True, GREYS)):
+            kinds = dict.fromkeys(self._kind(m) for m, t in models.items() if bool(t.get("baseline")) is baseline)
+            self._colours |= {kind: cycle[place % len(cycle)] for place, kind in enumerate(kinds)}
+
+    def _kind(self, model: str) -> str:
+        return self._models.get(model, {}).get("kind") or model
+
+    def colour(self, model: str) -> str:
+        """The colour of its kind: an untrained network has that of the trained one."""
+        return self._colours.get(self._kind(model), CYCLE[0])
+
+    def face(self, model: str) -> str:
+        """What fills its markers: white for a network that was not trained."""
+        return "white" if untrained(self._models.get(model, {})) else self.colour(model)
 
 
-def rank(model: str) -> int:
-    """Baselines before trained models, aligned models last."""
-    first = {"photometry": 0, "pca": 1, "astroclip": 4}
-    return first.get(model.split("_")[0], 2 if model.endswith("_untrained") else 3)
+def untrained(traits: Mapping) -> bool:
+    """A network as it starts: not trained, and no baseline that needs no training."""
+    return not traits.get("trained", True) and not traits.get("baseline", False)
+
+
+def rank(traits: Mapping) -> int:
+    """The order of models: photometry, baselines, untrained, trained, and what is built on other models last."""
+    if traits.get("baseline"):
+        return 0 if traits.get("photometry") else 1
+    return 2 if untrained(traits) else 4 if traits.get("backbones") else 3
 
 
 def label(name: str) -> str:
     """What a property is called on an axis."""
-    return LABELS.get(name, name)
+    return PROPERTIES.get(name, name)
 
 
-def pretty(model: str) -> str:
-    """A model's name for people: `specformer_untrained` -> `specformer (untrained)`, `pca_image` -> `PCA`."""
-    if model.split("_")[0] == "pca":
-        return "PCA"
-    return f"{model.removesuffix('_untrained')} (untrained)" if model.endswith("_untrained") else model
-
-
-def source(modality: str) -> str:
-    """A modality's name for people: `hsc_image` -> `HSC image`."""
-    return modality.replace("hsc_", "HSC ")
+def pretty(name: str) -> str:
+    """The name of a model or modality for people: `my_model` -> `my model`."""
+    return name.replace("_", " ")
 
 
 def empty(axis, text: str) -> None:
     """Say in an axis why nothing is drawn."""
     axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, color="#6f6f6f")
     axis.set_axis_off()
+
+
+def nothing(text: str, path: str | os.PathLike) -> None:
+    """A figure that says why there is none."""
+    with look():
+        fig = figure(height=1.0)
+        empty(fig.subplots(), text)
+        save(fig, path)

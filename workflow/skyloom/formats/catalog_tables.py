@@ -17,8 +17,9 @@ Names on the left are those of `part_files`, whose units the values must have af
 1.0e+9, and takes 1e9 for text), `log10` and `floor` (the least value there is: without it the logarithm of zero is
 missing). A vector is a list of columns or one column (2-D dataset, list column) of any length: the bands of `lsst` and
 the rest are your own, and nothing checks that they are those of the simulated survey. In HDF5 a column is a dataset,
-also in groups (`galaxies/ra`). Right ascensions may be -360 to 360. What is missing becomes NaN; the tokenizers put
-such galaxies aside.
+also in groups (`galaxies/ra`). Right ascensions may be -360 to 360. What is missing becomes NaN, as does a value that
+cannot be (`ranges`: a magnitude of 99, a mass that was a logarithm before `log10`), which the log counts; the
+tokenizers put such galaxies aside.
 """
 
 import logging
@@ -31,6 +32,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyloom.core.errors import BadConfig, BadInput
+from skyloom.formats import ranges
+from skyloom.formats.fits_files import MEND
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5
 from skyloom.formats.part_files import SCALARS, UNITS, VECTORS, part_writer
 
@@ -49,14 +52,14 @@ def convert(
     ------
     BadConfig : `columns` names something unknown, or lacks what every catalogue needs.
     BadInput : the file cannot be read, lacks a column, or has a position that is not on the sky or an identifier that
-        is not a whole number.
+        is not a whole number, or a column in which no value can be.
     """
     wanted = {name: _Column(name, entry) for name, entry in columns.items()}
     for name in REQUIRED:
         if name not in wanted:
             raise BadConfig(f"columns: no entry for {name}; every simulated catalogue needs {', '.join(REQUIRED)}")
     names = list(dict.fromkeys(source for column in wanted.values() for source in column.sources))
-    first = 0
+    first, lost, left = 0, dict.fromkeys(wanted, 0), dict.fromkeys(wanted, 0)
     with part_writer(out_path, {}, {"part": number, "source": Path(catalog_path).name}) as writer:
         for table in _tables(catalog_path, names):
             block = {name: column.values(table, catalog_path) for name, column in wanted.items()}
@@ -65,12 +68,28 @@ def convert(
                 row = first + int(np.argmin(on_sky))
                 raise BadInput(f"{catalog_path}: row {row} has no position on the sky; expected ra, dec in degrees")
             block["ra"] = block["ra"] % 360
+            for name in wanted:
+                block[name], outside = ranges.within(name, block[name])
+                lost[name] += outside
+                left[name] += int(np.isfinite(block[name]).sum())
             block.setdefault("targetid", number * 10**9 + first + np.arange(len(on_sky)))
             writer.append(**block)
             first += len(on_sky)
+        _report_outside(catalog_path, wanted, lost, left)
     if not first:
         raise BadInput(f"{catalog_path}: no rows")
     log.info("%s: %d galaxies with %s", out_path, first, ", ".join(wanted))
+
+
+def _report_outside(path, wanted: Mapping[str, "_Column"], lost: Mapping[str, int], left: Mapping[str, int]) -> None:
+    """Say how many values of each quantity were outside its range; BadInput if none was inside."""
+    for name, count in lost.items():
+        if count and not left[name]:
+            source = ", ".join(wanted[name].sources)
+            raise BadInput(f"{path}: column {source}: no value is in {ranges.words(name)}; check factor and log10")
+        if count:
+            total = count + left[name]
+            log.warning("%s: %d of %d values outside %s are missing", path, count, total, ranges.words(name))
 
 
 class _Column:
@@ -155,7 +174,7 @@ def _parquet_tables(path, names):
         for batch in file.iter_batches(BLOCK, columns=names):
             yield {name: _array(batch[name], path, name) for name in names}
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+        raise BadInput(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]}); {MEND}") from error
 
 
 def _array(column: pa.Array, path, name) -> np.ndarray:

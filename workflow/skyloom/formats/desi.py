@@ -352,13 +352,18 @@ def combine_arms(coadd: Coadd) -> tuple[np.ndarray, np.ndarray]:
     return flux, ivar
 
 
+def good_pixels(coadd: Coadd, arm: str, rows: slice = slice(None)) -> np.ndarray:
+    """Which pixels (n, W) of an arm are not masked and have a finite flux and a finite, positive ivar."""
+    flux, ivar = coadd.flux[arm][rows], coadd.ivar[arm][rows]
+    return (coadd.mask[arm][rows] == 0) & np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0)
+
+
 def _combine_block(coadd: Coadd, rows: slice) -> tuple[np.ndarray, np.ndarray]:
     weighted = np.zeros((len(coadd.fibermap[rows]), WAVELENGTH.size))
     weight = np.zeros_like(weighted)
     for arm, (first, npix) in ARMS.items():
         begin = round((first - WAVELENGTH[0]) / STEP)
-        flux, ivar = coadd.flux[arm][rows], coadd.ivar[arm][rows]
-        good = (coadd.mask[arm][rows] == 0) & np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0)
+        flux, ivar, good = coadd.flux[arm][rows], coadd.ivar[arm][rows], good_pixels(coadd, arm, rows)
         good_ivar = np.where(good, ivar, 0).astype("f8")
         # float64: the product of two float32 is exact, so a pixel of one arm comes out with exactly its own flux
         weighted[:, begin : begin + npix] += good_ivar * np.where(good, flux, 0)

@@ -24,6 +24,8 @@ Hdu = fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU
 KINDS = {"integers": "iu", "numbers": "fiu", "text": "U"}
 # What astropy raises, besides OSError, when a header or a compressed stream is damaged.
 _DAMAGE = (OSError, VerifyError, ValueError, TypeError, LookupError, AttributeError, EOFError, zlib.error)
+MEND = "delete it and run again, or copy it again from where it came from"
+"""What to do about a damaged file: the workflow makes, fetches or asks for what is not there."""
 BLOCK = 2880
 """Bytes: a FITS file is made of whole blocks."""
 _COMPRESSED = (".gz", ".bz2", ".fz")
@@ -47,7 +49,7 @@ def open_fits(path: str | os.PathLike) -> Iterator[fits.HDUList]:
             raise BadInput(f"{path}: no such file, expected a FITS file") from error
         except _DAMAGE as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise BadInput(f"{path}: not a readable FITS file, truncated or damaged ({reason})") from error
+            raise BadInput(f"{path}: not a readable FITS file, truncated or damaged ({reason}); {MEND}") from error
 
 
 def _check_length(path: str | os.PathLike, hdus: fits.HDUList) -> None:
@@ -57,7 +59,7 @@ def _check_length(path: str | os.PathLike, hdus: fits.HDUList) -> None:
     for index, hdu in enumerate(hdus):
         needed = hdus.fileinfo(index)["datLoc"] + hdu.size
         if needed > length:
-            raise BadInput(f"{path}: truncated: HDU {hdu.name} needs {needed} bytes, the file has {length}")
+            raise BadInput(f"{path}: truncated: HDU {hdu.name} needs {needed} bytes, the file has {length}; {MEND}")
 
 
 def hdu_named(path: str | os.PathLike, hdus: fits.HDUList, name: str) -> Hdu:

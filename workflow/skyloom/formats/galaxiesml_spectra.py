@@ -16,7 +16,6 @@ import functools
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -26,6 +25,7 @@ from astropy.table import Table
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.formats import desi, galaxiesml
+from skyloom.formats.file_names import by_name, named
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5, read_rows
 
 log = logging.getLogger(__name__)
@@ -99,21 +99,15 @@ def build(
     if not len(galaxies):
         raise BadInput(f"{galaxies_path}: no galaxy has an HSC image; is hsc_image among the survey's modalities?")
     galaxies = galaxies.sort_values(["spectrum_file", "spectrum_row"], ignore_index=True)
-    coadds, images = ({Path(path).name: path for path in paths} for paths in (coadd_paths, hsc_paths))
+    coadds, images = by_name(coadd_paths), by_name(hsc_paths)
     with atomic(out_path) as temporary, h5py.File(temporary, "w") as file:
         made = Writer(file, size)
         for name, of_file in galaxies.groupby("spectrum_file", sort=False):
             for first in range(0, len(of_file), _BLOCK):
                 block = of_file.iloc[first : first + _BLOCK]
-                made.append(*_rows(block, _named(coadds, name), images, size))
+                made.append(*_rows(block, named(coadds, name), images, size))
         made.finish()
     log.info("%s: %d galaxies", out_path, len(galaxies))
-
-
-def _named(paths: Mapping[str, str | os.PathLike], name: str) -> str | os.PathLike:
-    if name not in paths:
-        raise BadInput(f"{name}: named in galaxies.parquet but not among the {len(paths)} input files")
-    return paths[name]
 
 
 def _rows(block, coadd_path, image_paths: Mapping, size: int) -> tuple[dict, dict]:
@@ -150,7 +144,7 @@ def _by_file(block, image_paths: Mapping) -> Iterator[tuple[np.ndarray, str | os
     names = block["hsc_file"].to_numpy()
     for name in dict.fromkeys(names):
         place = np.flatnonzero(names == name)
-        yield place, _named(image_paths, name), block["hsc_row"].to_numpy()[place]
+        yield place, named(image_paths, name), block["hsc_row"].to_numpy()[place]
 
 
 def _fibermap(block, fibermap: Table) -> dict[str, np.ndarray]:

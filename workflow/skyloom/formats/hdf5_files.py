@@ -8,23 +8,35 @@ import h5py
 import numpy as np
 
 from skyloom.core.errors import BadInput
-from skyloom.formats.fits_files import check_rows, stretches
+from skyloom.formats.fits_files import MEND, check_rows, stretches
 
 KINDS = {"integers": "iu", "numbers": "fiu"}
 
 
 @contextlib.contextmanager
 def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading; BadInput if it is missing, truncated or not HDF5."""
+    """Open an HDF5 file to read in a ``with`` block; BadInput if it is missing, truncated, not HDF5 or damaged.
+
+    Only reading belongs in the block: what HDF5 raises there about a damaged file becomes BadInput.
+    """
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such file, expected an HDF5 file") from error
     except OSError as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(f"{path}: not a readable HDF5 file: {reason}") from error
+        raise damaged(path, "not a readable HDF5 file", error) from error
     with file:
-        yield file
+        try:
+            yield file
+        except OSError as error:
+            if error.errno is not None:  # the system's own, about another file
+                raise
+            raise damaged(path, "cannot be read", error) from error
+
+
+def damaged(path: str | os.PathLike, what: str, error: Exception) -> BadInput:
+    """The error of a file that is not whole: `what` is wrong with it, why HDF5 thinks so, and how to mend it."""
+    return BadInput(f"{path}: {what}: {' '.join(str(error).split())}; {MEND}")
 
 
 def dataset_named(path: str | os.PathLike, file: h5py.File, name: str, kinds: str = "fiu") -> h5py.Dataset:
@@ -52,6 +64,5 @@ def read_rows(path: str | os.PathLike, dataset: h5py.Dataset, rows: Sequence[int
         for first, last in stretches(wanted):
             dataset.read_direct(found, np.s_[wanted[first] : wanted[last - 1] + 1], np.s_[first:last])
     except OSError as error:
-        name = dataset.name.lstrip("/")
-        raise BadInput(f"{path}: dataset {name} cannot be read: {' '.join(str(error).split())}") from error
+        raise damaged(path, f"dataset {dataset.name.lstrip('/')} cannot be read", error) from error
     return found if np.array_equal(rows, wanted) else found[place]

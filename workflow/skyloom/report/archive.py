@@ -3,31 +3,34 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pathlib import Path
 
 from skyloom.core.errors import SkyloomError
-from skyloom.core.files import atomic
+from skyloom.core.files import atomic, write_json
+
+CONFIG = Path(".snakemake", "skyloom", "config.json")  # the report names it: always the same
 
 
-def archive(
-    snakefile: str | os.PathLike,
-    configfiles: Sequence[str | os.PathLike],
-    target: str | os.PathLike,
-    path: str | os.PathLike,
-) -> None:
+def archive(snakefile: str | os.PathLike, config: Mapping, target: str | os.PathLike, path: str | os.PathLike) -> None:
     """Write the report (zip) of the finished workflow behind `target`.
 
     It is made while the workflow runs: all that leads to `target` is finished by then. It holds times and run times, so
     unlike other results its bytes differ between runs.
 
+    Parameters
+    ----------
+    config
+        All of this run, from files and from `--config`: the Snakemake that writes the report has to plan the same jobs.
+
     Raises
     ------
     SkyloomError : Snakemake could not make it.
     """
+    write_json(CONFIG, config)
     with atomic(path) as temporary:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--nolock", "--cores", "1"]
-        command += ["--configfile", *map(str, configfiles)] if configfiles else []
-        command += ["--report", str(temporary), "--", str(target)]
+        command += ["--configfile", str(CONFIG), "--report", str(temporary), "--", str(target)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(done.stdout)
         if done.returncode:

@@ -30,6 +30,7 @@ class Job:
     outputs : role -> file to write
     settings : its section
     seed : of the run
+    of_survey : the settings of the survey that `AnalysisKind.keys` names
     """
 
     survey: str
@@ -37,6 +38,7 @@ class Job:
     outputs: dict[str, str]
     settings: Section
     seed: int
+    of_survey: dict = dataclasses.field(default_factory=dict)
 
     def one(self, role: str) -> str:
         """The only file of a role."""

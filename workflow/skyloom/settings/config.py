@@ -252,6 +252,10 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
     everything = survey.settings.model_copy(update={"modalities": list(MODALITIES)})
     files = kind.raw_files(everything)
     possible = [modality for modality, role in MODALITIES.items() if files.get(role)]
+    numbered = max(len(survey.raw["coadd"]), len(survey.raw["simulated"]))
+    if survey.settings.shards > max(1, numbered):
+        text = f"{survey.settings.shards} is not allowed; must be at most {numbered}, the files of its galaxies"
+        raise BadConfig(f"{where}.shards: {text}: those of a file go to one shard")
     for modality in survey.settings.modalities:
         if modality not in possible:
             what = f"a modality of kind {survey.kind_name}" if modality in MODALITIES else "a modality"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_NOT_KINDS = {"common", "wheels", "manifest"}
+_NOT_KINDS = {"common", "wheels", "manifest", "networks"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +35,14 @@ class SurveyKind:
     fetch : "module:function" that makes one raw file, (settings as a dict, seed, name of the file, path to write);
         empty where rules of their own make them
     keys : settings that the raw files depend on
+    simulated : its galaxies are made up; reports say so
     """
 
     settings: type[Section]
     raw_files: Callable[[Section], Mapping[str, list[str]]]
     fetch: str = ""
     keys: tuple[str, ...] = ()
+    simulated: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ class ModelKind:
     ----------
     settings : the section `model` of its configuration
     network : "module:class", called with the settings and the modalities it takes, or with the settings and the
-        backbones (modality -> network); what it must have is in `skyloom.models`
+        backbones (modality -> network); what it must have is in `skyloom.models.networks`
     objective : "module:class" that trains the network (`skyloom.training.objective`); empty when it is fitted
     takes : "one" modality (key `modality`), "several" (key `modalities`) or "backbones" (key `backbones`)
     modalities : which it can take; None for any
@@ -88,14 +90,17 @@ class AnalysisKind:
     title : what it is, for the message of its jobs and the report
     settings : its section of `analyses`, a subclass of `skyloom.settings.analysis.AnalysisSettings`
     inputs : context -> role -> files; raises `Lacking` when the survey has not what it takes
-    outputs : role -> file name; the caption of a figure is `captions/{stem}.rst` beside the module
+    outputs : role -> file name; the caption of a figure x.png is `captions/x.rst` beside the module, of a table x.csv
+        `captions/x.csv.rst`
     run : "module:function", called with a `skyloom.settings.analysis.Job`
-    present : "module:function" that gives the report its tables and claims; empty: tables as they are
+    present : "module:function" that gives the report its figures, tables and claims, as blocks of
+        `skyloom.analysis.common.blocks`; empty: figures and tables as they are
     environment : the conda environment, a file of ``envs/``
     mem_mb, runtime : megabytes and minutes of a job
     data : files the code reads besides modules (templates), as patterns beside the module; they count in its hash
     folder : where below ``results/{survey}/`` its results go
     default : part of the report and so of `all`; otherwise made when asked for by name
+    keys : settings of the survey that the job depends on and is given (`Job.of_survey`)
     """
 
     rule: str
@@ -111,6 +116,7 @@ class AnalysisKind:
     data: tuple[str, ...] = ()
     folder: str = "analysis"
     default: bool = True
+    keys: tuple[str, ...] = ()
 
 
 def find(room: str, kind: object, where: str):

@@ -25,6 +25,11 @@ def raw(survey: str, config: "Config") -> dict[str, list[str]]:
     return {role: [f"{folder}/raw/{name}" for name in names] for role, names in config.surveys[survey].raw.items()}
 
 
+def manifest(survey: str, role: str) -> str:
+    """Name, size and sha256 of the raw files of a role."""
+    return f"{survey_folder(survey)}/raw/manifest-{role}.csv"
+
+
 def galaxies(survey: str) -> str:
     """The catalogue, one row a galaxy."""
     return f"{survey_folder(survey)}/catalog/galaxies.parquet"

@@ -1,6 +1,6 @@
 """The words every room shares: modalities, roles of raw files, splits, properties."""
 
-ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "truth")
+ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "derived", "truth")
 """What a raw file is for, in every survey."""
 
 MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict.fromkeys(

@@ -25,8 +25,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
     def plain(self) -> dict:
-        """All values, defaults written out, in the types of JSON: what jobs, cards and provenance receive."""
-        return self.model_dump(mode="json")
+        """All values, defaults written out, in the types of JSON: what jobs, cards and provenance receive.
+
+        What has no value (`None`) is left out.
+        """
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 S = TypeVar("S", bound=Section)
@@ -139,8 +142,8 @@ def _allowed(kind: str, context: dict, value: object) -> str:
             number = float(value)
         except ValueError:
             return f"expected {expected}"
-        written = f"{number:.1e}".replace("e-0", "e-").replace("e+0", "e+")
-        return f"expected {expected}; YAML reads {value} as text: write {number!r} or {written}"
+        written = f"{number:g}" if expected == "number" else f"{number:.0f}"
+        return f"expected {expected}; YAML reads {value} as text (it wants a point, as in 1.0e-3): write {written}"
     return f"expected {expected}"
 
 

@@ -64,6 +64,9 @@ class Fractions(Section):
     "share that is scored once"
 
 
+Separation = Annotated[float, Field(ge=0, le=3600)] | Literal["crop"]
+
+
 class Split(Section):
     """Train, validation and test."""
 
@@ -73,8 +76,8 @@ class Split(Section):
     "of those pixels"
     fractions: Fractions = setting(Fractions())
     "shares of the three"
-    separation_arcsec: float = setting(1.0, ge=0, le=3600)
-    "galaxies closer than this are never in two splits"
+    separation_arcsec: Separation = setting(1.0)
+    "galaxies closer than this are never in two splits (0 to 3600); crop: those whose images overlap"
 
     @model_validator(mode="after")
     def _whole(self):

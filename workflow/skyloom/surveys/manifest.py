@@ -5,15 +5,37 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.core.provenance import digest
 
+COLUMNS = ["file", "bytes", "sha256"]
 
-def write_manifest(files: Iterable[str | os.PathLike], manifest: str | os.PathLike) -> None:
-    """Write ``file, bytes, sha256`` for each raw file, sorted by name, names relative to the manifest's folder."""
+
+def write_manifest(
+    files: Iterable[str | os.PathLike],
+    manifest: str | os.PathLike,
+    others: Iterable[str | os.PathLike] = (),
+) -> None:
+    """Write ``file, bytes, sha256`` for each raw file, sorted by name, names relative to the manifest's folder; the
+    lines of `others`, manifests in the same folder, are among them."""
     folder = Path(manifest).parent
-    rows = sorted((os.path.relpath(path, folder), os.path.getsize(path), digest(path)) for path in files)
-    with atomic(manifest) as temporary, open(temporary, "w", newline="") as file:
+    rows = [[os.path.relpath(path, folder), str(os.path.getsize(path)), digest(path)] for path in files]
+    rows += [row for other in others for row in _rows(other)]
+    with atomic(manifest) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "bytes", "sha256"])
-        writer.writerows(rows)
+        writer.writerow(COLUMNS)
+        writer.writerows(sorted(rows))
+
+
+def files_of(manifest: str | os.PathLike) -> list[str]:
+    """The files that a manifest lists, as paths."""
+    return [str(Path(manifest).parent / row[0]) for row in _rows(manifest)]
+
+
+def _rows(manifest: str | os.PathLike) -> list[list]:
+    with open(manifest, newline="", encoding="utf-8") as file:
+        reader = csv.reader(file)
+        if next(reader, None) != COLUMNS:
+            raise BadInput(f"{manifest}: first line must be {','.join(COLUMNS)}; delete it and rerun")
+        return list(reader)

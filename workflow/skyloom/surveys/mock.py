@@ -14,7 +14,8 @@ def raw_files(settings: MockSettings) -> dict[str, list[str]]:
         **{role: [tile[role] for tile in tiles if role in tile] for role in TILE_ROLES},
         "zcatalog": ["zcatalog/zall-pix-mock.fits"],
         "properties": ["properties/BGS_ANY_full.provabgs.mock.hdf5"],
+        "derived": ["properties/BGS_ANY_full.provabgs.mock.derived.hdf5"],
     }
 
 
-KIND = SurveyKind(settings=MockSettings, raw_files=raw_files, keys=TILE_KEYS)
+KIND = SurveyKind(settings=MockSettings, raw_files=raw_files, keys=TILE_KEYS, simulated=True)

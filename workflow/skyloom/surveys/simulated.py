@@ -37,4 +37,4 @@ def raw_files(settings: SimulatedSettings) -> dict[str, list[str]]:
     return {"simulated": [part_file(part) for part in range(settings.parts)]}
 
 
-KIND = SurveyKind(settings=SimulatedSettings, raw_files=raw_files, keys=KEYS)
+KIND = SurveyKind(settings=SimulatedSettings, raw_files=raw_files, keys=KEYS, simulated=True)

@@ -100,4 +100,4 @@ def raw_files(settings: SimulatedCatalogSettings) -> dict[str, list[str]]:
     return {"simulated": [part_file(part) for part in range(len(settings.files))]}
 
 
-KIND = SurveyKind(settings=SimulatedCatalogSettings, raw_files=raw_files, keys=("columns",))
+KIND = SurveyKind(settings=SimulatedCatalogSettings, raw_files=raw_files, keys=("columns",), simulated=True)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
+from skyloom.formats.file_names import by_name, named
 
 log = logging.getLogger(__name__)
 
@@ -59,20 +60,17 @@ def blocks(
 
     Raises
     ------
-    BadInput : a file that the galaxies name is not among `paths`, or two paths share a base name.
+    BadInput : a file that the galaxies name is not among `paths`, or one path is given twice.
     """
-    by_name = {Path(path).name: Path(path) for path in paths}
-    if len(by_name) < len(paths):
-        raise BadInput(f"{paths[0]}: two input files have one base name; expected different ones")
+    found = by_name(paths)
     files = np.asarray(rows["file"].to_pylist(), dtype=object)
     targetid, row = rows["targetid"].to_numpy(), rows["row"].to_numpy()
     for name in dict.fromkeys(files):
-        if name not in by_name:
-            raise BadInput(f"{name}: named in galaxies.parquet but not among the {len(paths)} input files")
+        path = named(found, name)
         places = np.flatnonzero(files == name)
         for start in range(0, len(places), size):
             block = places[start : start + size]
-            yield by_name[name], targetid[block], row[block]
+            yield path, targetid[block], row[block]
 
 
 class Quarantine:

@@ -2,12 +2,13 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.formats.desi import FLUX_UNIT, IVAR_UNIT, STEP, WAVELENGTH, Coadd, combine_arms, read_coadd
+from skyloom.formats.desi import FLUX_UNIT, IVAR_UNIT, STEP, WAVELENGTH, Coadd, combine_arms, good_pixels, read_coadd
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
 
@@ -34,7 +35,7 @@ def tokenize_spectra(
     coadd_paths : DESI coadds that hold (at least) the galaxies of this shard
     shard : number of the shard in column `shard`
     out_path : shard with targetid (N,), flux (N, 7781) and ivar (N, 7781); masked pixels have flux 0 and ivar 0
-    quarantine_path : csv of the spectra left out, with the reason
+    quarantine_path : csv of the spectra left out, with the reason; those kept without an arm are counted in the log
     compression : see `store.shard_writer`
     minimum_good : least fraction of the 7781 pixels that must be finite with positive ivar, 0..1
 
@@ -45,7 +46,7 @@ def tokenize_spectra(
     """
     if not 0 <= minimum_good <= 1:
         raise BadConfig(f"minimum_good: {minimum_good} is not a fraction between 0 and 1")
-    quarantine = Quarantine()
+    quarantine, blind = Quarantine(), Counter()
     attrs = {"modality": "spectrum", "wavelength_start": WAVELENGTH[0], "wavelength_step": STEP}
     with shard_writer(out_path, attrs, UNITS, compression) as writer:
         writer.declare(flux=WAVELENGTH.shape, ivar=WAVELENGTH.shape)
@@ -61,8 +62,17 @@ def tokenize_spectra(
             flux, ivar = combine_arms(coadd)
             good = quarantine.add(path, targetid, row, reasons(coadd, flux, ivar, minimum_good))
             writer.append(targetid[good], flux=flux[good], ivar=ivar[good])
+            blind.update({(path.name, arm): int((bad & good).sum()) for arm, bad in blind_arms(coadd).items()})
         quarantine.write(quarantine_path)
+    for (name, arm), count in sorted(blind.items()):
+        if count:
+            log.warning("%s: arm %s has no good pixel in %d spectra that are kept without it", name, arm, count)
     log.info("%s: %d spectra, %d quarantined", out_path, writer.rows, len(quarantine.rows))
+
+
+def blind_arms(coadd: Coadd) -> dict[str, np.ndarray]:
+    """For each arm, which of the N spectra have no good pixel in it, (N,) bool."""
+    return {arm: ~good_pixels(coadd, arm).any(axis=1) for arm in coadd.flux}
 
 
 def reasons(coadd: Coadd, flux: np.ndarray, ivar: np.ndarray, minimum_good: float) -> np.ndarray:

@@ -1,11 +1,12 @@
-"""Statistics of the training split, and the quarantine lists of all shards in one.
+"""Statistics of the training split, shard by shard, and the quarantine lists of all shards in one.
 
-Sums are kept as exact fractions and quantiles as histogram counts, so the result does not depend on the order of the
-shards nor on how galaxies are spread over them. Memory does not grow with the number of pixels.
+Sums are kept as exact fractions and quantiles as histogram counts, also in the file of a shard, so the result does not
+depend on the order of the shards nor on how galaxies are spread over them. Memory does not grow with their number.
 """
 
 import csv
 import functools
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skyloom.core.errors import BadInput
@@ -42,6 +44,16 @@ class Moments:
         self.sum += sum(map(Fraction, np.asarray(sums, "f8").tolist()))
         self.squares += sum(map(Fraction, np.asarray(squares, "f8").tolist()))
 
+    def state(self) -> list:
+        """Count and sums, exact, for JSON."""
+        return [self.count, str(self.sum), str(self.squares)]
+
+    def merge(self, state: list) -> None:
+        """Add what another one has seen, from its `state`."""
+        self.count += state[0]
+        self.sum += Fraction(state[1])
+        self.squares += Fraction(state[2])
+
     def result(self) -> dict[str, float | None]:
         """{"mean", "std"}; None when nothing was added."""
         if not self.count:
@@ -62,6 +74,16 @@ class LogHistogram:
     def add(self, values: np.ndarray) -> None:
         place = np.floor((np.log10(values) - self.LOW) / self.WIDTH).astype("i8").clip(0, self.BINS - 1)
         self.counts += np.bincount(place, minlength=self.BINS)
+
+    def state(self) -> list:
+        """Bins that are not empty, and their counts, for JSON."""
+        filled = np.flatnonzero(self.counts)
+        return [filled.tolist(), self.counts[filled].tolist()]
+
+    def merge(self, state: list) -> None:
+        """Add what another one has seen, from its `state`."""
+        filled, counts = state
+        self.counts[np.asarray(filled, "i8")] += np.asarray(counts, "i8")
 
     def quantiles(self, levels: Sequence[float]) -> dict[str, float | None]:
         total = np.cumsum(self.counts)
@@ -93,6 +115,16 @@ class SpectrumStatistics:
         self.ivar.add(ivar[good])
         self.all_pixels += good.size
 
+    def state(self) -> list:
+        """What has been seen, for JSON."""
+        return [self.all_pixels, *(part.state() for part in (self.pixels, self.means, self.stds, self.ivar))]
+
+    def merge(self, state: list) -> None:
+        """Add what another one has seen, from its `state`."""
+        self.all_pixels += state[0]
+        for part, other in zip((self.pixels, self.means, self.stds, self.ivar), state[1:], strict=True):
+            part.merge(other)
+
     def result(self) -> dict:
         masked = 1 - self.pixels.count / self.all_pixels if self.all_pixels else None
         return {
@@ -117,6 +149,15 @@ class ImageStatistics:
             pixels = np.ascontiguousarray(images[name][:, c], "f8").reshape(len(images[name]), -1)
             moments.add(pixels.size, pixels.sum(axis=1), (pixels**2).sum(axis=1))
 
+    def state(self) -> list:
+        """What has been seen, for JSON."""
+        return [moments.state() for moments in self.channels.values()]
+
+    def merge(self, state: list) -> None:
+        """Add what another one has seen, from its `state`."""
+        for moments, other in zip(self.channels.values(), state, strict=True):
+            moments.merge(other)
+
     def result(self) -> dict:
         table = {name: {} for name in self.names}
         for (name, c), moments in self.channels.items():
@@ -135,6 +176,15 @@ class VectorStatistics:
         for moments, part in zip(self.moments, np.split(values.astype("f8"), len(self.moments), axis=1), strict=True):
             moments.add(part.size, part.sum(axis=1), (part**2).sum(axis=1))
 
+    def state(self) -> list:
+        """What has been seen, for JSON."""
+        return [moments.state() for moments in self.moments]
+
+    def merge(self, state: list) -> None:
+        """Add what another one has seen, from its `state`."""
+        for moments, other in zip(self.moments, state, strict=True):
+            moments.merge(other)
+
     def result(self) -> dict:
         results = [moments.result() for moments in self.moments]
         return {"values": dict(zip(self.names, results, strict=True)) if self.names else results[0]}
@@ -151,7 +201,10 @@ STATISTICS = {
     "scalars": (functools.partial(VectorStatistics, part_files.SCALARS), ("values",)),
     **{name: (VectorStatistics, ("values",)) for name in part_files.VECTORS},
 }
-"""Modality -> its statistics and the datasets they look at."""
+"""Modality -> its statistics and the datasets they look at.
+
+Statistics have `add` (of blocks by name of the dataset), `state`, `merge` and `result`.
+"""
 
 
 def gather(
@@ -161,41 +214,100 @@ def gather(
     statistics_path: str | os.PathLike,
     quarantine_path: str | os.PathLike,
 ) -> None:
-    """Verify all shards of a modality, write their training statistics, and join their quarantine lists.
+    """`shard_statistics` of each shard of a modality and `merge_statistics` of them, in one process."""
+    _join([measure(path, splits_path) for path in shard_paths], quarantine_paths, statistics_path, quarantine_path)
+
+
+def shard_statistics(
+    shard_path: str | os.PathLike, splits_path: str | os.PathLike, statistics_path: str | os.PathLike
+) -> None:
+    """Verify a shard and write what `merge_statistics` needs of it as JSON; raises as `measure` does."""
+    write_json(statistics_path, measure(shard_path, splits_path))
+
+
+def merge_statistics(
+    shard_statistics_paths: Sequence[str | os.PathLike],
+    quarantine_paths: Sequence[str | os.PathLike],
+    statistics_path: str | os.PathLike,
+    quarantine_path: str | os.PathLike,
+) -> None:
+    """Write the training statistics of a modality from those of its shards, and join the quarantine lists.
 
     Parameters
     ----------
-    shard_paths : shards of one modality
-    splits_path : splits.parquet (targetid, split)
+    shard_statistics_paths : what `shard_statistics` wrote, one a shard, in any order
     quarantine_paths : one csv a shard
     statistics_path : json; means and standard deviations of training galaxies only, in the units of the datasets
     quarantine_path : csv sorted by targetid, file and row
 
     Raises
     ------
-    BadInput : a shard is damaged, or a galaxy in it has no split.
+    BadInput : a file that `shard_statistics` did not write, shards of two modalities or one shard twice.
     """
-    paths = sorted(map(Path, shard_paths))
-    digests = {path.name: verify(path) for path in paths}
-    shards = Shards(paths)
-    modality = str(shards.attrs.get("modality"))
+    _join(list(map(_read_measured, shard_statistics_paths)), quarantine_paths, statistics_path, quarantine_path)
+
+
+def measure(shard_path: str | os.PathLike, splits_path: str | os.PathLike) -> dict:
+    """Verify one shard and sum up its training galaxies: modality, shard (name), sha256, galaxies (by split), state.
+
+    Raises
+    ------
+    BadInput : the shard is damaged, of an unknown modality, or a galaxy in it has no split.
+    """
+    path = Path(shard_path)
+    digest = verify(path)
+    shard = Shards([path])
+    modality = str(shard.attrs.get("modality"))
     if modality not in STATISTICS:
-        raise BadInput(f"{paths[0]}: modality is {modality}, expected one of {', '.join(STATISTICS)}")
-    split = split_of(shards.targetid, splits_path)
+        raise BadInput(f"{path}: modality is {modality}, expected one of {', '.join(STATISTICS)}")
+    split = split_of(shard.targetid, splits_path)
     kind, names = STATISTICS[modality]
     statistics = kind()
-    train = np.flatnonzero(split == "train")
+    train = np.flatnonzero(split == SPLITS.index("train"))
     for start in range(0, len(train), _BLOCK):
-        block = shards.read(train[start : start + _BLOCK], names)
+        block = shard.read(train[start : start + _BLOCK], names)
         statistics.add(**{name: block[name] for name in names})
+    shard.close()
+    counts = np.bincount(split, minlength=len(SPLITS)).tolist()
+    return {
+        "modality": modality,
+        "shard": path.name,
+        "sha256": digest,
+        "galaxies": dict(zip(SPLITS, counts, strict=True)),
+        "state": statistics.state(),
+    }
+
+
+def _read_measured(path: str | os.PathLike) -> dict:
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if (
+            not {"modality", "shard", "sha256", "galaxies", "state"} <= set(found)
+            or found["modality"] not in STATISTICS
+        ):
+            raise ValueError("keys are missing")
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(f"{path}: expected the statistics of a shard as JSON ({error}); delete it and rerun") from error
+    return found
+
+
+def _join(measured: list[dict], quarantine_paths: Sequence, statistics_path, quarantine_path) -> None:
+    measured = sorted(measured, key=lambda part: part["shard"])
+    modality, shards = measured[0]["modality"], [part["shard"] for part in measured]
+    for part, name, before in zip(measured, shards, [None, *shards], strict=False):
+        if part["modality"] != modality or name == before:
+            raise BadInput(f"{name} ({part['modality']}): expected different shards of one modality, {modality}")
+    statistics = STATISTICS[modality][0]()
+    for part in measured:
+        statistics.merge(part["state"])
     broken = join_quarantine(quarantine_paths)
-    counts = {name: int((split == name).sum()) for name in SPLITS}
+    counts = {name: sum(part["galaxies"][name] for part in measured) for name in SPLITS}
     summary = {
         "modality": modality,
         "split": "train",
         "galaxies": counts,
         "quarantined": len(broken),
-        "shards": digests,
+        "shards": {part["shard"]: part["sha256"] for part in measured},
     }
     write_quarantine(quarantine_path, broken)
     write_json(statistics_path, summary | statistics.result())
@@ -203,26 +315,34 @@ def gather(
 
 
 def split_of(targetid: np.ndarray, splits_path: str | os.PathLike) -> np.ndarray:
-    """Split name of each identifier, (n,) str.
+    """Number in SPLITS of the split of each identifier, (n,) int8. The file is streamed: only these galaxies are held.
 
     Raises
     ------
-    BadInput : splits.parquet cannot be read, or lacks a galaxy.
+    BadInput : splits.parquet cannot be read, has another split, or lacks a galaxy.
     """
+    known, place = np.unique(targetid, return_inverse=True)
+    code = np.full(len(known), -1, np.int8)
+    names = pa.array(SPLITS)
     try:
-        table = pq.read_table(splits_path, columns=["targetid", "split"])
+        with pq.ParquetFile(splits_path) as file:
+            for batch in file.iter_batches(2**16, columns=["targetid", "split"], use_threads=False):
+                some, index = batch["targetid"].to_numpy(), pc.index_in(batch["split"], names)
+                if index.null_count:
+                    raise BadInput(f"{splits_path}: column split has more than {', '.join(SPLITS)}")
+                row = np.searchsorted(known, some)
+                held = row < len(known)
+                held[held] = known[row[held]] == some[held]
+                code[row[held]] = index.to_numpy()[held]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise BadInput(f"{splits_path}: expected Parquet with columns targetid, split") from error
-    order = table.sort_by("targetid")
-    known, names = order["targetid"].to_numpy(), np.asarray(order["split"].to_pylist(), dtype="U16")
-    place = np.searchsorted(known, targetid).clip(max=max(len(known) - 1, 0))
-    missing = known[place] != targetid if len(known) else np.ones(len(targetid), bool)
+    missing = code[place] < 0
     if missing.any():
         first = targetid[missing][0]
         raise BadInput(
             f"{splits_path}: column targetid lacks {missing.sum()} galaxies of the shards, the first {first}"
         )
-    return names[place] if len(known) else np.zeros(0, "U16")
+    return code[place]
 
 
 def join_quarantine(paths: Sequence[str | os.PathLike]) -> list[tuple[int, str, int, str]]:

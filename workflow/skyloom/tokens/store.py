@@ -6,6 +6,7 @@ dataset carries its unit and the SHA-256 of its bytes; the file carries one SHA-
 can tell one shard from another.
 """
 
+import collections
 import contextlib
 import errno
 import hashlib
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 COMPRESSIONS = ("none", "bitshuffle-lz4")
+OPEN = 32  # files that one reader holds open: a survey has more shards than a process may have open files
 _IDENTIFIERS_PER_CHUNK = 8192
 # What h5py raises on a file whose inner structure is damaged: depending on the byte, anything of this.
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
@@ -171,8 +173,9 @@ def verify(path: str | os.PathLike) -> str:
 class Shards:
     """Samples of many shards as one sequence, in the order of `paths`.
 
-    Files are opened when first read, once in each process: an object made before a fork (a DataLoader worker,
-    torchrun) or sent to another process opens its own handles there. Memory: 8 bytes a sample for `targetid`.
+    Files are opened when first read, at most OPEN at a time, in each process for itself: an object made before a fork
+    (a DataLoader worker, torchrun) or sent to another process opens its own handles there. Memory: 8 bytes a
+    sample for `targetid`.
 
     Parameters
     ----------
@@ -195,7 +198,7 @@ class Shards:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.content_sha256: list[str] = []
         self.attrs: dict[str, object] = {}
-        self._files: dict[int, h5py.File] = {}
+        self._files: collections.OrderedDict[int, h5py.File] = collections.OrderedDict()  # the last used at the end
         self._process = os.getpid()
         identifiers = [self._describe(path) for path in self.paths]
         self.targetid = np.concatenate([np.zeros(0, "i8"), *identifiers])
@@ -220,7 +223,7 @@ class Shards:
         return len(self.targetid)
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_files": {}}
+        return {**self.__dict__, "_files": collections.OrderedDict()}
 
     def rows(self, targetid: np.ndarray) -> np.ndarray:
         """Sample numbers, (n,) int64, of the given identifiers; -1 where there is no such sample."""
@@ -274,16 +277,19 @@ class Shards:
     def _file(self, shard: int) -> h5py.File:
         if os.getpid() != self._process:
             # handles inherited by a fork belong to the HDF5 state of the parent: forget them, open anew
-            self._files, self._process = {}, os.getpid()
+            self._files, self._process = collections.OrderedDict(), os.getpid()
         if shard not in self._files:
             self._files[shard] = _open(self.paths[shard])
+            if len(self._files) > OPEN:
+                self._files.popitem(last=False)[1].close()
+        self._files.move_to_end(shard)
         return self._files[shard]
 
     def close(self) -> None:
         """Close the open files; a later read opens them again."""
         for file in self._files.values():
             file.close()
-        self._files = {}
+        self._files.clear()
 
 
 def _open(path: str | os.PathLike) -> h5py.File:

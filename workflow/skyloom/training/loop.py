@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from skyloom import models
+from skyloom.models import networks
 from skyloom.nn import distributed
 from skyloom.nn.draws import number
 from skyloom.settings import kinds
@@ -41,7 +41,7 @@ def train(
 
     Parameters
     ----------
-    config : what `skyloom.models.build` makes the network from
+    config : what `skyloom.networks.build` makes the network from
     settings : how it is trained
     about : what the card says besides: name, traits, embeddings, queries
     tell : is called with a line about the progress
@@ -51,8 +51,8 @@ def train(
     settings = settings.model_copy(update={"precision": pick_precision(settings.precision, device)})
     with reproducible(threads), distributed.process_group(device) as (rank, world):
         torch.manual_seed(number(seed, "init"))
-        loaded = {m: models.load(folder)[0] for m, folder in sorted(backbones.items())} or None
-        model = models.build(config, loaded).to(device)
+        loaded = {m: networks.load(folder)[0] for m, folder in sorted(backbones.items())} or None
+        model = networks.build(config, loaded).to(device)
         torch.manual_seed(number(seed, "objective"))
         learner: nn.Module = kinds.load(kind.objective)(model).to(device) if kind.objective else model
         samples = Samples(
@@ -68,7 +68,7 @@ def train(
         )
         record = results.record(model, samples, settings, seed, threads)
         counts = [len(samples.of(split)) for split in ("train", "validation")]
-        size = models.parameter_count(model)
+        size = networks.parameter_count(model)
         log.info("%s: %d parameters, %d training and %d validation galaxies", about["name"], size, *counts)
         store = Checkpoints(checkpoints, record["run"])
         if kind.objective:

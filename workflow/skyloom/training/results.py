@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import nn
 
-from skyloom import models
 from skyloom.core.code import code_hash
 from skyloom.core.files import sha256, write_json, write_text
+from skyloom.models import networks
 from skyloom.settings import kinds
 from skyloom.settings.training import Training
 from skyloom.training.checkpoints import write_tensors
@@ -21,12 +21,12 @@ from skyloom.training.data import Samples
 def record(model: nn.Module, samples: Samples, settings: Training, seed: int, threads: int) -> dict:
     """Config, hashes of data and code, and `run`: one hash of all that decides the result."""
     entry = {
-        "config": models.describe(model),
+        "config": networks.describe(model),
         "training": settings.plain(),
         "seed": seed,
         "threads": threads,
         "data_sha256": samples.content,
-        "code_hash": code_of(models.describe(model)),
+        "code_hash": code_of(networks.describe(model)),
     }
     start = hashlib.sha256(json.dumps(entry, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):  # a backbone that was trained anew is another run
@@ -61,7 +61,7 @@ def write(out: Mapping[str, str | os.PathLike], model: nn.Module, samples: Sampl
     card = {
         **entry,
         "takes": samples.shapes(),
-        "parameters": models.parameter_count(model),
+        "parameters": networks.parameter_count(model),
         "modalities": sorted(model.inputs),
         "steps": entry["training"]["steps"],
         "validation_loss": losses.get(entry["selected_step"]),

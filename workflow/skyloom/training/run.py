@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skyloom import models
 from skyloom.core.errors import BadConfig
 from skyloom.core.job import progress
+from skyloom.models import networks
 from skyloom.settings import kinds
 from skyloom.settings.config import read_model
 from skyloom.settings.section import hint
@@ -56,7 +56,7 @@ def train(
     backbones = dict(backbones or {})
     name = config.get("name") or Path(out["card"]).parent.name
     model = read(config, name, backbones)
-    key = models.KEYS[model.kind.takes]
+    key = networks.KEYS[model.kind.takes]
     takes = {"modality": model.takes[0], "modalities": list(model.takes)}
     loop.train(
         {"kind": model.kind_name, **({key: takes[key]} if key in takes else {}), "model": model.settings.plain()},

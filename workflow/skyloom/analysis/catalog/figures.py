@@ -4,30 +4,55 @@ import numpy as np
 import pandas
 from matplotlib.ticker import MaxNLocator
 
+from skyloom.analysis.common import tables
 from skyloom.figures import style
+from skyloom.settings.analysis import Job
+
+COLUMNS = ("ra", "dec", "z", "mag_g", "mag_r", "mag_z", "log_mstar")
+NAMES = {"z": "redshift", "mag_r": "r [AB mag]", "gr": "g - r [mag]", "rz": "r - z [mag]", "log_mstar": "log M* [Msun]"}
+PANELS = [("z",), ("mag_r",), ("gr", "rz"), ("z", "gr"), ("z", "mag_r"), ("log_mstar",), ("z", "log_mstar")]
+PANELS += [("ra", "dec")]
+
+
+def run(job: Job) -> None:
+    """Inputs: galaxies, splits. Output: figure (png)."""
+    path = job.one("galaxies")
+    there = set(tables.column_names(path))
+    galaxies = tables.read_galaxies(path, job.one("splits"), [name for name in COLUMNS if name in there])
+    draw_catalog(galaxies, job.outputs["figure"])
 
 
 @style.look()
 def draw_catalog(galaxies: pandas.DataFrame, path) -> None:
-    """`galaxies` has ra, dec [deg], z, mag_g, mag_r, mag_z [AB] and split."""
-    fig = style.figure(height=5.6)
-    axes = fig.subplots(2, 3)
+    """`galaxies` has split and any of ra, dec [deg], z, mag_g, mag_r, mag_z [AB], log_mstar; what is there is drawn."""
+    galaxies = galaxies.reindex(columns=[*COLUMNS, "split"])
     colours = galaxies.assign(gr=galaxies["mag_g"] - galaxies["mag_r"], rz=galaxies["mag_r"] - galaxies["mag_z"])
-    _histograms(axes[0, 0], galaxies, "z", "redshift")
-    _histograms(axes[0, 1], galaxies, "mag_r", "r [AB mag]")
-    for axis, (x, y), names in (
-        (axes[0, 2], ("gr", "rz"), ("g - r [mag]", "r - z [mag]")),
-        (axes[1, 0], ("z", "gr"), ("redshift", "g - r [mag]")),
-        (axes[1, 1], ("z", "mag_r"), ("redshift", "r [AB mag]")),
-    ):
-        _density(axis, colours, x, y, names)
-    axes[1, 1].invert_yaxis()
-    _sky(axes[1, 2], galaxies)
-    handles = [axes[0, 0].plot([], [], color=c)[0] for c in style.SPLITS.values()]
+    shown = [panel for panel in PANELS if np.isfinite(colours[list(panel)].astype(float)).all(axis=1).any()]
+    if not shown:
+        return style.nothing("the catalogue has no positions, redshifts or magnitudes", path)
+    lines = -(-len(shown) // 3)
+    fig = style.figure(height=2.6 * lines + 0.4)
+    axes = fig.subplots(lines, 3, squeeze=False).ravel()
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    for axis, panel in zip(axes, shown, strict=False):
+        _panel(axis, colours, panel)
+    handles = [axes[0].plot([], [], color=c)[0] for c in style.SPLITS.values()]
     counts = galaxies["split"].value_counts()
     labels = [f"{name} ({counts.get(name, 0)})" for name in style.SPLITS]
     fig.legend(handles, labels, loc="outside upper center", ncol=3)
     style.save(fig, path)
+
+
+def _panel(axis, table: pandas.DataFrame, columns: tuple[str, ...]) -> None:
+    if columns == ("ra", "dec"):
+        _sky(axis, table)
+    elif len(columns) == 1:
+        _histograms(axis, table, columns[0], NAMES[columns[0]])
+    else:
+        _density(axis, table, *columns, tuple(NAMES[name] for name in columns))
+    if columns[-1] == "mag_r" and len(columns) == 2:
+        axis.invert_yaxis()  # bright galaxies at the top
 
 
 def _histograms(axis, galaxies: pandas.DataFrame, column: str, label: str) -> None:

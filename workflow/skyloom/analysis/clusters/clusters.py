@@ -9,87 +9,67 @@ import pandas
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
 
-from skyloom.analysis.clusters import figures
-from skyloom.analysis.common import neighbours, tables
-from skyloom.analysis.common.embeddings import selected
-from skyloom.core.errors import BadConfig, BadInput
+from skyloom.analysis.clusters import Settings, figures
+from skyloom.analysis.common import neighbours, tables, traits
+from skyloom.analysis.common.embeddings import read_embedding
+from skyloom.analysis.common.traits import in_order
+from skyloom.settings.analysis import Job
 
 log = logging.getLogger(__name__)
 
-DEFAULTS = {
-    "embeddings": [],  # MODEL-MODALITY names; empty: all
-    "split": "all",
-    "properties": ["z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"],
-    "bins": 4,  # quantile bins of a property for the mutual information
-    "k": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
-    "n_init": 3,
-    "hdbscan_components": 10,  # principal components HDBSCAN sees: density means little in hundreds of dimensions
-    "min_cluster_size": 20,
-    "min_samples": 5,
-    "seed": 0,
-}
+MEMBERS = ["survey", "model", "modality", "method", "targetid", "cluster"]
 
 
-def cluster(survey: str, galaxies_path, embedding_paths, outputs: dict, config: dict) -> None:
+def cluster(job: Job) -> None:
     """k-means and HDBSCAN of each embedding.
 
-    Parameters
-    ----------
-    galaxies_path : galaxies.parquet (targetid, properties)
-    embedding_paths : files MODEL-MODALITY.parquet
-    outputs : paths `table` (csv), `members` (parquet: survey, model, modality, method, targetid, cluster),
-        `figure_kmeans` (png) and `figure_hdbscan` (png)
-    config : any of DEFAULTS
+    Inputs: galaxies (targetid, properties), embeddings (tables MODEL-MODALITY.parquet). Outputs: table (csv), members
+    (parquet: MEMBERS), figure_kmeans and figure_hdbscan (png). An embedding with no more galaxies than the largest k is
+    left out with a line in the log.
     """
-    config = tables.settings(DEFAULTS, config, "clusters")
-    if min(config["n_init"], min(config["k"])) < 1 or len(config["k"]) < 3:
-        raise BadConfig(
-            f"clusters: k is {config['k']}, n_init {config['n_init']}; need three k or more, all at least 1"
-        )
-    galaxies = tables.read_galaxies(galaxies_path, columns=config["properties"])
+    settings: Settings = job.settings
+    galaxies = tables.read_known(job.one("galaxies"), settings.properties)
+    described = in_order(job.inputs["embeddings"], bool(settings.embeddings))
     rows, members = [], []
-    for embedding in selected(embedding_paths, config["embeddings"], "clusters"):
-        if config["split"] != "all":
-            embedding = embedding.select(embedding.split == config["split"])
-        if len(embedding.targetid) <= max(config["k"]):
-            raise BadInput(
-                f"{embedding.name}: {len(embedding.targetid)} galaxies; k-means with k={max(config['k'])} needs more"
-            )
+    for place in described:
+        embedding = read_embedding(place.path)
+        if settings.split != "all":
+            embedding = embedding.select(embedding.split == settings.split)
+        n = len(embedding.targetid)
+        if n <= max(settings.k):
+            log.info("%s: %d galaxies, not more than k = %d: left out", place.name, n, max(settings.k))
+            continue
         (scaled,) = neighbours.standardise(embedding.values)
         values = galaxies.reindex(embedding.targetid)
-        name = {"survey": survey, "model": embedding.model, "modality": embedding.modality}
+        name = [job.survey, place.model, place.modality]
         for method, run in (("kmeans", kmeans), ("hdbscan", density)):
-            labels, scores = run(scaled, config)
-            found = [*scores, *describe(labels, values, config["bins"])]
-            n = len(labels)
-            rows += [tables.row(*name.values(), method, p, config["split"], metric, v, n=n) for p, metric, v in found]
-            members.append(
-                pandas.DataFrame({**name, "method": method, "targetid": embedding.targetid, "cluster": labels})
-            )
-        log.info("%s clustered", embedding.name)
-    table, members = pandas.DataFrame(rows), pandas.concat(members, ignore_index=True)
-    tables.write_csv(outputs["table"], table)
-    tables.write_parquet(outputs["members"], members)
-    figures.draw_kmeans(table, config["properties"], outputs["figure_kmeans"])
-    figures.draw_hdbscan(table, outputs["figure_hdbscan"])
+            labels, scores = run(scaled, settings, job.seed)
+            found = [*scores, *describe(labels, values, settings.bins)]
+            rows += [tables.row(*name, method, p, settings.split, metric, v, n=n) for p, metric, v in found]
+            columns = [*name, method, embedding.targetid, labels]
+            members.append(pandas.DataFrame(dict(zip(MEMBERS, columns, strict=True))))
+        log.info("%s clustered", place.name)
+    table = pandas.DataFrame(rows, columns=tables.COLUMNS)
+    members = pandas.concat(members, ignore_index=True) if members else pandas.DataFrame(columns=MEMBERS)
+    tables.write_csv(job.outputs["table"], table)
+    tables.write_parquet(job.outputs["members"], members)
+    palette = traits.palette(described)
+    figures.draw_kmeans(table, settings.properties, palette, job.outputs["figure_kmeans"])
+    figures.draw_hdbscan(table, palette, job.outputs["figure_hdbscan"])
 
 
-def kmeans(values: np.ndarray, config: dict) -> tuple[np.ndarray, list[tuple[str, str, float]]]:
+def kmeans(values: np.ndarray, settings: Settings, seed: int) -> tuple[np.ndarray, list[tuple[str, str, float]]]:
     """Labels (N,) at the elbow, largest cluster first, and rows (property, metric, value) of the inertia curve."""
-    k = sorted(config["k"])
-    fits = [
-        MiniBatchKMeans(n, init="k-means++", n_init=config["n_init"], random_state=config["seed"], batch_size=2048).fit(
-            values
-        )
-        for n in k
-    ]
+    k = sorted(settings.k)
+    options = {"init": "k-means++", "n_init": settings.n_init, "random_state": seed, "batch_size": 2048}
+    fits = [MiniBatchKMeans(n, **options).fit(values) for n in k]
     best = elbow(np.array(k, dtype=float), np.array([fit.inertia_ for fit in fits]))
     labels = by_size(fits[best].labels_)
     scores = [(f"k={n}", "inertia", fit.inertia_) for n, fit in zip(k, fits, strict=True)]
     scores.append(("all", "chosen_k", k[best]))
     if 1 < len(np.unique(labels)) < len(labels):
         sample = min(len(values), 5000)
-        silhouette = silhouette_score(values, labels, sample_size=sample, random_state=config["seed"])
+        silhouette = silhouette_score(values, labels, sample_size=sample, random_state=seed)
         scores.append(("all", "silhouette", silhouette))
     return labels, scores
 
@@ -103,12 +83,12 @@ def elbow(k: np.ndarray, inertia: np.ndarray) -> int:
     return int(np.argmax(1 - x - (inertia - inertia[-1]) / drop))
 
 
-def density(values: np.ndarray, config: dict) -> tuple[np.ndarray, list[tuple[str, str, float]]]:
-    """HDBSCAN labels (N,), noise -1 and clusters by size, on the leading principal components."""
+def density(values: np.ndarray, settings: Settings, seed: int) -> tuple[np.ndarray, list[tuple[str, str, float]]]:
+    """HDBSCAN labels (N,), noise -1 and clusters by size, on the leading principal components; it draws nothing."""
     centred = values - values.mean(axis=0)
-    width = min(config["hdbscan_components"], *values.shape)
+    width = min(settings.hdbscan_components, *values.shape)
     basis = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :width]
-    model = hdbscan.HDBSCAN(config["min_cluster_size"], config["min_samples"], core_dist_n_jobs=1)
+    model = hdbscan.HDBSCAN(settings.min_cluster_size, settings.min_samples, core_dist_n_jobs=1)
     labels = model.fit_predict((centred @ basis).astype(np.float64))
     return by_size(labels), [("all", "clusters", len(np.unique(labels[labels >= 0])))]
 

@@ -7,21 +7,23 @@ from skyloom.figures import style
 
 
 @style.look()
-def draw_kmeans(table: pandas.DataFrame, properties: list[str], path) -> None:
+def draw_kmeans(table: pandas.DataFrame, properties: list[str], palette: style.Palette, path) -> None:
     """One row an embedding: inertia against k with the chosen k, cluster means in units of their scatter, AMI."""
     groups = list(table[table["method"] == "kmeans"].groupby(["model", "modality"], sort=False))
+    if not groups:
+        return style.nothing("too few galaxies for clusters", path)
     fig = style.figure(height=1.9 * len(groups) + 0.5)
     axes = fig.subplots(len(groups), 3, squeeze=False, width_ratios=[1, 1.25, 1])
     names = [style.label(p).split(" [")[0] for p in properties]
-    top = max(0.05, table[table["metric"] == "ami"]["value"].max() * 1.1)
+    top = max(0.05, np.nan_to_num(table[table["metric"] == "ami"]["value"].max()) * 1.1)
     for (left, middle, right), ((model, modality), rows) in zip(axes, groups, strict=True):
-        _elbow(left, rows, style.colour(model))
+        _elbow(left, rows, palette.colour(model))
         _means(middle, rows, properties)
         ami = rows[rows["metric"] == "ami"].set_index("property")["value"].reindex(properties)
-        right.barh(range(len(properties)), ami, color=style.colour(model), height=0.6)
-        right.set(yticks=range(len(properties)), yticklabels=names, xlim=(min(0, ami.min()), top))
+        right.barh(range(len(properties)), ami, color=palette.colour(model), height=0.6)
+        right.set(yticks=range(len(properties)), yticklabels=names, xlim=(min(0, np.nan_to_num(ami.min())), top))
         right.invert_yaxis()
-        left.set_ylabel(f"{style.pretty(model)}\n{modality}\ninertia / inertia(k=1)")
+        left.set_ylabel(f"{style.pretty(model)}\n{style.pretty(modality)}\ninertia / inertia(k=1)")
         middle.set_xticks(range(len(properties)), names if left is axes[-1][0] else [])
     axes[0][0].set_title("elbow")
     axes[0][1].set_title("mean of each cluster (standardised)")
@@ -33,9 +35,11 @@ def draw_kmeans(table: pandas.DataFrame, properties: list[str], path) -> None:
 
 
 @style.look()
-def draw_hdbscan(table: pandas.DataFrame, path, shown: int = 8) -> None:
+def draw_hdbscan(table: pandas.DataFrame, palette: style.Palette, path, shown: int = 8) -> None:
     """How many galaxies HDBSCAN puts in each cluster, noise first."""
     groups = list(table[table["method"] == "hdbscan"].groupby(["model", "modality"], sort=False))
+    if not groups:
+        return style.nothing("too few galaxies for clusters", path)
     columns = min(4, len(groups))
     lines = -(-len(groups) // columns)
     fig = style.figure(height=2.0 * lines + 0.4)
@@ -48,9 +52,9 @@ def draw_hdbscan(table: pandas.DataFrame, path, shown: int = 8) -> None:
         head = counts.head(shown)
         heights = [noise, *head] + ([counts.iloc[shown:].sum()] if len(counts) > shown else [])
         names = ["noise", *map(str, head.index)] + (["rest"] if len(counts) > shown else [])
-        bars = axis.bar(names, heights, color=[style.GRID, *[style.colour(model)] * (len(names) - 1)])
+        bars = axis.bar(names, heights, color=[style.GRID, *[palette.colour(model)] * (len(names) - 1)])
         axis.bar_label(bars, labels=[f"{h:.0f}" for h in heights], fontsize=7)
-        axis.set_title(f"{style.pretty(model)}, {modality}")
+        axis.set_title(f"{style.pretty(model)}, {style.pretty(modality)}")
         axis.set_xlim(-0.8, max(3, len(names)) - 0.2)
         axis.margins(y=0.15)
     for axis in axes[:, 0]:
@@ -65,7 +69,7 @@ def _elbow(axis, rows: pandas.DataFrame, colour: str) -> None:
     value = inertia["value"].to_numpy() / inertia["value"].iloc[0]
     chosen = rows[rows["metric"] == "chosen_k"]["value"].iloc[0]
     axis.plot(k, value, "o-", ms=3.5, color=colour)
-    axis.axvline(chosen, color="#D55E00" if colour != "#D55E00" else style.INK, ls=":", lw=1.3)
+    axis.axvline(chosen, color=style.OTHER_MARK if colour != style.OTHER_MARK else style.INK, ls=":", lw=1.3)
     axis.text(chosen + 0.2, 0.95, f"k = {chosen:.0f}", transform=axis.get_xaxis_transform(), va="top")
     axis.set_xticks(k[:: max(1, len(k) // 5)])
 

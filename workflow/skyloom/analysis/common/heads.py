@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+_ROWS = 8192  # predicted at once: P copies of these rows are made
+
 
 class Heads(nn.Module):
     """P separate MLPs (d -> hidden -> hidden -> 1): (B, d) -> (B, P)."""
@@ -38,7 +40,8 @@ def fit_predict(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, conf
     """Train on (N, d) with labels (N, P), NaN where unknown; predictions (Q, P) after each number of epochs asked for.
 
     `config`: hidden, dropout, learning_rate, batch_size, epochs (list), seed. Features should come standardised;
-    labels are standardised here. One thread: the same seed gives the same numbers on any number of cores.
+    labels are standardised here. Rows in single precision are used as they are, not copied. One thread: the same
+    seed gives the same numbers on any number of cores.
     """
     known = np.isfinite(labels)
     mean, std = np.nanmean(labels, axis=0), np.nanstd(labels, axis=0)
@@ -62,7 +65,8 @@ def fit_predict(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, conf
             if epoch in config["epochs"]:
                 heads.eval()
                 with torch.no_grad():
-                    predictions[epoch] = heads(queries).double().numpy() * std + mean
+                    parts = [heads(some) for some in queries.split(_ROWS)]
+                predictions[epoch] = torch.cat(parts).double().numpy() * std + mean
     return predictions
 
 

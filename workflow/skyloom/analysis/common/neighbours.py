@@ -1,45 +1,47 @@
-"""Nearest neighbours by chunked matrix product and top-k in torch: one path for CPU and GPU."""
+"""Nearest neighbours, exact and in bounded memory: weighted means of their values, and the spaces to look in.
+
+The search itself is in `skyloom.analysis.common.search`.
+"""
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
+from skyloom.analysis.common import search
 from skyloom.core.errors import BadConfig
 
 METRICS = ("euclidean", "cosine")
-BLOCK = 2**24  # similarities held at once: 64 MiB in single precision
-SPARE = 8  # candidates kept beyond k, so that single-precision rounding cannot push a true neighbour out
+DEVICES = ("auto", "cpu", "cuda")
+BLOCK = 2**24  # similarities held at once where an analysis compares all pairs itself: 64 MiB in single precision
+_ROWS = 4096  # of a table in double precision at once
 
 
 def nearest(
-    queries: np.ndarray, reference: np.ndarray, k: int, metric: str = "euclidean"
+    queries: np.ndarray, reference: np.ndarray, k: int, metric: str = "euclidean", device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest reference rows of each query.
+    """The k nearest reference rows of each query, exactly: ties go to the lower row number.
+
+    The answer does not depend on the device, the number of threads nor on how the work is cut into blocks.
 
     Parameters
     ----------
-    queries, reference : (Q, d), (N, d) float
+    queries, reference : (Q, d), (N, d) float, finite
     k : neighbours, at most N (fewer references give all of them)
     metric : "euclidean", or "cosine": L2-normalised first, so the distance is sqrt(2 - 2 cos)
+    device : "cpu", "cuda" (or "cuda:1"), or "auto": CUDA if there is one
 
     Returns
     -------
     distance (Q, k) float64 ascending, index (Q, k) int64 into `reference`
+
+    Raises
+    ------
+    BadConfig : an unknown metric, or a device that is not there.
     """
     if metric not in METRICS:
         raise BadConfig(f"metric is {metric!r}; allowed: {', '.join(METRICS)}")
-    centre = reference.mean(axis=0, dtype=np.float64) if metric == "euclidean" else 0.0
-    queries, reference = (_prepare(x, centre, metric) for x in (queries, reference))
-    k = min(k, len(reference))
-    wanted = min(k + SPARE, len(reference))
-    squares = (reference**2).sum(dim=1)
-    distances, indices = [], []
-    for block in queries.split(max(1, BLOCK // len(reference))):
-        # |q - r|^2 = |q|^2 + |r|^2 - 2 q.r; |q|^2 does not change the order
-        candidates = torch.topk(squares - 2 * block @ reference.T, wanted, dim=1, largest=False).indices
-        distance, order = _exact(block, reference, candidates).sort(dim=1, stable=True)
-        distances.append(distance[:, :k])
-        indices.append(candidates.gather(1, order)[:, :k])
-    return torch.cat(distances).numpy(), torch.cat(indices).numpy()
+    return search.search(queries, reference, min(k, len(reference)), metric == "cosine", _device(device))
 
 
 def average(distance: np.ndarray, values: np.ndarray, weights: str = "distance") -> np.ndarray:
@@ -64,10 +66,14 @@ def neighbour_weights(distance: np.ndarray, weights: str) -> np.ndarray:
 
 
 def standardise(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """Reference and others, each column by its mean and deviation in the reference; constant columns become 0."""
-    mean, std = reference.mean(axis=0, dtype=np.float64), reference.std(axis=0, dtype=np.float64)
+    """Reference and others, each column by its mean and deviation in the reference; constant columns become 0.
+
+    The only arrays made of the size of a table are the results, float32.
+    """
+    mean, squares = _moments(reference)
+    std = np.sqrt(squares)
     std = np.where(std > 0, std, 1.0)
-    return [((x - mean) / std).astype(np.float32) for x in (reference, *others)]
+    return [_blockwise(x, x.shape[1], lambda rows: (rows - mean) / std) for x in (reference, *others)]
 
 
 def whiten(count: int, reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -76,25 +82,40 @@ def whiten(count: int, reference: np.ndarray, *others: np.ndarray) -> list[np.nd
     In a standardised embedding every column counts the same, those that hold noise too; the leading components are what
     its columns have in common. Signs are fixed, so that the result does not depend on the linear algebra library.
     """
-    mean = reference.mean(axis=0, dtype=np.float64)
-    values, vectors = np.linalg.eigh(np.cov(reference.T.astype(np.float64)))
+    mean, _ = _moments(reference)
+    squares = np.zeros((len(mean), len(mean)))
+    for rows in _row_blocks(reference):
+        rows = rows - mean
+        squares += rows.T @ rows
+    values, vectors = np.linalg.eigh(squares / (len(reference) - 1))
     leading = vectors[:, ::-1][:, :count]
     leading = leading * np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(count)])
     scale = np.sqrt(np.maximum(values[::-1][:count], np.finfo(np.float32).tiny))
-    return [((x - mean) @ leading / scale).astype(np.float32) for x in (reference, *others)]
+    return [_blockwise(x, count, lambda rows: (rows - mean) @ leading / scale) for x in (reference, *others)]
 
 
-def _prepare(rows: np.ndarray, centre: np.ndarray | float, metric: str) -> torch.Tensor:
-    # Distances do not change with the origin; a centred cloud loses fewer digits in the expanded square.
-    rows = torch.as_tensor(np.asarray(rows, dtype=np.float32) - np.float32(centre))
-    return torch.nn.functional.normalize(rows, dim=1) if metric == "cosine" else rows
+def _moments(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and mean square deviation (d,) of the columns, in double precision."""
+    mean = sum(rows.sum(axis=0) for rows in _row_blocks(table)) / len(table)
+    return mean, sum(((rows - mean) ** 2).sum(axis=0) for rows in _row_blocks(table)) / len(table)
 
 
-def _exact(block: torch.Tensor, reference: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """Distances (b, k) from each row of the block to its candidates, from differences: no cancellation."""
-    step = max(1, BLOCK // (candidates.shape[1] * reference.shape[1]))
-    parts = [
-        (reference[some] - rows[:, None]).norm(dim=2).double()
-        for rows, some in zip(block.split(step), candidates.split(step), strict=True)
-    ]
-    return torch.cat(parts)
+def _blockwise(table: np.ndarray, width: int, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`function` of blocks of rows in double precision, put together as (n, width) float32."""
+    result = np.empty((len(table), width), np.float32)
+    for number, rows in enumerate(_row_blocks(table)):
+        result[number * _ROWS : (number + 1) * _ROWS] = function(rows)
+    return result
+
+
+def _row_blocks(table: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(table), _ROWS):
+        yield np.asarray(table[start : start + _ROWS], np.float64)
+
+
+def _device(name: str) -> torch.device:
+    there = torch.cuda.is_available()
+    if name.split(":")[0] not in DEVICES or (name.startswith("cuda") and not there):
+        allowed = DEVICES if there else ("auto", "cpu")
+        raise BadConfig(f"device is {name!r}; allowed here: {', '.join(allowed)}")
+    return torch.device(("cuda" if there else "cpu") if name == "auto" else name)

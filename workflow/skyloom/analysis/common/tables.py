@@ -1,4 +1,4 @@
-"""The tidy table every analysis writes, its settings, and readers that say what is wrong with a table."""
+"""The tidy table every analysis writes, and readers that say what is wrong with a table."""
 
 import os
 from collections.abc import Iterable
@@ -7,18 +7,10 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from skyloom.core.errors import BadConfig, BadInput
+from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 
 COLUMNS = ["survey", "model", "modality", "method", "property", "split", "metric", "value", "ci_low", "ci_high", "n"]
-
-
-def settings(defaults: dict, config: dict, section: str) -> dict:
-    """The defaults with `config` laid over them; a key that is not a default raises BadConfig."""
-    unknown = sorted(set(config) - set(defaults))
-    if unknown:
-        raise BadConfig(f"{section}: unknown setting {unknown[0]!r}; allowed: {', '.join(sorted(defaults))}")
-    return {**defaults, **config}
 
 
 def row(survey, model, modality, method, property, split, metric, value, ci=(float("nan"),) * 2, n=0) -> dict:
@@ -62,6 +54,18 @@ def read_galaxies(galaxies_path, splits_path=None, columns: Iterable[str] = ()) 
         return galaxies
     splits = read_parquet(splits_path, ["targetid", "split"]).set_index("targetid")
     return galaxies.join(splits, how="inner")
+
+
+def column_names(path: str | os.PathLike) -> list[str]:
+    """The columns of a Parquet file."""
+    return _schema(path).names
+
+
+def read_known(path: str | os.PathLike, columns: Iterable[str]) -> pandas.DataFrame:
+    """As `read_galaxies` without splits, with a column of NaN for each of `columns` that the table lacks."""
+    columns = list(dict.fromkeys(columns))
+    there = set(column_names(path))
+    return read_galaxies(path, columns=[name for name in columns if name in there]).reindex(columns=columns)
 
 
 def _schema(path):

@@ -1,7 +1,10 @@
-"""The mock survey beside published relations and real data: what holds, what does not, where each number comes from.
+"""The mock survey beside published relations and real data: what holds, what does not, where each number comes from."""
 
-Light to import: the Snakefile takes the names of the figures from here.
-"""
+from skyloom.settings import layout
+from skyloom.settings.analysis import AnalysisSettings
+from skyloom.settings.context import Context
+from skyloom.settings.kinds import AnalysisKind
+from skyloom.settings.section import setting
 
 SECTION_OF = {
     "relations": "Galaxies and their stars",
@@ -10,17 +13,59 @@ SECTION_OF = {
     "lines": "Emission lines",
     "quality": "Spectra",
     "indices": "Real spectra",
-    "which-spectra": "Real spectra",
+    "which_spectra": "Real spectra",
     "images": "Images",
-    "which-images": "Real images",
+    "which_images": "Real images",
     "difficulty": "Learning difficulty",
 }
-"""Figure -> the section of the page and of the table of checks that it belongs to."""
-FIGURES = tuple(SECTION_OF)
+"""Figure (its role) -> the section of the page and of the table of checks that it belongs to."""
 EXPECTED = "resources/mock_validation.csv"
 """Expected ranges of all checks, each with its source."""
+DOWNLOADS = "results/downloads"
+"""Where the grid of stellar populations and the sky of the mock spectrograph are."""
 
 
-def figure_paths(folder: str) -> dict[str, str]:
-    """Figure -> its PNG."""
-    return {name: f"{folder}/{name}.png" for name in FIGURES}
+class Settings(AnalysisSettings):
+    """Keys of the comparison of a mock survey with the sky."""
+
+    observations: str = setting("")
+    "a folder of real observations to set beside the mock; what is looked for: analysis/mock_validation/observations.py"
+
+
+def inputs(context: Context) -> dict[str, list[str]]:
+    """Raw files of a survey that knows the truth, what it was made from, real spectra if a survey has them."""
+    roles = {role: context.raw(role) for role in ("truth", "zcatalog", "coadd", "images")}
+    samples = [
+        path
+        for name, survey in context.config.surveys.items()
+        if survey.kind_name == "desi_samples"
+        for path in layout.raw(name, context.config)["coadd"]
+    ]
+    return roles | {
+        "hsc": layout.raw(context.survey.name, context.config)["hsc"],
+        "grid": [f"{DOWNLOADS}/ssp_grid.h5"],
+        "sky": [f"{DOWNLOADS}/spec-sky.dat"],
+        "samples": samples,
+        "expected": [EXPECTED],
+    }
+
+
+KIND = AnalysisKind(
+    rule="validate_mock",
+    title="Is the mock survey like the sky?",
+    settings=Settings,
+    inputs=inputs,
+    outputs={
+        "page": "mock_validation.html",
+        "table": "mock_validation.csv",
+        **{role: f"{role.replace('_', '-')}.png" for role in SECTION_OF},
+    },
+    run="skyloom.analysis.mock_validation.compare:compare",
+    environment="validation",
+    mem_mb=3000,
+    runtime=30,
+    data=("templates/*", "captions/*"),
+    folder="validation",
+    default=False,
+    keys=("population",),
+)

@@ -1,13 +1,13 @@
 """The whole comparison: samples, checks, figures, table, page."""
 
 import logging
-import os
-from collections.abc import Mapping
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from skyloom.analysis.common.captions import caption
 from skyloom.analysis.mock_validation import (
+    KIND,
     SECTION_OF,
     abundance,
     difficulty,
@@ -25,6 +25,7 @@ from skyloom.analysis.mock_validation.page import build_page
 from skyloom.figures.html import figure
 from skyloom.mock.universe.light.ssp import load_grid
 from skyloom.mock.universe.spectra import rest_range
+from skyloom.settings.analysis import Job
 
 log = logging.getLogger(__name__)
 
@@ -33,35 +34,24 @@ LIBRARY = 6000  # galaxies drawn
 PROPERTIES = ("z", "log_mstar", "log_z_mw", "t_age", "log_ssfr")
 
 
-def compare(
-    survey: str,
-    config: Mapping,
-    seed: int,
-    inputs: Mapping[str, list],
-    observations: str,
-    expected_path: str | os.PathLike,
-    outputs: Mapping[str, str | os.PathLike],
-) -> None:
+def compare(job: Job) -> None:
     """Compare a mock survey with what is known.
 
-    Parameters
-    ----------
-    survey : its name;  config: its configuration, of which `population` matters
-    inputs : paths by role: truth, zcatalog, coadd, images, hsc of the survey; grid, sky; samples (real DESI coadds)
-    observations : folder of real observations, or ""
-    expected_path : the table of expected values (checks.Ledger)
-    outputs : page (html), table (csv), and a PNG for each of validation.FIGURES
+    Inputs: truth, zcatalog, coadd, images, hsc (raw files of the survey), grid, sky (what it was made from), samples
+    (real DESI coadds), expected (the table of expected values, `checks.Ledger`). Outputs: page (html), table (csv), and
+    a PNG for each role of SECTION_OF. Of the survey's settings `population` matters.
 
     Raises
     ------
     BadInput : the survey has no spectrum of a BGS galaxy, or a file is not what it should be.
     """
+    inputs, outputs = job.inputs, job.outputs
     with threadpool_limits(1):
-        rng = np.random.default_rng(np.random.SeedSequence([seed], spawn_key=(8,)))
-        ledger, observed = Ledger(expected_path), read_observations(observations)
-        found = samples.read_survey(inputs["truth"], inputs["zcatalog"][0])
+        rng = np.random.default_rng(np.random.SeedSequence([job.seed], spawn_key=(8,)))
+        ledger, observed = Ledger(job.one("expected")), read_observations(job.settings.observations)
+        found = samples.read_survey(inputs["truth"], job.one("zcatalog"))
         keys: dict[str, str] = {}
-        library = _populations(config, seed, inputs, ledger, observed, outputs)
+        library = _populations(job.of_survey, job.seed, inputs, ledger, observed, outputs)
         log.info("populations compared")
         _spectra(inputs, found, library, ledger, observed, outputs, keys, rng)
         log.info("spectra compared")
@@ -70,10 +60,11 @@ def compare(
     _difficulty(found.catalogue, ledger, outputs)
     ledger.write(outputs["table"])
     shown = {}
-    for name in SECTION_OF:
-        shown.setdefault(SECTION_OF[name], []).append(figure(f"validation-{name}", outputs[name]))
+    for role, section in SECTION_OF.items():
+        text = caption("mock_validation", KIND.outputs[role])
+        shown.setdefault(section, []).append(figure(outputs[role], text))
     text = {"found": observed.found, "missing": observed.missing, "keys": list(keys.items())}
-    build_page(outputs["page"], survey, ledger.table(), shown, text | _sentences(inputs, library))
+    build_page(outputs["page"], job.survey, ledger.table(), shown, text | _sentences(inputs, library))
 
 
 def _populations(config, seed, inputs, ledger, observed, outputs) -> samples.Library:
@@ -106,7 +97,7 @@ def _spectra(inputs, survey: samples.Survey, library, ledger, observed: Observat
         comparisons[kind] = spectroscopy.compare(real, galaxies, observers[kind], rng)
         spectroscopy.check_comparison(ledger, kind, comparisons[kind])
     figures_data.draw_indices(outputs["indices"], comparisons)
-    keys["spectra"] = figures_data.draw_which_spectra(outputs["which-spectra"], comparisons.get("bgs"), rng)
+    keys["spectra"] = figures_data.draw_which_spectra(outputs["which_spectra"], comparisons.get("bgs"), rng)
 
 
 def _images(inputs, ledger, observed: Observations, outputs, keys, rng) -> None:
@@ -115,7 +106,7 @@ def _images(inputs, ledger, observed: Observations, outputs, keys, rng) -> None:
     pictures.check_real(ledger, legacy, hsc, observed.decam, observed.hsc)
     figures_data.draw_images(outputs["images"], legacy, hsc, observed)
     panels = pictures.panels(legacy, hsc, observed)
-    keys["images"] = figures_data.draw_which_images(outputs["which-images"], panels, rng)
+    keys["images"] = figures_data.draw_which_images(outputs["which_images"], panels, rng)
 
 
 def _difficulty(table, ledger, outputs) -> None:

@@ -11,19 +11,13 @@ import pandas
 
 from skyloom.analysis.common import neighbours, tables
 from skyloom.analysis.common.embeddings import Embedding, read_embedding
-from skyloom.analysis.redshift import figures
-from skyloom.core.errors import BadConfig, BadInput
+from skyloom.analysis.redshift import Settings, figures
+from skyloom.core.errors import BadInput
+from skyloom.figures.samples import Pictures
+from skyloom.settings.analysis import Job
 
 log = logging.getLogger(__name__)
 
-DEFAULTS = {
-    "model": "specformer",  # whose embeddings: the rule takes its files
-    "k": 16,
-    "weights": "distance",
-    "metric": "euclidean",  # of standardised embeddings; "cosine" L2-normalises them first
-    "far": 99.0,  # percentile of the mock's own distances beyond which an estimate is not to be trusted
-    "shown": 12,  # spectra drawn at most
-}
 COLUMNS = [
     "targetid",
     "file",
@@ -37,45 +31,33 @@ COLUMNS = [
 ]
 
 
-def estimate_redshift(
-    galaxies_path, embedding_path, reference_path, reference_galaxies_path, shard_paths, outputs: dict, config: dict
-) -> None:
-    """Estimate the redshift of every embedded spectrum of a survey.
+def estimate_redshift(job: Job) -> None:
+    """Estimate the redshift of every embedded galaxy of a survey.
 
-    Parameters
-    ----------
-    galaxies_path : galaxies.parquet of the survey (targetid, z from redrock or NaN, spectrum_file)
-    embedding_path, reference_path : embeddings of the survey and of the survey the model was trained on
-    reference_galaxies_path : galaxies.parquet of the latter (targetid, z)
-    shard_paths : spectrum token shards of the survey, for the figure
-    outputs : paths `table` (csv, see COLUMNS; delta is (z_estimate - z_redrock) / (1 + z_redrock)), `figure` (png)
-    config : any of DEFAULTS
+    Inputs: galaxies (targetid, z from redrock or NaN, spectrum_file if there is one), embedding and reference (of the
+    survey and of the one whose models embed it), reference_galaxies (targetid, z), tokens (shards of the survey, for
+    the figure). Outputs: table (csv, see COLUMNS; delta is (z_estimate - z_redrock) / (1 + z_redrock)), figure (png).
     """
-    config = tables.settings(DEFAULTS, config, "redshift")
-    if config["k"] < 1:
-        raise BadConfig(f"redshift: k is {config['k']}; it must be at least 1")
-    galaxies = tables.read_galaxies(galaxies_path, columns=["z", "spectrum_file"])
-    target, reference = read_embedding(embedding_path), read_embedding(reference_path)
+    settings: Settings = job.settings
+    galaxies = tables.read_known(job.one("galaxies"), ["z", "spectrum_file"])
+    target, reference = read_embedding(job.one("embedding")), read_embedding(job.one("reference"))
     if target.values.shape[1] != reference.values.shape[1]:
-        widths = target.values.shape[1], reference.values.shape[1]
+        own, other = target.values.shape[1], reference.values.shape[1]
         raise BadInput(
-            f"{embedding_path}: {widths[0]} dimensions, {reference_path} has {widths[1]}: not the same model"
+            f"{job.one('embedding')}: {own} dimensions, {job.one('reference')} has {other}: not the same model"
         )
-    z = tables.read_galaxies(reference_galaxies_path, columns=["z"])["z"].reindex(reference.targetid).to_numpy(float)
-    table = estimate(target, reference, z, galaxies, config)
+    known = tables.read_galaxies(job.one("reference_galaxies"), columns=["z"])["z"]
+    table = estimate(target, reference, known.reindex(reference.targetid).to_numpy(float), galaxies, settings)
     done = table["delta"].dropna()
-    log.info(
-        "%d spectra, %d with a redrock redshift, |delta| < 0.05 for %d",
-        len(table),
-        len(done),
-        (done.abs() < 0.05).sum(),
-    )
-    tables.write_csv(outputs["table"], table)
-    figures.draw_redshifts(table, shard_paths, outputs["figure"], config["shown"])
+    near = (done.abs() < 0.05).sum()
+    log.info("%d galaxies, %d with a known redshift, |delta| < 0.05 for %d", len(table), len(done), near)
+    tables.write_csv(job.outputs["table"], table)
+    pictures = Pictures(target.modality, job.inputs["tokens"])
+    figures.draw_redshifts(table, pictures, job.outputs["figure"], settings.shown)
 
 
 def estimate(
-    target: Embedding, reference: Embedding, z: np.ndarray, galaxies: pandas.DataFrame, config: dict
+    target: Embedding, reference: Embedding, z: np.ndarray, galaxies: pandas.DataFrame, settings: Settings
 ) -> pandas.DataFrame:
     """The table of COLUMNS; `z` (N,) are the redshifts of the reference rows, `galaxies` has index targetid."""
     train = (reference.split == "train") & np.isfinite(z)
@@ -83,12 +65,12 @@ def estimate(
     if not train.any():
         raise BadInput(f"{reference.name}: no galaxy of the training split has a redshift")
     known, queries, others = neighbours.standardise(reference.values[train], target.values, reference.values[held_out])
-    distance, index = neighbours.nearest(queries, known, config["k"], config["metric"])
+    distance, index = neighbours.nearest(queries, known, settings.k, settings.metric)
     near = z[train][index]
-    value = neighbours.average(distance, near, config["weights"])
-    spread = np.sqrt(neighbours.average(distance, (near - value[:, None]) ** 2, config["weights"]))
+    value = neighbours.average(distance, near, settings.weights)
+    spread = np.sqrt(neighbours.average(distance, (near - value[:, None]) ** 2, settings.weights))
     redrock = galaxies["z"].reindex(target.targetid).to_numpy(float)
-    own = np.sort(neighbours.nearest(others, known, 1, config["metric"])[0][:, 0])
+    own = np.sort(neighbours.nearest(others, known, 1, settings.metric)[0][:, 0])
     percentile = 100 * np.searchsorted(own, distance[:, 0]) / len(own) if len(own) else np.full(len(value), np.nan)
     columns = [
         target.targetid,
@@ -99,7 +81,7 @@ def estimate(
         (value - redrock) / (1 + redrock),
         distance[:, 0],
         percentile,
-        notes(redrock, percentile, (z[train].min(), z[train].max()), config["far"]),
+        notes(redrock, percentile, (z[train].min(), z[train].max()), settings.far),
     ]
     return pandas.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 

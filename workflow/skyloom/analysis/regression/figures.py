@@ -1,64 +1,80 @@
 """Predicted against true properties, and scores with their intervals."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas
 
+from skyloom.analysis.common.blocks import method_name
+from skyloom.analysis.regression import PHOTOMETRY
 from skyloom.figures import style
 
-# What the panels of predictions show, in this order, where present.
-PANELS = [
-    ("photometry", "photometry", "mlp"),
-    ("astrodino", "image", "knn"),
-    ("astroclip", "image", "knn"),
-    ("specformer", "spectrum", "knn"),
-    ("astroclip", "spectrum", "knn"),
-]
 CROWDED = 3000  # points above which density replaces dots
+COLUMNS = 5  # panels side by side at most
 
 
 @style.look()
-def draw_predictions(predictions: pandas.DataFrame, table: pandas.DataFrame, path) -> None:
-    """Predicted against true redshift and mass: one column a model, R2 with its interval in each panel."""
+def draw_predictions(predictions: pandas.DataFrame, table: pandas.DataFrame, traits: Mapping, path) -> None:
+    """Predicted against true: a column a model, a row each of the first two properties, R2 with its interval.
+
+    `traits` : model -> the traits of its embeddings.
+    """
     groups = dict(list(predictions.groupby(["model", "modality", "method"], sort=False)))
-    shown = [key for key in PANELS if key in groups] or list(groups)[:5]
-    present = list(dict.fromkeys(predictions["property"]))
-    properties = [p for p in ("z", "log_mstar") if p in present] or present[:2]
+    properties = list(dict.fromkeys(predictions["property"]))[:2]
+    shown = panels(table, traits, properties[0]) or list(groups)[:COLUMNS]
+    palette = style.Palette(traits)
     fig = style.figure(height=2.15 * len(properties) + 0.5)
     axes = fig.subplots(len(properties), len(shown), squeeze=False, sharex="row", sharey="row")
     scores = table[(table["metric"] == "r2") & (table["split"] == "test")]
     scores = scores.set_index(["model", "modality", "method", "property"])
     for axis_row, name in zip(axes, properties, strict=True):
         for axis, key in zip(axis_row, shown, strict=True):
-            _panel(axis, groups[key][groups[key]["property"] == name], scores.loc[(*key, name)], style.colour(key[0]))
+            score = scores.loc[(*key, name)] if (*key, name) in scores.index else None
+            _panel(axis, groups[key][groups[key]["property"] == name], score, palette.colour(key[0]))
         axis_row[0].set_ylabel(f"predicted {style.label(name)}")
         fig.align_ylabels(axes[:, 0])
         axis_row[len(shown) // 2].set_xlabel(f"true {style.label(name)}")
     for axis, (model, modality, method) in zip(axes[0], shown, strict=True):
-        source = "g, r, z magnitudes" if modality == "photometry" else style.source(modality)
-        axis.set_title(f"{style.pretty(model)}\n{source}, {_method(method)}")
+        source = "magnitudes" if modality == PHOTOMETRY else style.pretty(modality)
+        axis.set_title(f"{style.pretty(model)}\n{source}, {method_name(method)}")
     style.save(fig, path)
 
 
 @style.look()
-def draw_scores(table: pandas.DataFrame, properties: list[str], path) -> None:
+def draw_scores(table: pandas.DataFrame, properties: Sequence[str], traits: Mapping, path) -> None:
     """R2 on the test split of every model, one panel a property; bars are 95 % bootstrap intervals."""
     scores = table[(table["metric"] == "r2") & (table["split"] == "test")]
-    names = _ordered(scores)
+    names = list(dict.fromkeys(zip(scores["model"], scores["modality"], strict=True)))
+    palette = style.Palette(traits)
     fig = style.figure(height=0.27 * len(names) + 1.1)
     axes = fig.subplots(1, len(properties), sharey=True, squeeze=False)[0]
     for axis, name in zip(axes, properties, strict=True):
-        _dots(axis, scores[scores["property"] == name], names)
+        _dots(axis, scores[scores["property"] == name], names, palette)
         axis.set_title(style.label(name))
         axis.set_xlabel("R2")
     axes[0].set_yticks(range(len(names)), [_source(*name) for name in names])
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     markers = [axes[0].plot([], [], m, color=style.INK, ms=5, ls="")[0] for m in "oD"]
-    fig.legend(markers, [_method("knn"), _method("mlp")], loc="outside lower center", ncol=2)
+    fig.legend(markers, [method_name("knn"), method_name("mlp")], loc="outside lower center", ncol=2)
     style.save(fig, path)
 
 
-def _panel(axis, rows: pandas.DataFrame, score: pandas.Series, colour: str) -> None:
+def panels(table: pandas.DataFrame, traits: Mapping, name: str) -> list[tuple[str, str, str]]:
+    """(model, modality, method) of the panels, in the order of the table: photometry, and the kNN of the trained
+    models that do best on the validation split in the property `name`."""
+    rows = table[(table["metric"] == "r2") & (table["split"] == "validation") & (table["property"] == name)]
+    keys = list(zip(rows["model"], rows["modality"], rows["method"], strict=True))
+    value = dict(zip(keys, rows["value"], strict=True))
+    photometry = [key for key in keys if key[1:] == (PHOTOMETRY, "mlp")]
+    found = [key for key in keys if key[2] == "knn" and "->" not in key[1] and style.rank(traits[key[0]]) > 2]
+    best = set(sorted(found, key=lambda key: -np.nan_to_num(value[key], nan=-np.inf))[: COLUMNS - len(photometry)])
+    return photometry + [key for key in found if key in best]
+
+
+def _panel(axis, rows: pandas.DataFrame, score: pandas.Series | None, colour: str) -> None:
     rows = rows.dropna(subset=["truth", "prediction"])
+    if score is None or not len(rows):
+        return style.empty(axis, "no values")
     low, high = np.percentile(rows["truth"], [0.2, 99.8])
     margin = 0.08 * (high - low)
     limits = (low - margin, high + margin)
@@ -74,21 +90,20 @@ def _panel(axis, rows: pandas.DataFrame, score: pandas.Series, colour: str) -> N
     axis.text(0.04, 0.96, text, transform=axis.transAxes, va="top", fontsize=8.5, zorder=4)
 
 
-def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
+def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]], palette: style.Palette) -> None:
     floor = min(-0.05, scores["value"].clip(lower=-0.3).min() - 0.05)
     for method, marker, shift in (("knn", "o", -0.14), ("mlp", "D", 0.14)):
         rows = scores[scores["method"] == method].set_index(["model", "modality"])
         for place, name in enumerate(names):
             if name not in rows.index:
                 continue
-            row, colour = rows.loc[name], style.colour(name[0])
-            face = "white" if name[0].endswith("_untrained") else colour
+            row, colour = rows.loc[name], palette.colour(name[0])
             value = max(row["value"], floor)  # a failed fit may lie at -100: shown as an arrow at the edge
             shape = marker if row["value"] >= floor else "<"
             axis.plot(
                 [max(row["ci_low"], floor), max(row["ci_high"], floor)], [place + shift] * 2, color=colour, lw=1.2
             )
-            axis.plot(value, place + shift, shape, ms=4.5, color=colour, mfc=face, mew=1.1)
+            axis.plot(value, place + shift, shape, ms=4.5, color=colour, mfc=palette.face(name[0]), mew=1.1)
     axis.set_xlim(floor, 1.02)
     axis.axvline(0, color=style.INK, lw=0.7)
     axis.grid(axis="x", color=style.GRID, lw=0.6)
@@ -96,21 +111,5 @@ def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
     axis.set_axisbelow(True)
 
 
-def _ordered(scores: pandas.DataFrame) -> list[tuple[str, str]]:
-    """Models by modality: photometry, images, image queries among spectra, spectra; baselines before trained models."""
-    modality = ["photometry", "image", "image->spectrum", "hsc_image", "spectrum", "spectrum->image"]
-    names = set(zip(scores["model"], scores["modality"], strict=True))
-
-    def place(name: tuple[str, str]) -> tuple:
-        where = modality.index(name[1]) if name[1] in modality else len(modality)
-        return where, style.rank(name[0]), name
-
-    return sorted(names, key=place)
-
-
 def _source(model: str, modality: str) -> str:
-    return "photometry (g, r, z)" if modality == "photometry" else f"{style.source(modality)}: {style.pretty(model)}"
-
-
-def _method(method: str) -> str:
-    return {"knn": "kNN", "mlp": "MLP"}.get(method, method)
+    return "photometry" if modality == PHOTOMETRY else f"{style.pretty(modality)}: {style.pretty(model)}"

@@ -1,18 +1,20 @@
-"""Example queries with what was retrieved."""
+"""Example queries with what was retrieved, and recall against k."""
 
 import numpy as np
 
 from skyloom.figures import style
-from skyloom.figures.galaxies import draw_image, draw_spectrum
+from skyloom.figures.samples import IMAGE, draw
 
 
 @style.look()
 def draw_retrieval(rows: list[dict], path) -> None:
     """One row a query: the query, its own counterpart, then the nearest galaxies.
 
-    Each of `rows` has `title`, and `panels`: a list of dicts with modality ("image" or "spectrum"), `data` (rgb
-    (3, S, S), or flux and ivar (2, W)), `note` (one line under the panel) and `frame` ("query", "match" or "").
+    Each of `rows` has `title`, and `panels`: a list of dicts with `form` and `data` (as `samples.Pictures` gives them),
+    `note` (one line above the panel) and `frame` ("query", "match" or "").
     """
+    if not rows:
+        return style.nothing("too few galaxies to retrieve among", path)
     columns = max(len(row["panels"]) for row in rows)
     fig = style.figure(height=1.42 * len(rows) + 0.3)
     axes = fig.subplots(len(rows), columns, squeeze=False)
@@ -27,13 +29,11 @@ def draw_retrieval(rows: list[dict], path) -> None:
 
 
 def _panel(axis, panel: dict) -> None:
-    if panel["modality"] == "image":
-        draw_image(axis, panel["data"])
-    else:
-        draw_spectrum(axis, *panel["data"], compact=True)
+    draw(axis, panel["form"], panel["data"], compact=True)
+    if panel["form"] != IMAGE:
         axis.set_box_aspect(0.9)
     axis.set_title(panel["note"], fontsize=8)
-    colour = {"query": style.INK, "match": style.FAMILIES["astroclip"]}.get(panel["frame"])
+    colour = {"query": style.INK, "match": style.MATCH}.get(panel["frame"])
     for spine in axis.spines.values():
         spine.set_visible(True)
         spine.set_color(colour or style.GRID)
@@ -41,15 +41,21 @@ def _panel(axis, panel: dict) -> None:
 
 
 @style.look()
-def draw_ranks(ranks: dict[str, np.ndarray], count: int, path) -> None:
+def draw_ranks(ranks: dict[str, np.ndarray], path) -> None:
     """Recall@k against k for each pairing, with chance (k/n): `ranks` name -> rank of the true counterpart (n,)."""
+    if not ranks:
+        return style.nothing("too few galaxies to retrieve among", path)
     fig = style.figure(height=2.9, width=5.2)
     axis = fig.subplots()
-    k = np.unique(np.geomspace(1, count, 80).astype(int))
-    for colour, (name, rank) in zip(style.CYCLE, ranks.items(), strict=False):
-        axis.plot(k, [(rank <= top).mean() for top in k], color=colour, label=name)
-    axis.plot(k, k / count, color=style.FAMILIES["chance"], ls="--", lw=1, label="chance")
-    axis.set(xscale="log", xlabel=f"k (of {count} galaxies)", ylabel="recall@k", ylim=(0, 1.02))
+    most = max(map(len, ranks.values()))
+    for place, (name, rank) in enumerate(ranks.items()):
+        k = np.unique(np.geomspace(1, len(rank), 80).astype(int))
+        colour = style.CYCLE[place % len(style.CYCLE)]
+        axis.plot(k, [(rank <= top).mean() for top in k], color=colour, label=f"{name} (n = {len(rank)})")
+    for place, count in enumerate(dict.fromkeys(map(len, ranks.values()))):
+        k = np.unique(np.geomspace(1, count, 80).astype(int))
+        axis.plot(k, k / count, color=style.GREYS[0], ls="--", lw=1, label="" if place else "chance")
+    axis.set(xscale="log", xlabel=f"k (of {most} galaxies)", ylabel="recall@k", ylim=(0, 1.02))
     axis.grid(color=style.GRID, lw=0.5)
     axis.legend(loc="best")
     style.save(fig, path)

@@ -14,6 +14,8 @@ def draw_projection(points: pandas.DataFrame, galaxies: pandas.DataFrame, proper
     `points` has model, modality, targetid, x, y; `galaxies` has index targetid and columns z and the properties.
     """
     groups = list(points.groupby(["model", "modality"], sort=False))
+    if not groups:
+        return style.nothing("too few galaxies to project", path)
     columns = ["z", *properties]
     fig = style.figure(height=1.75 * len(groups) + 0.8)
     axes = fig.subplots(len(groups), len(columns), squeeze=False)
@@ -24,7 +26,7 @@ def draw_projection(points: pandas.DataFrame, galaxies: pandas.DataFrame, proper
             if name != "z":
                 _low_high(axis, rows, values[name])
         colours = _redshift(axis_row[0], rows, values["z"])
-        axis_row[0].set_ylabel(f"{style.pretty(model)}\n{modality}")
+        axis_row[0].set_ylabel(f"{style.pretty(model)}\n{style.pretty(modality)}")
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(style.label(name).split(" [")[0])
     fig.colorbar(colours, ax=axes[:, 0], location="bottom", label="redshift", shrink=0.9, aspect=14, pad=0.02)

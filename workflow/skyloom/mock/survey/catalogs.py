@@ -1,4 +1,4 @@
-"""The survey-wide catalogues of the mock: redshifts as in zall-pix, properties as in PROVABGS."""
+"""The survey-wide catalogues of the mock: redshifts as in zall-pix, properties as in PROVABGS, with their companion."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -28,23 +28,30 @@ def merge_catalogs(
     tiles: Sequence[Mapping[str, str | os.PathLike]],
     zcatalog_path: str | os.PathLike,
     properties_path: str | os.PathLike,
+    derived_path: str | os.PathLike,
 ) -> None:
-    """Write the redshift catalogue and the property table of a survey.
+    """Write the redshift catalogue and the property table of a survey, with the companion of what is derived from it.
 
-    The property table, which has the BGS galaxies alone, is written tile by tile; the redshift catalogue (300 bytes a
-    spectrum) is held in memory.
+    The property tables, which have the BGS galaxies alone, are written tile by tile; the redshift catalogue (300 bytes
+    a spectrum) is held in memory. The companion (provabgs.COMPANION) holds what a fit reports; the true values are in
+    the truth files.
 
     Parameters
     ----------
     tiles : for each tile its files by role: redrock, truth; rows come out in this order
     """
     redshifts = []
-    with provabgs.properties_writer(properties_path) as file:
+    with (
+        provabgs.table_writer(properties_path) as properties,
+        provabgs.table_writer(derived_path, provabgs.COMPANION) as derived,
+    ):
         for files in tiles:
             fitted, fibermap = _read(files["redrock"])
             truth, made_by = read_truth(files["truth"])
             redshifts.append(_redshift_rows(fitted, fibermap, made_by))
-            file.append(_property_rows(fitted, fibermap, truth, made_by))
+            fitted, fibermap, truth = _with_properties(fitted, fibermap, truth)
+            properties.append(_property_rows(fitted, fibermap, truth, made_by))
+            derived.append(_derived_rows(truth))
     write_zcatalog(zcatalog_path, vstack(redshifts, metadata_conflicts="silent"))
 
 
@@ -81,16 +88,26 @@ def _redshift_rows(fitted: Table, fibermap: Table, made_by: dict) -> Table:
     return vstack([rows, again], metadata_conflicts="silent")
 
 
-def _property_rows(fitted: Table, fibermap: Table, truth: dict, made_by: dict) -> Table:
-    """BGS galaxies with a confident redshift that the property catalogue includes."""
+def _with_properties(fitted: Table, fibermap: Table, truth: dict) -> tuple[Table, Table, dict]:
+    """The rows of BGS galaxies with a confident redshift that the property catalogue includes, and their truth."""
     order = np.argsort(truth["targetid"], kind="stable")
     place = np.searchsorted(truth["targetid"], fitted["TARGETID"], sorter=order)
     place = order[np.minimum(place, len(order) - 1)]
     known = (truth["targetid"][place] == fitted["TARGETID"]) & truth["has_properties"][place]
     known &= truth["target"][place] == "bgs"
     good = known & (fitted["ZWARN"] == 0) & (np.asarray(fitted["SPECTYPE"]).astype(str) == "GALAXY")
-    fitted, fibermap = fitted[good], fibermap[good]
-    truth = {name: values[place[good]] for name, values in truth.items()}
+    return fitted[good], fibermap[good], {name: values[place[good]] for name, values in truth.items()}
+
+
+def _derived_rows(truth: dict) -> Table:
+    """What a user of the archive would derive from the fit."""
+    keys = {"Z_MW": "z_mw", "TAGE_MW": "t_age_mw", "AVG_SFR": "avg_sfr"}
+    derived = {name: truth[f"measured_{key}"] for name, key in keys.items()}
+    return Table({"TARGETID": truth["targetid"], **derived})
+
+
+def _property_rows(fitted: Table, fibermap: Table, truth: dict, made_by: dict) -> Table:
+    """The columns of the archive."""
     z = np.asarray(fitted["Z"], "f8")
     best, samples = posterior.theta(truth, z, _stream(made_by, _SAMPLES))
     mag = {band: _magnitude(fibermap[f"FLUX_{band}"], fibermap["EBV"], band) for band in ("G", "R", "Z", "W1")}
@@ -115,12 +132,9 @@ def _property_rows(fitted: Table, fibermap: Table, truth: dict, made_by: dict) -
         "IS_BGS_BRIGHT": (bits & BGS_BRIGHT) > 0,
         "IS_BGS_FAINT": (bits & BGS_FAINT) > 0,
     }
-    table = Table(
+    return Table(
         {name: np.asarray(columns[name], np.dtype(kind).base) for name, (kind, _) in provabgs.PUBLISHED.items()}
     )
-    for name, key in (("LOG_MSTAR", "log_mstar"), ("Z_MW", "z_mw"), ("TAGE_MW", "t_age_mw"), ("AVG_SFR", "avg_sfr")):
-        table[name], table[f"{name}_TRUE"] = truth[f"measured_{key}"], truth[key]
-    return table
 
 
 def _largest_redshift(z: np.ndarray, mag_r: np.ndarray) -> np.ndarray:

@@ -42,7 +42,8 @@ THETA = (
     *("gamma_1", "gamma_2", "tau_bc", "tau_ism", "n_dust", "f_fiber"),
 )
 """The 13 parameters of PROVABGS in their order. Without counterpart here, and NaN: the coefficients beta and gamma of
-its bases of star formation and metallicity histories, and its single burst."""
+its bases of star formation and metallicity histories, and its single burst. What is derived from those is in the
+companion table (see `skyloom.formats.provabgs`)."""
 
 
 def properties(population: Population, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -82,8 +83,8 @@ def theta(truth: dict[str, np.ndarray], redshift: np.ndarray, rng: np.random.Gen
 
     Notes
     -----
-    The best fit is the reported mean. log_mform is LOG_MSTAR and what dying stars gave back (known much better than
-    either), so samples of it are samples of LOG_MSTAR but for a constant.
+    The best fit is the reported mean. log_mform is log_mstar and what dying stars gave back (known much better than
+    either), so samples of it are samples of log_mstar but for a constant.
     """
     names = ("tau_ism", "tau_bc", "n_dust")
     mean = {"log_mstar": truth["measured_log_mstar"], **{name: truth[f"measured_{name}"] for name in names}}

@@ -112,8 +112,9 @@ def catalog_scatter(
     ----------
     hpix, program : of the tile; with them the identifiers become unique.
     config : optional shares and lengths, see `mock.layout.MockSettings`: `one_sided` (galaxies missing from one
-        catalogue, half from each), `duplicates` (imaging rows listed twice, within 0.3 arcsec), `astrometric_scatter` (arcsec in each
-        direction and catalogue, with a tail three times as wide for one in twenty).
+        catalogue, half from each), `duplicates` (imaging rows listed twice, within 0.3 arcsec),
+        `astrometric_scatter` (arcsec in each direction and catalogue, with a tail three times as wide for one in
+        twenty).
 
     Returns
     -------

@@ -1,0 +1,99 @@
+"""Times alone rerun nothing, other content or settings always do, wherever the results have been copied from."""
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from skyloom.core import provenance
+from tests.end_to_end.small import project, ran, run
+
+ALL = ["results/joined.txt", "results/parts/a.txt", "results/parts/b.txt"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of a finished run."""
+    folder = project(tmp_path_factory.mktemp("made") / "project")
+    assert ran(folder)[0] == ALL
+    return folder
+
+
+@pytest.fixture(params=["with notes", "without .snakemake"])
+def copied(made, tmp_path, request):
+    """A copy in another folder whose raw files are the newest, then the parts, then what is made of them."""
+    folder = tmp_path / "elsewhere"
+    subprocess.run(["cp", "-r", made, folder], check=True)
+    if request.param == "without .snakemake":
+        shutil.rmtree(folder / ".snakemake")
+    now = time.time()
+    for age, pattern in enumerate(("*.py", "raw/*", "results/parts/*", "results/*.txt")):
+        for path in folder.glob(pattern):
+            os.utime(path, (now - 100 * age, now - 100 * age))
+    return folder
+
+
+def test_a_copy_has_nothing_to_do(copied):
+    made, terminal = ran(copied, "--cores", "2")
+    assert made == [] and "Nothing to be done" in terminal
+    assert "made again" not in terminal
+
+
+def test_a_touched_raw_file_reruns_nothing(copied):
+    assert ran(copied)[0] == []
+    (copied / "raw/a.txt").touch()
+    assert ran(copied)[0] == []
+
+
+def test_other_content_reruns_what_depends_on_it_however_old_and_large_it_is(copied):
+    raw = copied / "raw/a.txt"
+    assert len("raw A\n") == raw.stat().st_size
+    raw.write_text("raw A\n")
+    os.utime(raw, (1e9, 1e9))  # as `rsync -a` brings it
+    made, terminal = ran(copied)
+    assert made == ["results/joined.txt", "results/parts/a.txt"]
+    assert "results/parts/a.txt: raw/a.txt has changed" in terminal
+    assert (copied / "results/joined.txt").read_text() == "raw A 1 raw b 1 joined"
+    assert ran(copied)[0] == []
+
+
+def test_another_setting_reruns_what_it_made_and_is_named(copied):
+    made, terminal = ran(copied, "--config", "seed=2", "scale=3")
+    assert made == ALL
+    assert "results/parts/a.txt: seed was 1, is 2; settings.scale was 1, is 3" in terminal
+    assert (copied / "results/joined.txt").read_text() == "raw a 2 raw b 2 joined"
+
+
+def test_fewer_inputs_rerun_what_was_made_of_more(copied):
+    made, terminal = ran(copied, "--config", "names=['a']")
+    assert made == ["results/joined.txt"]
+    assert "made from other files (results/parts/b.txt)" in terminal
+
+
+def test_edited_code_reruns_what_it_made(copied):
+    script = copied / "make.py"
+    script.write_text(script.read_text().replace("{text}", "{text.upper()}"))
+    made, terminal = ran(copied)
+    assert made == ALL and "results/parts/a.txt: its code has changed" in terminal
+
+
+def test_a_result_that_is_not_what_was_recorded_is_made_again(copied):
+    (copied / "results/parts/b.txt").write_text("by hand")
+    assert "results/parts/b.txt" in ran(copied)[0]
+
+
+def test_touch_accepts_results_of_other_settings_and_keeps_what_made_them(copied, monkeypatch):
+    arguments = ("--config", "seed=2")
+    accepted = run(copied, "--touch", *arguments)
+    assert accepted.returncode == 0 and "accepted as they are" in accepted.stderr
+    assert ran(copied, *arguments)[0] == []
+    monkeypatch.chdir(copied)
+    assert provenance.read("results/parts/a.txt")["params"]["seed"] == 1
+
+
+def test_a_dry_run_says_what_a_run_would_do(copied):
+    plan = run(copied, "--dry-run", "--config", "seed=2")
+    assert "seed was 1, is 2" in plan.stderr and "part" in plan.stdout + plan.stderr
+    assert ran(copied)[0] == []

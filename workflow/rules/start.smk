@@ -1,0 +1,98 @@
+"""Before the first job and after the last: one run at a time, what has to be made again, what went wrong."""
+
+import atexit
+import contextlib
+import inspect
+import os
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import RerunTrigger
+
+from skyloom.core import plan
+from skyloom.core.errors import SkyloomError
+from skyloom.core.files import sweep
+from skyloom.core.job import errors, only_run
+
+run_lock = contextlib.ExitStack()
+
+
+onstart:
+    try:
+        run_lock.enter_context(only_run())
+    except SkyloomError as error:
+        raise WorkflowError(str(error))
+    for notice in settings.notices:
+        say(notice)
+    sweep("results")
+
+
+onerror:
+    # At the very end, below the many lines of Snakemake's own.
+    if failed := errors():
+        atexit.register(print, "\nWhat went wrong:", *failed, sep="\n  ", file=sys.stderr, flush=True)
+
+
+def given_params(job) -> dict:
+    """The parameters of a job by name, but for those computed from its inputs, outputs, threads or resources."""
+    computed = {"input", "output", "threads", "resources"}
+    derived = {
+        name
+        for name, value in job.rule.params.items()
+        if callable(value) and computed & set(inspect.signature(value).parameters)
+    }
+    return {name: value for name, value in job.params.items() if name not in derived}
+
+
+def compare_with_records(dag) -> None:
+    """Have the jobs run again whose results were made otherwise than they would be now, and no others for their times."""
+    jobs = [job for level in dag.toposorted() for job in sorted(level, key=lambda job: list(job.output))]
+    planned = {
+        str(path): plan.Planned(given_params(job), tuple(map(str, job.input)))
+        for job in jobs
+        for path in job.output
+        if os.path.exists(path)
+    }
+    stale = plan.stale(planned, say)
+    if dag.workflow.touch:
+        plan.accept(planned, stale)
+        title = "Results accepted as they are, although made otherwise:"
+    else:
+        dag.forcefiles.update(stale)
+        title = "Results that no longer fit the settings or the files they come from are made again:"
+    plan.settle(planned, stale)
+    dag.workflow.iocache.mtime.clear()  # seen before the times were set right
+    if stale:
+        say(plan.message(stale, title))
+
+
+def say(line: str) -> None:
+    """A line for the terminal."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def compare_first(workflow) -> None:
+    """Compare as soon as all jobs are known, before Snakemake decides which of them run.
+
+    It has no hook for that (onstart comes too late, and not at all when there is nothing to be done), so its own step
+    is wrapped.
+    """
+    build = workflow._build_dag
+
+    def build_dag():
+        decide = workflow.dag.update_needrun
+
+        async def compare_then_decide(*args, **kwargs):
+            workflow.dag.update_needrun = decide  # once: later calls follow checkpoints
+            compare_with_records(workflow.dag)
+            await decide(*args, **kwargs)
+
+        # `--rerun-triggers` without params is a wish to keep what other settings made.
+        if workflow.is_main_process and RerunTrigger.PARAMS in workflow.rerun_triggers:
+            workflow.dag.update_needrun = compare_then_decide
+        build()
+
+    workflow._build_dag = build_dag
+
+
+compare_first(workflow)

@@ -1,0 +1,128 @@
+"""What properties are predicted from: magnitudes, and embeddings read one at a time."""
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas
+
+from skyloom.analysis.common import neighbours
+from skyloom.analysis.common.embeddings import read_embedding
+from skyloom.analysis.common.traits import Described
+from skyloom.analysis.regression import PHOTOMETRY, Settings
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+LEAST = 2
+"""Galaxies that a split must have, and labels of a property in it, for a score."""
+BASELINE = {"kind": PHOTOMETRY, "baseline": True, "photometry": True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Features of one model.
+
+    Attributes
+    ----------
+    model, modality : names; "a->b" are queries in modality a among training galaxies in b
+    traits : of the model
+    features : split -> (n, d)
+    rows : split -> (n,) numbers of its galaxies among those of the split
+    widths : how many leading columns to try
+    whitened : how many whitened principal components kNN tries, 0 for the features themselves
+    standardise : each column by its mean and deviation in the training split
+    few_shot : an MLP is trained on it
+    """
+
+    model: str
+    modality: str
+    traits: dict
+    features: dict[str, np.ndarray]
+    rows: dict[str, np.ndarray]
+    widths: tuple[int, ...]
+    whitened: tuple[int, ...] = (0,)
+    standardise: bool = True
+    few_shot: bool = True
+
+    @property
+    def methods(self) -> list[str]:
+        """What predicts from it."""
+        return ["knn", "mlp"] if self.few_shot else ["knn"]
+
+    def candidates(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Width and features, standardised by the training split."""
+        for width in self.widths:
+            cut = [self.features[split][:, :width] for split in SPLITS]
+            cut = neighbours.standardise(*cut) if self.standardise else cut
+            yield width, dict(zip(SPLITS, cut, strict=True))
+
+
+def sources(
+    samples: dict[str, pandas.DataFrame], described: Sequence[Described], settings: Settings
+) -> Iterator[Source]:
+    """Photometry, every embedding, and queries in one modality among another for models that share a space.
+
+    `samples` : split -> its galaxies by targetid. An embedding lives no longer than its turn; each source holds the
+    galaxies that it has, so that a sparse modality takes none from the others. One with fewer than LEAST galaxies in a
+    split is left out with a line in the log.
+    """
+    yield from filter(_enough, _photometry(samples, settings))
+    for place in described:
+        yield from filter(_enough, [_embedding(samples, place, settings)])
+    for query, reference in itertools.permutations(described, 2):
+        if query.model == reference.model and query.shared_space:
+            yield from filter(_enough, [_crossed(samples, query, reference)])
+
+
+def _enough(source: Source) -> bool:
+    short = [split for split in SPLITS if len(source.rows[split]) < LEAST]
+    for split in short[:1]:
+        name = f"{source.model}-{source.modality}"
+        log.info("%s: %d galaxies in the %s split: left out", name, len(source.rows[split]), split)
+    return not short
+
+
+def _photometry(samples: dict[str, pandas.DataFrame], settings: Settings) -> Iterator[Source]:
+    names = settings.photometry
+    missing = [name for name in names if name not in samples["train"]]
+    if not names or missing:
+        log.info("no photometry baseline: the catalogue has no column %s", ", ".join(missing) or "to take it from")
+        return
+    mags = {split: sample[names].to_numpy(float) for split, sample in samples.items()}
+    rows = {split: np.flatnonzero(np.isfinite(values).all(axis=1)) for split, values in mags.items()}
+    features = {split: mags[split][rows[split]] for split in SPLITS}
+    log.info("photometry: %s", ", ".join(f"{len(rows[s])} of {len(mags[s])} galaxies of {s}" for s in SPLITS))
+    yield Source(PHOTOMETRY, PHOTOMETRY, BASELINE, features, rows, (len(names),))
+
+
+def _embedding(samples: dict[str, pandas.DataFrame], place: Described, settings: Settings) -> Source:
+    features, rows = _read(samples, place, SPLITS)
+    width = features["train"].shape[1]
+    widths, whitened = (width,), tuple(n for n in settings.whitened if n <= width) or (0,)
+    if place.ordered:
+        widths, whitened = tuple(sorted({min(width, c) for c in settings.components})), (0,)
+    return Source(place.model, place.modality, place.traits, features, rows, widths, whitened)
+
+
+def _crossed(samples: dict[str, pandas.DataFrame], query: Described, reference: Described) -> Source:
+    features, rows = _read(samples, query, SPLITS[1:])
+    train, members = _read(samples, reference, SPLITS[:1])
+    features, rows = train | features, members | rows
+    name, width = f"{query.modality}->{reference.modality}", features["train"].shape[1]
+    return Source(query.model, name, query.traits, features, rows, (width,), standardise=False, few_shot=False)
+
+
+def _read(samples: dict[str, pandas.DataFrame], place: Described, splits: Sequence[str]) -> tuple[dict, dict]:
+    """Features and rows of the galaxies of `splits` that the table has; nothing else of it stays in memory."""
+    embedding = read_embedding(place.path)
+    features, rows = {}, {}
+    for split in splits:
+        targetid = samples[split].index.to_numpy()
+        rows[split] = np.flatnonzero(np.isin(targetid, embedding.targetid))
+        features[split] = embedding.of(targetid[rows[split]]) if len(rows[split]) else embedding.values[:0]
+        if len(rows[split]) < len(targetid):
+            log.info("%s: %d of %d galaxies of %s", place.name, len(rows[split]), len(targetid), split)
+    return features, rows

@@ -1,0 +1,91 @@
+"""Single galaxies as their tokens hold them, whatever the modality: an image, a spectrum, or a line of numbers.
+
+What is drawn follows from the datasets of the shards: `rgb`, or `flux` of several bands, is an image; `flux` with
+`ivar` on the grid of DESI is a spectrum; of anything else the first one-dimensional dataset is drawn as a line.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from skyloom.core.errors import BadInput
+from skyloom.figures import style
+from skyloom.figures.galaxies import FLUX_LABEL, draw_image, draw_spectrum
+from skyloom.formats.desi import WAVELENGTH
+from skyloom.tokens.images import arcsinh_rgb, hsc_rgb
+from skyloom.tokens.store import Shards
+
+IMAGE, SPECTRUM, LINE = "image", "spectrum", "line"
+
+
+class Pictures:
+    """The galaxies of one modality, to draw.
+
+    Attributes
+    ----------
+    modality : its name
+    form : IMAGE, SPECTRUM or LINE
+    targetid : (N,) int64
+    """
+
+    def __init__(self, modality: str, paths: Sequence[str | os.PathLike]):
+        self.modality = modality
+        self._shards = Shards(paths)
+        self.form, self._names = _form(self._shards)
+        self.targetid = self._shards.targetid
+
+    def read(self, targetid: int) -> np.ndarray | None:
+        """What `draw` shows: an RGB image (3, S, S), flux and ivar (2, W), or values (D,); None if there is none."""
+        (row,) = self._shards.rows(np.array([targetid]))
+        if row < 0:
+            return None
+        data = self._shards.read(np.array([row]), self._names)
+        first = data[self._names[0]][0]
+        if self.form == SPECTRUM:
+            return np.stack([first, data["ivar"][0]])
+        if self.form == LINE or self._names[0] == "rgb":
+            return first
+        return hsc_rgb(first) if len(first) > 3 else arcsinh_rgb(first)
+
+    def need(self, targetid: int) -> np.ndarray:
+        """As `read`; BadInput if there is none."""
+        data = self.read(targetid)
+        if data is None:
+            first = self._shards.paths[0]
+            raise BadInput(f"{first}: targetid {targetid} has an embedding but no {self.modality} in the token shards")
+        return data
+
+
+def draw(axis, form: str, data: np.ndarray | None, z: float | None = None, compact: bool = False) -> None:
+    """Draw what `Pictures.read` gave; lines of a spectrum are marked at redshift `z` unless it is `compact`."""
+    if data is None:
+        axis.set_axis_off()
+    elif form == IMAGE:
+        draw_image(axis, data)
+    elif form == SPECTRUM:
+        draw_spectrum(axis, *data, z if z is not None and np.isfinite(z) else None, compact)
+    else:
+        axis.plot(data, ".-" if len(data) < 30 else "-", color=style.INK, lw=0.7, ms=4)
+        axis.margins(x=0.02)
+        if compact:
+            axis.set(xticks=[], yticks=[])
+
+
+def axis_labels(form: str) -> tuple[str, str]:
+    """What stands below and beside a panel of this form."""
+    labels = {SPECTRUM: ("observed wavelength [Angstrom]", FLUX_LABEL), LINE: ("element", "")}
+    return labels.get(form, ("", ""))
+
+
+def _form(shards: Shards) -> tuple[str, list[str]]:
+    shapes = shards.shapes
+    for name in ("rgb", "flux"):
+        if len(shapes.get(name, ())) == 3 and shapes[name][0] >= 3:
+            return IMAGE, [name]
+    if shapes.get("flux") == shapes.get("ivar") == WAVELENGTH.shape:
+        return SPECTRUM, ["flux", "ivar"]
+    lines = [name for name, shape in shapes.items() if len(shape) == 1]
+    if not lines:
+        raise BadInput(f"{shards.paths[0]}: nothing to draw among {', '.join(shapes)}; expected an image or a vector")
+    return LINE, [min(lines, key=lambda name: (name != "values", name))]
