@@ -1,9 +1,13 @@
+import json
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from skyloom.tokens.store import write_shard
+from tests.paths import LIBRARY
 
 FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl"}
 SPECFORMER = {
@@ -97,3 +101,35 @@ def trained(survey, tokens, configs, outputs, tmp_path_factory):
     for kind, config in configs.items():
         train(config, tokens, survey / "splits.parquet", outputs(folder / kind), folder / "checkpoints", backbones)
     return folder
+
+
+@pytest.fixture
+def run(survey, tokens, trained, outputs, tmp_path):
+    """Train with a config; the folder of the model."""
+    from skyloom.training.run import train
+
+    def run(config, name="out"):
+        backbones = {"image": trained / "astrodino", "spectrum": trained / "specformer"}
+        train(config, tokens, survey / "splits.parquet", outputs(tmp_path / name), tmp_path / "checkpoints", backbones)
+        return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def command(survey, tmp_path):
+    """The command line, without the interpreter, that trains a config into a folder."""
+
+    def command(config, name, *more):
+        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+        shards = [survey / f"{kind}{number}.h5" for kind in "si" for number in (0, 1)]
+        options = ["--config", tmp_path / f"{name}.json", "--out", tmp_path / name]
+        options += ["--checkpoints", tmp_path / f"{name}.c", "--splits", survey / "splits.parquet", *more]
+        return ["-m", "skyloom.training", *map(str, [*options, "--tokens", *shards])]
+
+    return command
+
+
+@pytest.fixture
+def environment():
+    return {**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"}

@@ -47,6 +47,12 @@ def mean(value: Tensor) -> Tensor:
     return total / world_size()
 
 
+def deviation(values: Tensor) -> Tensor:
+    """Standard deviation of all values of all processes (as many in each), without gradient."""
+    centre = mean(values.mean())
+    return mean((values.detach() - centre).square().mean()).sqrt()
+
+
 def gather(rows: Tensor) -> Tensor:
     """Rows of all processes in the order of ranks, (B, d) -> (B * processes, d).
 

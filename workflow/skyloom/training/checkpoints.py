@@ -55,9 +55,7 @@ class Checkpoints:
         """
         others = sum(path.is_dir() and path != self.folder for path in self.folder.parent.glob("*"))
         if others:
-            log.info(
-                "%s: also has the checkpoints of %d runs with another config, data or code", self.folder.parent, others
-            )
+            log.info("%s: also of %d runs with another config, data or code, which stay", self.folder.parent, others)
         for path in self._newest_first():
             try:
                 tensors, metadata = _read(path)

@@ -126,7 +126,7 @@ class Objective(nn.Module):
         if config.dropout:
             tokens = tokens * (draws.uniform(1, tokens.shape[2]) >= config.dropout) / (1 - config.dropout)
         if config.token_noise:
-            tokens = tokens + config.token_noise * tokens.std() * draws.normal(*tokens.shape[1:])
+            tokens = tokens + config.token_noise * distributed.deviation(tokens) * draws.normal(*tokens.shape[1:])
         return tokens
 
 
