@@ -40,7 +40,7 @@ def test_all_pairs_are_astropys(larger):
     np.testing.assert_array_equal(found[["left", "right"]], np.stack([one[order], two[order]], axis=1))
 
 
-# Where three, not four, base pixels meet, where equatorial and polar pixels meet, the poles, and anywhere.
+# Where a coordinate of the unit vector is 0 or 1 and cubes meet, the poles, and anywhere.
 PLACES = {
     "corner": lambda rng, n: (90 * rng.integers(0, 4, n) + 45.0, np.full(n, 0.0)),
     "three": lambda rng, n: (90.0 * rng.integers(0, 4, n), np.full(n, np.degrees(np.arcsin(2 / 3)))),
@@ -54,21 +54,45 @@ PLACES = {
 @pytest.mark.parametrize("radius", [0.5, 20.0, 3000.0])
 @pytest.mark.parametrize("place", PLACES)
 def test_partner_at_almost_the_radius_is_never_missed(place, radius):
-    # 20,000 centres within a few pixels of the place, each with one partner at 0.999 radii in a random direction.
+    # 20,000 centres around the place, each with one partner at 0.999 radii in a random direction.
     rng = np.random.default_rng(3)
     n = 20_000
     ra, dec = PLACES[place](rng, n)
     spread = 12 * radius / 3600 * rng.normal(size=(2, n))
     near = SkyCoord(ra * u.deg, dec * u.deg).spherical_offsets_by(*(spread * u.deg))
     other = near.directional_offset_by(rng.uniform(0, 360, n) * u.deg, 0.999 * radius * u.arcsec)
-    order = int(np.log2(module.PIXEL_AT_ORDER_0 / (module.WIDTHS * radius)))
-    margin = module.SKEW * radius * 2**order / module.PIXEL_AT_ORDER_0
-    table = module._pixels("left", near.ra.deg, near.dec.deg, 2**order, margin).to_pandas()
-    target = lonlat_to_healpix(other.ra, other.dec, 2**order, order="nested")
+    chord = 2 * np.sin(radius * module.ARCSEC / 2)
+    table = module._cells("left", near.ra.deg, near.dec.deg, chord, True).to_pandas()
+    target = module._cells("right", other.ra.deg, other.dec.deg, chord, False)["cell"].to_numpy()
     covered = np.zeros(n, bool)
-    covered[table["row"][table["pixel"] == target[table["row"]]]] = True
+    covered[table["row"][table["cell"] == target[table["row"]]]] = True
     assert covered.all()
-    assert not table.duplicated(["pixel", "row"]).any()
+    assert not table.duplicated(["cell", "row"]).any()
+
+
+def test_threads_of_duckdb_are_those_asked_for_and_change_nothing(monkeypatch):
+    positions = catalogues(20_000)
+    seen = []
+    connect = module.duckdb.connect
+
+    def watched(**options):
+        connection = connect(**options)
+        seen.extend(connection.execute("SELECT current_setting('threads')").fetchone())
+        return connection
+
+    monkeypatch.setattr(module.duckdb, "connect", watched)
+    one, two = (crossmatch(*positions, 1.0, threads=n) for n in (1, 2))
+    crossmatch(*positions, 1.0)
+    assert seen == [1, 2, 1]
+    assert one.equals(two) and len(one) > 1000
+
+
+def test_right_ascensions_wrap_however_often():
+    ra, dec, other_ra, other_dec = catalogues(5_000)
+    turns = 360.0 * np.random.default_rng(1).integers(-2, 3, len(ra))
+    found, again = (crossmatch(x, dec, other_ra, other_dec, 1.0) for x in (ra, ra + turns))
+    assert len(found) > 1000
+    np.testing.assert_array_equal(found[["left", "right"]], again[["left", "right"]])
 
 
 def test_poles_and_wrap_are_ordinary_places():

@@ -174,8 +174,8 @@ class Shards:
     """Samples of many shards as one sequence, in the order of `paths`.
 
     Files are opened when first read, at most OPEN at a time, in each process for itself: an object made before a fork
-    (a DataLoader worker, torchrun) or sent to another process opens its own handles there. Memory: 8 bytes a
-    sample for `targetid`.
+    (a DataLoader worker, torchrun) or sent to another process opens its own handles there. Memory: 8 bytes a sample
+    for `targetid`.
 
     Parameters
     ----------
