@@ -13,8 +13,10 @@ import numpy as np
 from skyloom.formats.desi import ARMS
 from skyloom.mock.instruments.images.drawing import FIBRE_POINT
 from skyloom.mock.instruments.images.images import IMAGE_FIELDS, LEGACY, Camera, Scene, draw_scene, render
+from skyloom.mock.instruments.images.listed import Listed
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.survey import anomalies, measure, targets
+from skyloom.mock.survey.beside import Beside
 from skyloom.mock.universe.light.photometry import FILTERS, HSC_FILTERS, photometry
 from skyloom.mock.universe.light.synthesis import Templates
 from skyloom.mock.universe.light.wavelengths import OBSERVED
@@ -62,18 +64,28 @@ class Block:
 
 
 def observe(
-    tile, rows: slice, templates: Templates, night, cameras: Mapping[str, Camera], config: Mapping, stream: Callable
+    tile,
+    rows: slice,
+    beside: Beside,
+    templates: Templates,
+    night,
+    cameras: Mapping[str, Camera],
+    config: Mapping,
+    stream: Callable,
 ) -> Block:
     """Observe galaxies `rows` of a tile (tile.Tile).
 
     Parameters
     ----------
+    beside : of the tile
     night : of instrument.load_sky
     cameras : by name, "legacy" among them
     stream : purpose -> random generator of this block
     """
     light = shine(tile.population[rows], templates, tile.ebv[rows])
-    scene = _scene(tile, np.arange(rows.start, rows.stop), light, stream(SCENE), config)
+    numbers = np.arange(rows.start, rows.stop)
+    scene = _scene(tile, numbers, beside, light, stream(SCENE), config)
+    others = _others(tile, numbers, beside, templates)
     caught_more = np.zeros((0, 0))
     odd = tile.anomalies.kind[rows]
     if odd.any():
@@ -81,9 +93,9 @@ def observe(
     noise = {"legacy": LEGACY_NOISE, "hsc": HSC_NOISE}
     images, seen = {}, {}
     for name, camera in cameras.items():
-        images[name], seen[name] = _picture(scene, light, name, camera, stream(noise[name]), config)
+        images[name], seen[name] = _picture(scene, light, others, name, camera, stream(noise[name]), config)
     if (odd == "wrong_image").any():
-        _swap_images(tile, rows, images, seen, templates, cameras, config, stream)
+        _swap_images(tile, rows, beside, images, seen, templates, cameras, config, stream)
     radius = half_light_radius({name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS})
     catalogue = {"legacy": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
     for name in cameras:
@@ -115,24 +127,38 @@ def _between_bands() -> np.ndarray:
     return np.stack([np.interp(np.log(OBSERVED), nodes, unit) for unit in np.eye(len(nodes))])
 
 
-def _scene(tile, rows: np.ndarray, light: Light, rng, config) -> Scene:
+def _scene(tile, rows: np.ndarray, beside: Beside, light: Light, rng, config) -> Scene:
     shape = {name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS}
-    return draw_scene({**shape, "ra": tile.ra[rows], "dec": tile.dec[rows], "flux": light.flux["hsc"]}, rng, config)
+    galaxies = {**shape, "ra": tile.ra[rows], "dec": tile.dec[rows], "flux": light.flux["hsc"]}
+    return draw_scene(galaxies, rng, config, beside.provided)
 
 
-def _picture(scene: Scene, light: Light, name: str, camera: Camera, rng, config):
-    return render(scene, light.flux[name], camera, rng, config, light.point_flux[name])
+def _others(tile, rows: np.ndarray, beside: Beside, templates: Templates) -> dict[str, Listed]:
+    """Camera name -> the other galaxies of the tile on the cutouts of galaxies `rows`; empty if there are none."""
+    cutout, pair = beside.around(rows)
+    if not len(pair):
+        return {}
+    galaxies, place = np.unique(beside.other[pair], return_inverse=True)
+    light = shine(tile.population[galaxies], templates, tile.ebv[galaxies])
+    shape = {name: getattr(tile.population, name)[beside.other[pair]] for name in IMAGE_FIELDS}
+    common = (cutout, beside.x[pair], beside.y[pair], shape, beside.knots[beside.other[pair]])
+    return {name: Listed(*common, light.flux[name][place], light.point_flux[name][place]) for name in light.flux}
 
 
-def _swap_images(tile, rows: slice, images, seen, templates, cameras, config, stream) -> None:
+def _picture(scene: Scene, light: Light, others: Mapping[str, Listed], name: str, camera: Camera, rng, config):
+    return render(scene, light.flux[name], camera, rng, config, light.point_flux[name], others.get(name))
+
+
+def _swap_images(tile, rows: slice, beside: Beside, images, seen, templates, cameras, config, stream) -> None:
     """Put pictures of other galaxies of the tile where the label says so."""
     wrong = np.flatnonzero(tile.anomalies.kind[rows] == "wrong_image")
     other = tile.anomalies.other[rows][wrong]
     light = shine(tile.population[other], templates, tile.ebv[other])
-    scene = _scene(tile, other, light, stream(WRONG_SCENE), config)
+    scene = _scene(tile, other, beside, light, stream(WRONG_SCENE), config)
+    others = _others(tile, other, beside, templates)
     noise = {"legacy": WRONG_LEGACY, "hsc": WRONG_HSC}
     for name, camera in cameras.items():
-        images[name][wrong], info = _picture(scene, light, name, camera, stream(noise[name]), config)
+        images[name][wrong], info = _picture(scene, light, others, name, camera, stream(noise[name]), config)
         seen[name]["artefacts"][wrong] = info["artefacts"]
 
 

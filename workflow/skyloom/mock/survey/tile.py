@@ -3,7 +3,7 @@
 A tile is a HEALPix pixel (nside 64, nested). Everything random in it comes from (seed, hpix, program), so tiles are
 independent jobs whose bytes depend neither on the order nor on the number of jobs. Galaxies go through spectrum, image,
 spectrograph and redshift fit in blocks of blocks.SIZE, which are appended to the files: what grows with the tile is
-only the catalogue (about 5 kB a galaxy).
+only the catalogue, with the arms and clumps of its galaxies (about 8 kB a galaxy).
 """
 
 import logging
@@ -32,6 +32,7 @@ from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.instruments.spectrograph.redshift_fit import Fitter
 from skyloom.mock.layout import SURVEY, TARGETS, TILE_KEYS, default
 from skyloom.mock.survey import anomalies, blocks, rows, targets
+from skyloom.mock.survey.beside import Beside
 from skyloom.mock.survey.truth import rest_range, write_truth
 from skyloom.mock.universe.light.ssp import SSPGrid, load_grid
 from skyloom.mock.universe.light.synthesis import Templates
@@ -186,6 +187,7 @@ def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, ima
     Returns FIBERMAP and redshift fits of all spectra, and what is measured of each galaxy (rows.measured) in one.
     """
     templates, fitter = models
+    beside = Beside.of(tile, config, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
     fibermaps, fits, measured = [], [], []
     for number, start in enumerate(range(0, len(tile.population), blocks.SIZE)):
         part = slice(start, min(start + blocks.SIZE, len(tile.population)))
@@ -193,7 +195,7 @@ def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, ima
         def stream(purpose, number=number):
             return tile.stream(BLOCKS + number, purpose)
 
-        block = blocks.observe(tile, part, templates, night, cameras, config, stream)
+        block = blocks.observe(tile, part, beside, templates, night, cameras, config, stream)
         known = rows.measured(block)
         spectra = _among(tile.spectroscopy.source, part)
         local = {name: values[tile.spectroscopy.source[spectra] - start] for name, values in known.items()}

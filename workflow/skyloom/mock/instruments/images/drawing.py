@@ -3,6 +3,7 @@
 See profiles.py and fourier.py; GalSim is the oracle in the tests.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -67,6 +68,7 @@ def draw_galaxies(
     with threadpool_limits(1, user_api="blas"):
         for value in np.unique(size):
             grid = plane(int(value), camera.pixel_scale, cut)
+            aperture = _aperture(int(value), camera.pixel_scale, cut)
             same = np.flatnonzero(size == value)
             batch = max(1, CHUNK * 192**2 // int(value) ** 2)
             for start in range(0, len(same), batch):
@@ -75,7 +77,7 @@ def draw_galaxies(
                 parts = _components(shape, grid)
                 lumps = None if knots is None else _lumps(knots[rows], grid)
                 share = _shares(shape, knots and knots[rows], camera)
-                fibre_fraction[rows] = _fibre_fraction(parts, lumps, share, grid)
+                fibre_fraction[rows] = _fibre_fraction(parts, lumps, share, aperture)
                 amount = share * (flux - point_flux)[rows, :, None]
                 transform = _convolve(parts, lumps, amount, point_flux[rows], sky[rows], offset[rows], grid, camera)
                 images[rows] = grid.image(transform, camera.size)
@@ -141,12 +143,18 @@ def _convolve(parts, lumps, amount, point_flux, sky: Conditions, offset, grid: P
     return total
 
 
-def _fibre_fraction(parts, lumps, share, grid: Plane) -> np.ndarray:
+def _fibre_fraction(parts, lumps, share, aperture: np.ndarray) -> np.ndarray:
     """Share of the light (n, bands) within a centred 1.5 arcsec aperture under 1 arcsec Gaussian seeing."""
-    aperture = grid.weights() * _fibre_transform(grid.ky, grid.kx)
     caught = np.einsum("nprc,rc->np", parts, aperture)
     extra = np.zeros(len(parts)) if lumps is None else np.einsum("nrc,rc->n", lumps.real, aperture)
     return np.einsum("nbp,np->nb", share, np.concatenate([caught, extra[:, None]], axis=1))
+
+
+@functools.lru_cache(maxsize=64)
+def _aperture(size: int, pixel_scale: float, cut: float) -> np.ndarray:
+    """Weights (rows, columns) with which transforms on a plane add up to the light in the fibre."""
+    grid = plane(size, pixel_scale, cut)
+    return grid.weights() * _fibre_transform(grid.ky, grid.kx)
 
 
 def _fibre_transform(ky: np.ndarray, kx: np.ndarray) -> np.ndarray:

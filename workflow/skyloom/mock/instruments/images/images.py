@@ -15,7 +15,8 @@ from skyloom.mock.instruments.images.artefacts import add_artefacts
 from skyloom.mock.instruments.images.camera import HSC, HSC_LARGE, LEGACY, Camera, conditions
 from skyloom.mock.instruments.images.drawing import FIBRE_POINT, SHAPE, draw_galaxies
 from skyloom.mock.instruments.images.exposure import expose
-from skyloom.mock.instruments.images.neighbours import BULGE, DISC, KNOT, STAR, Objects, draw_objects
+from skyloom.mock.instruments.images.listed import Listed, paint_listed
+from skyloom.mock.instruments.images.neighbours import BULGE, DISC, KNOT, STAR, Objects, Provided, draw_objects
 from skyloom.mock.instruments.images.stamps import paint, project
 from skyloom.mock.instruments.images.structure import Knots, draw_knots
 from skyloom.mock.layout import default
@@ -63,7 +64,7 @@ class Scene:
         )
 
 
-def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict) -> Scene:
+def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict, provided: Provided | None = None) -> Scene:
     """Draw what the catalogue of galaxies does not say: their arms and clumps, and what lies beside them.
 
     Parameters
@@ -74,6 +75,7 @@ def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict) -> Scene:
         all light in g, r, z) and flux (n, 5; nanomaggy in g, r, i, z, y).
     rng : everything that differs from galaxy to galaxy comes from here; same state, same scene.
     config : optionally `neighbours`, their density (1 is the real sky's).
+    provided : the share of the galaxies beside them that a catalogue has, and that `render` is given; None for none.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict) -> Scene:
         galaxies=galaxies,
         knots=draw_knots(galaxies, rng),
         offset=rng.uniform(-0.5, 0.5, (len(target), 2)),
-        objects=draw_objects(target, rng, default(config, "neighbours")),
+        objects=draw_objects(target, rng, default(config, "neighbours"), provided),
     )
 
 
@@ -96,6 +98,7 @@ def render(
     rng: np.random.Generator,
     config: dict,
     point_flux: np.ndarray | None = None,
+    listed: Listed | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Cutouts as a survey would deliver them, one for each target, with everything that is known about them.
 
@@ -106,6 +109,7 @@ def render(
     config : `seed` (of what varies smoothly over the sky), and optionally `artefact_rate` (1 is about a real survey's),
         `zero_point_scatter` (relative); see `mock.layout.MockSettings`.
     point_flux : (n, bands) the part of `flux` that comes from an unresolved nucleus; None for 0.
+    listed : other galaxies of the catalogue beside the targets; None for none.
 
     Returns
     -------
@@ -129,6 +133,7 @@ def render(
     images, fibre_fraction = draw_galaxies(
         scene.galaxies, flux, sky, camera, point_flux=point_flux, knots=scene.knots, offset=offset
     )
+    places = [] if listed is None else [paint_listed(images, listed, offset, sky, camera)]
     crowd = project(scene.objects, offset, sky, camera)
     paint(images, crowd, sky, camera)
     for start in range(0, len(images), CHUNK):
@@ -147,15 +152,22 @@ def render(
         "fibre_fraction": fibre_fraction[:, reference],
         "fibre_fractions": fibre_fraction,
         "artefacts": artefacts,
-        "neighbours": np.bincount(crowd.cutout, minlength=len(flux)).astype(np.int32),
-        "close": np.stack([_close(crowd, offset, pixels * camera.pixel_scale) for pixels in CLOSE], axis=1),
+        "neighbours": sum(np.bincount(seen.cutout, minlength=len(flux)) for seen in (crowd, *places)).astype(np.int32),
+        "close": np.stack([_close(crowd, places, offset, pixels * camera.pixel_scale) for pixels in CLOSE], axis=1),
     }
 
 
-def _close(crowd: Objects, offset: np.ndarray, radius: float) -> np.ndarray:
-    """Objects (n,) within `radius` arcsec of each target, itself included; targets are at `offset` (n, 2) arcsec."""
+def _close(crowd: Objects, listed: list[Listed], offset: np.ndarray, radius: float) -> np.ndarray:
+    """Objects and galaxies (n,) within `radius` arcsec of each target, itself included.
+
+    Targets are at `offset` (n, 2) arcsec, from where `listed` are counted, but not `crowd`.
+    """
     x, y = crowd.x - offset[crowd.cutout, 0], crowd.y - offset[crowd.cutout, 1]
-    return 1 + np.bincount(crowd.cutout[np.hypot(x, y) < radius], minlength=len(offset))
+    found = 1 + np.bincount(crowd.cutout[np.hypot(x, y) < radius], minlength=len(offset))
+    for galaxies in listed:
+        near = np.hypot(galaxies.x, galaxies.y) < radius
+        found += np.bincount(galaxies.cutout[near], minlength=len(offset))
+    return found
 
 
 def add_object(

@@ -8,12 +8,14 @@ import numpy as np
 from skyloom.mock.instruments.images.camera import HSC_LARGE, LEGACY
 
 STAR, DISC, BULGE, KNOT = 0, 1, 2, 3  # a knot is a Gaussian
+FIRST_MAGNITUDE = 13.0  # r, of the brightest
 FAINTEST = 24.2  # r magnitude in the wide field: what is fainter is lost in the noise of shallow surveys
 DEEPEST = 27.2  # r magnitude in the deep field, which only deep surveys look at
 MARGIN = 5.0  # arcsec outside a cutout from which light still falls in
 WIDE_FIELD = LEGACY.size * LEGACY.pixel_scale + 2 * MARGIN  # arcsec a side
 DEEP_FIELD = HSC_LARGE.size * HSC_LARGE.pixel_scale + MARGIN
 NODES = HSC_LARGE.wavelength  # g, r, i, z, y, where the fluxes of objects are known
+BIN = 0.4  # mag, in which galaxies of a catalogue are counted
 COMPANIONS = 0.5  # mean number within 20 arcsec of a target
 
 
@@ -52,14 +54,40 @@ class Objects:
         )
 
 
-def draw_objects(target_magnitude: np.ndarray, rng: np.random.Generator, density: float) -> Objects:
+@dataclass(frozen=True)
+class Provided:
+    """The share (bins,) of the sky's galaxies between `edges` (bins + 1,) of r magnitude that a catalogue has."""
+
+    edges: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def of(cls, magnitude: np.ndarray, area: float) -> "Provided":
+        """Of galaxies of `magnitude` (n,) in r on `area` deg^2 of the real sky."""
+        edges = np.arange(FIRST_MAGNITUDE, FAINTEST + BIN, BIN)
+        step = BIN / 20
+        fine = galaxy_counts(np.arange(edges[0] + step / 2, edges[-1], step)).reshape(len(edges) - 1, 20)
+        expected = fine.sum(axis=1) * step * area
+        number, _ = np.histogram(magnitude, edges)
+        return cls(edges, np.minimum(np.divide(number, expected, out=np.zeros_like(expected), where=expected > 0), 1.0))
+
+    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
+        place = np.searchsorted(self.edges, magnitude, side="right") - 1
+        inside = (place >= 0) & (place < len(self.share))
+        return np.where(inside, self.share[np.clip(place, 0, len(self.share) - 1)], 0.0)
+
+
+def draw_objects(
+    target_magnitude: np.ndarray, rng: np.random.Generator, density: float, provided: Provided | None = None
+) -> Objects:
     """Field galaxies, stars and companions beside targets that have `target_magnitude` (n,) in r.
 
-    `density` scales the real counts; 0 leaves the targets alone.
+    `density` scales the real counts; 0 leaves the targets alone. Of the galaxies those are left out that are drawn from
+    a catalogue, which has the share `provided`.
     """
     parts = []
     for colours, counts in ((_galaxy_colours, galaxy_counts), (_star_colours, star_counts)):
-        for side, limits in ((WIDE_FIELD, (13.0, FAINTEST)), (DEEP_FIELD, (FAINTEST, DEEPEST))):
+        for side, limits in ((WIDE_FIELD, (FIRST_MAGNITUDE, FAINTEST)), (DEEP_FIELD, (FAINTEST, DEEPEST))):
             cutout, magnitude = _draw_counts(counts, limits, density * (side / 3600) ** 2, len(target_magnitude), rng)
             x, y = rng.uniform(-side / 2, side / 2, (2, len(cutout)))
             parts.append(
@@ -68,6 +96,10 @@ def draw_objects(target_magnitude: np.ndarray, rng: np.random.Generator, density
     parts.append(_companions(target_magnitude, rng, density))
 
     cutout, magnitude, x, y, colour, is_star = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if provided is not None:
+        left = np.flatnonzero(is_star | (rng.random(len(cutout)) >= provided(magnitude)))
+        cutout, magnitude, x, y = cutout[left], magnitude[left], x[left], y[left]
+        colour, is_star = colour[left], is_star[left]
     radius, kind = _shapes(magnitude, colour, is_star, rng)
     axis_ratio, angle = rng.uniform(0.25, 1.0, len(kind)), rng.uniform(0, math.pi, len(kind))
     objects = Objects(cutout, kind, x, y, _fluxes(magnitude, colour), radius, axis_ratio, angle)

@@ -30,7 +30,7 @@ def project(objects: Objects, offset: np.ndarray, sky: Conditions, camera: Camer
         objects, flux=flux, x=objects.x + offset[objects.cutout, 0], y=objects.y + offset[objects.cutout, 1]
     )
     bright = (flux * np.sqrt(sky.psfdepth[objects.cutout]) > FAINT).any(axis=1)
-    near = np.maximum(np.abs(shifted.x), np.abs(shifted.y)) < reach + 0.5 * camera.pixel_scale * _extent(
+    near = np.maximum(np.abs(shifted.x), np.abs(shifted.y)) < reach + 0.5 * camera.pixel_scale * extent(
         shifted, sky, camera
     )
     return shifted[np.flatnonzero(bright & near)]
@@ -40,7 +40,7 @@ def paint(images: np.ndarray, objects: Objects, sky: Conditions, camera: Camera)
     """Add `objects` to `images` in place, each on a stamp that ends where its light sinks into the noise."""
     if not len(objects):
         return
-    sizes = STAMP_SIZES[np.minimum(np.searchsorted(STAMP_SIZES, _extent(objects, sky, camera)), len(STAMP_SIZES) - 1)]
+    sizes = STAMP_SIZES[np.minimum(np.searchsorted(STAMP_SIZES, extent(objects, sky, camera)), len(STAMP_SIZES) - 1)]
     # the order in which stamps are added is fixed: sums of floats depend on it
     for size in np.unique(sizes):
         for kind in (STAR, *PROFILES):
@@ -50,7 +50,7 @@ def paint(images: np.ndarray, objects: Objects, sky: Conditions, camera: Camera)
                 _paint_stamps(images, objects[same[start : start + batch]], int(size), sky, camera)
 
 
-def _extent(objects: Objects, sky: Conditions, camera: Camera) -> np.ndarray:
+def extent(objects: Objects, sky: Conditions, camera: Camera) -> np.ndarray:
     """Pixels a side of a stamp that holds each object down to VISIBLE in its best band."""
     scale = moffat_scale(sky.fwhm[objects.cutout], camera.moffat_beta)
     contrast = objects.flux / sky.sky_sigma[objects.cutout] * camera.pixel_scale**2 / VISIBLE
@@ -63,7 +63,7 @@ def _extent(objects: Objects, sky: Conditions, camera: Camera) -> np.ndarray:
     best = contrast.max(axis=1)
     disc = radius * DISC_SCALE * np.log(np.maximum(best / (2 * math.pi * DISC_SCALE**2 * area), 1))
     # I(r) = I_e exp(-7.67 ((r/r_e)^(1/4) - 1)), total 22.66 q r_e^2 I_e
-    bulge = radius * np.maximum(1 + np.log(best / (22.66 * area)) / 7.67, 0) ** 4
+    bulge = radius * np.maximum(1 + np.log(np.maximum(best, 1e-30) / (22.66 * area)) / 7.67, 0) ** 4
     knot = radius * np.sqrt(np.log2(np.maximum(best * math.log(2) / (math.pi * area), 1)))
     profile = np.select([objects.kind == DISC, objects.kind == BULGE, objects.kind == KNOT], [disc, bulge, knot], 0.0)
     return 2 * (np.maximum(star, profile) + 0.5 * scale.max(axis=1)) / camera.pixel_scale
