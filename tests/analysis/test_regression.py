@@ -177,6 +177,8 @@ def test_colours_go_by_kind_and_not_by_name():
     palette = style.Palette(traits | {"base": {"kind": "c", "baseline": True, "trained": False}})
     assert palette.colour("foo") == palette.colour("baz") == style.CYCLE[0] != palette.colour("bar")
     assert palette.face("baz") == "white" and palette.face("foo") == palette.colour("foo")
+    built = {"on_others": {"kind": "d", "backbones": True}, **traits}  # its place among the others changes no colour
+    assert style.Palette(built).colour("bar") == palette.colour("bar") == style.CYCLE[1]
     assert palette.colour("base") == palette.face("base") == style.GREYS[0]
 
 

@@ -61,7 +61,7 @@ def save(fig: Figure, path: str | os.PathLike) -> None:
 
 
 class Palette:
-    """Colours of models: one a kind, in the order in which kinds appear; baselines are grey.
+    """Colours of models: one a kind, in the order in which kinds appear, what is built on others last; baselines grey.
 
     Parameters
     ----------
@@ -72,8 +72,9 @@ class Palette:
     def __init__(self, models: Mapping[str, Mapping]):
         self._models = dict(models)
         self._colours: dict[str, str] = {}
+        ordered = sorted(models.items(), key=lambda item: rank(item[1]) > 3)  # so that figures of a few models agree
         for baseline, cycle in ((False, CYCLE), (True, GREYS)):
-            kinds = dict.fromkeys(self._kind(m) for m, t in models.items() if bool(t.get("baseline")) is baseline)
+            kinds = dict.fromkeys(self._kind(m) for m, t in ordered if bool(t.get("baseline")) is baseline)
             self._colours |= {kind: cycle[place % len(cycle)] for place, kind in enumerate(kinds)}
 
     def _kind(self, model: str) -> str:

@@ -19,7 +19,7 @@ from skyloom.mock.instruments.images.images import IMAGE_FIELDS
 from skyloom.mock.instruments.images.listed import reach
 from skyloom.mock.instruments.images.neighbours import Provided
 from skyloom.mock.instruments.images.structure import Knots, draw_knots
-from skyloom.mock.layout import setting
+from skyloom.mock.layout import default
 from skyloom.mock.universe.light.dust import EXTINCTION
 from skyloom.mock.universe.sky.coverage import covered_fraction, directions
 
@@ -52,7 +52,7 @@ class Beside:
         """The pairs of a tile (tile.Tile); `stream` gives the random numbers of the scene of each block of `block`
         galaxies, which begin with their knots."""
         shape = {name: getattr(tile.population, name) for name in IMAGE_FIELDS}
-        density = setting(config, "neighbours")
+        density = default(config, "neighbours")
         magnitude = np.stack([getattr(tile.population, f"mag_{band}") for band in LEGACY.bands], axis=1)
         magnitude += np.outer(tile.ebv, [EXTINCTION[band.upper()] for band in LEGACY.bands])
         sky = conditions(tile.ra, tile.dec, LEGACY, config.get("seed", 0), 0.0)
