@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.models import needs
+from skyloom.models.networks import needs
 from skyloom.nn.batch import Batch
 from skyloom.tokens.store import Shards
 
