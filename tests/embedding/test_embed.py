@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.embedding.embed import by_modality, embed_shard
+from skyloom.embedding.embed import embed_shard
 from skyloom.embedding.parts import gather_parts
 from skyloom.models import networks
 from skyloom.nn.batch import Batch
+from skyloom.tokens.modalities import one_by_modality
 from skyloom.tokens.store import Shards, write_shard
 from skyloom.training.run import train
 
@@ -135,5 +136,5 @@ def test_wrong_requests_get_one_line_and_leave_nothing(survey, tokens, trained, 
     with pytest.raises(BadInput, match="short.parquet: 5 galaxies of the shards have no split"):
         embed_shard(trained / "specformer", "spectrum", {"spectrum": spectra}, tmp_path / "short.parquet", out)
     with pytest.raises(BadInput, match="s1.h5: a second shard of spectrum"):
-        by_modality(tokens["spectrum"])
+        one_by_modality(tokens["spectrum"])
     assert [p.name for p in tmp_path.iterdir()] == ["short.parquet"]

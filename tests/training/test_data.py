@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from skyloom.core.errors import BadInput
+from skyloom.tokens.splits import read_splits
 from skyloom.tokens.store import write_shard
-from skyloom.training.data import Samples, read_splits
+from skyloom.training.data import Samples
 
 INPUTS = {"spectrum": ("flux", "ivar"), "image": ("rgb",)}
 

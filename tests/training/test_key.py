@@ -34,7 +34,8 @@ def key(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["figures/style.py", "training/figure.py", "training/run.py", "models/pca/network.py"]
+    "module",
+    ["figures/style.py", "training/figure.py", "training/run.py", "embedding/embed.py", "models/pca/network.py"],
 )
 def test_what_decides_no_number_of_a_training_does_not_count(key, module):
     assert key(SPECFORMER, module) == code_of(SPECFORMER)

@@ -6,7 +6,8 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.settings import kinds
-    from skyloom.training.run import by_modality, statistics_by_modality, train
+    from skyloom.tokens.modalities import by_modality
+    from skyloom.training.run import statistics_by_modality, train
 
     kinds.extend(snakemake.config.get("extensions", ()))
     modalities = sorted(snakemake.params.model.get("backbones", {}))

@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -126,14 +125,3 @@ def _array(tensor: Tensor) -> np.ndarray:
     if tensor.ndim > 2:
         raise BadInput(f"a model gave an array of shape {tuple(tensor.shape)}; expected (B,) or (B, D): flatten it")
     return tensor.cpu().numpy()
-
-
-def by_modality(paths: list[Path_]) -> dict[str, Path]:
-    """The shards of one number by the modality that each file states."""
-    from skyloom.training.run import by_modality as sort
-
-    found = sort(paths)
-    for modality, several in found.items():
-        if len(several) > 1:
-            raise BadInput(f"{several[1]}: a second shard of {modality}, besides {several[0]}; expected one a modality")
-    return {modality: Path(path) for modality, (path,) in found.items()}

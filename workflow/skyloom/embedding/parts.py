@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
-from skyloom.training.data import read_splits
+from skyloom.tokens.splits import read_splits
 
 ROWS_PER_GROUP = 8192
 """Of a whole."""

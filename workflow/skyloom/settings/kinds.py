@@ -172,6 +172,11 @@ def extend(folders: Iterable[str]) -> None:
             sys.path.append(folder)
 
 
+def extensions() -> tuple[str, ...]:
+    """The folders of the user's own kinds."""
+    return tuple(_extensions)
+
+
 def load(name: str):
     """The object behind "module:attribute"."""
     module, _, attribute = name.partition(":")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from skyloom.core.errors import BadConfig, SkyloomError
 from skyloom.settings import kinds
+from skyloom.tokens.modalities import by_modality
 from skyloom.training.figure import draw
-from skyloom.training.run import by_modality, statistics_by_modality, train
+from skyloom.training.run import statistics_by_modality, train
 
 FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl"}
 FIGURE = "loss.png"

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from skyloom.core.files import sha256
 from skyloom.core.mixing import uniform
 from skyloom.nn.batch import Batch
 from skyloom.tokens.loader import batches, step_samples
+from skyloom.tokens.splits import read_splits
 from skyloom.tokens.store import Shards
 
 log = logging.getLogger(__name__)
@@ -183,42 +183,6 @@ def _log_counts(counts: dict[str, int], used: int, incomplete: str) -> None:
     if len(counts) > 1:
         each = ", ".join(f"{count} with {modality}" for modality, count in counts.items())
         log.info("galaxies: %s; %d used (incomplete: %s)", each, used, incomplete)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Galaxies in rising order of targetid (N,) int64, each once, and the number of the split (N,) in `names`."""
-
-    targetid: np.ndarray
-    code: np.ndarray
-    names: tuple[str, ...]
-
-    def of(self, split: str) -> np.ndarray:
-        """Places of the galaxies of a split."""
-        return np.flatnonzero(self.code == self.names.index(split)) if split in self.names else np.zeros(0, "i8")
-
-    def part(self, chosen: np.ndarray) -> "Splits":
-        """Some of the galaxies."""
-        return Splits(self.targetid[chosen], self.code[chosen], self.names)
-
-
-def read_splits(path: str | os.PathLike) -> Splits:
-    """The splits of a survey, 9 bytes a galaxy.
-
-    Raises
-    ------
-    BadInput : the file is not such a table.
-    """
-    try:
-        table = pq.read_table(path, columns=["targetid", "split"], read_dictionary=["split"])
-        targetid, first = np.unique(table["targetid"].to_numpy().astype("i8"), return_index=True)
-        split = table["split"].unify_dictionaries().combine_chunks()
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{path}: expected a Parquet table with columns targetid and split ({reason})") from error
-    if isinstance(split, pa.ChunkedArray):  # of an empty table
-        return Splits(targetid, np.zeros(0, "i1"), ())
-    return Splits(targetid, split.indices.to_numpy()[first].astype("i1"), tuple(split.dictionary.to_pylist()))
 
 
 def read_labels(path: str | os.PathLike | None, names: Sequence[str], targetid: np.ndarray) -> dict[str, np.ndarray]:

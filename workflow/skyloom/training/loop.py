@@ -41,7 +41,7 @@ def train(
 
     Parameters
     ----------
-    config : what `skyloom.networks.build` makes the network from
+    config : what `skyloom.models.networks.build` makes the network from
     settings : how it is trained
     about : what the card says besides: name, traits, embeddings, queries
     tell : is called with a line about the progress

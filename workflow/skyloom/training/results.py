@@ -1,7 +1,6 @@
 """What training leaves behind: weights, card, metrics. No times: the same run writes the same bytes."""
 
 import hashlib
-import importlib.util
 import json
 import os
 from collections.abc import Mapping
@@ -39,18 +38,17 @@ def code_of(config: dict) -> str:
 
     What draws figures, or another model, does not count.
     """
-    files = {Path(__file__).with_name("loop.py")}
-    todo = [config]
+    modules, todo = set(), [config]
     while todo:
         entry = todo.pop()
         kind = kinds.find("model", entry["kind"], "kind")
-        names = [
+        named = (
             kinds.module_name("model", entry["kind"]),
             *(n.partition(":")[0] for n in (kind.network, kind.objective)),
-        ]
-        files |= {Path(importlib.util.find_spec(name).origin) for name in names if name}
+        )
+        modules |= {name for name in named if name}
         todo += entry.get("backbones", {}).values()
-    return hashlib.sha256("".join(sorted(map(code_hash, files))).encode()).hexdigest()[:16]
+    return code_hash(Path(__file__).with_name("loop.py"), modules=sorted(modules), roots=kinds.extensions())
 
 
 def write(out: Mapping[str, str | os.PathLike], model: nn.Module, samples: Samples, rows: list, entry: dict) -> None:

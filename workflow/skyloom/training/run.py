@@ -14,7 +14,6 @@ from skyloom.models import networks
 from skyloom.settings import kinds
 from skyloom.settings.config import read_model
 from skyloom.settings.section import hint
-from skyloom.tokens.store import Shards
 from skyloom.training import loop
 from skyloom.training.data import read_statistics
 
@@ -93,14 +92,6 @@ def read(config: dict, name: str, backbones: Mapping[str, str | os.PathLike]):
             if modality not in backbones:
                 raise BadConfig(f"models.{name}: no backbone for {modality} was given")
     return read_model(name, entry)
-
-
-def by_modality(paths: Sequence[str | os.PathLike]) -> dict[str, list[str]]:
-    """Shards sorted by the modality that each file states."""
-    tokens: dict[str, list[str]] = {}
-    for path in paths:
-        tokens.setdefault(str(Shards([path]).attrs.get("modality", "unknown")), []).append(str(path))
-    return tokens
 
 
 def statistics_by_modality(paths: Sequence[str | os.PathLike]) -> dict[str, str]:
