@@ -77,7 +77,7 @@ def test_threads_of_duckdb_are_those_asked_for_and_change_nothing(monkeypatch):
 
     def watched(**options):
         connection = connect(**options)
-        seen.extend(connection.execute("SELECT current_setting('threads')").fetchone())
+        seen.extend(connection.execute("SELECT current_setting('threads')").fetchall()[0])
         return connection
 
     monkeypatch.setattr(module.duckdb, "connect", watched)

@@ -1,8 +1,11 @@
 """The columns of galaxies.parquet, with units, UCDs and words, and Parquet that carries them to every reader."""
 
 import os
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from astropy.table import Table
 from astropy.table.meta import get_yaml_from_table
@@ -58,31 +61,52 @@ SPLITS: dict[str, tuple[str, str, str, str]] = {
     "split": ("U", "", "meta.code.class", "train, validation or test"),
 }
 
+_ROWS = 2**17  # of a row group
+
 ARROW = {"i8": pa.int64(), "i4": pa.int32(), "f8": pa.float64(), "U": pa.string()}
+
+
+def numbered(number: np.ndarray, names: Sequence[str]) -> pa.DictionaryArray:
+    """A column of texts (n,) from their numbers among a few `names`; -1 is the empty text.
+
+    File names written out take 400 bytes a galaxy as numpy strings, their numbers four.
+    """
+    return pa.DictionaryArray.from_arrays(pa.array(np.asarray(number) + 1, pa.int32()), pa.array(["", *names]))
 
 
 def write_table(path: str | os.PathLike, values: dict, columns: dict[str, tuple[str, str, str, str]]) -> None:
     """Write columns as Parquet; the same values give the same bytes.
 
-    Each field carries unit, ucd and description in its metadata; astropy finds them in its own form beside, so that
-    ``Table.read`` gives columns with units.
+    Texts may come as an Arrow dictionary (see `numbered`). Parquet itself keeps every text of a row group once; the
+    type in the file is that of text, since astropy reads no other. Each field carries unit, ucd and description in its
+    metadata; astropy finds them in its own form beside, so that ``Table.read`` gives columns with units.
     """
-    fields, arrays = [], []
+    fields, arrays, lengths = [], [], {}
     for name, (kind, unit, ucd, description) in columns.items():
         words = {"unit": unit, "ucd": ucd, "description": description}
         fields.append(pa.field(name, ARROW[kind], metadata={key: word for key, word in words.items() if word}))
-        arrays.append(pa.array(values[name], ARROW[kind]))
-    schema = pa.schema(fields, metadata=_astropy_metadata(values, columns))
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")
-
-
-def _astropy_metadata(values: dict, columns: dict[str, tuple[str, str, str, str]]) -> dict[str, str]:
-    table, lengths = Table(), {}
-    for name, (kind, unit, ucd, description) in columns.items():
+        given = values[name]
+        arrays.append(given if isinstance(given, pa.DictionaryArray) else pa.array(given, ARROW[kind]))
         if kind == "U":
-            lengths[f"table::len::{name}"] = str(max((len(text) for text in values[name]), default=1))
+            lengths[f"table::len::{name}"] = str(_longest(arrays[-1]))
+    schema = pa.schema(fields, metadata={"table_meta_yaml": _astropy_yaml(columns), **lengths})
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+        for start in range(0, max(len(arrays[0]), 1), _ROWS):
+            part = [array.slice(start, _ROWS).cast(field.type) for array, field in zip(arrays, schema, strict=True)]
+            file.write_table(pa.Table.from_arrays(part, schema=schema))
+
+
+def _longest(texts: pa.Array) -> int:
+    """Length of the longest text; 1 if there is none."""
+    if isinstance(texts, pa.DictionaryArray):
+        texts = texts.dictionary.take(pc.unique(texts.indices))
+    return pc.max(pc.utf8_length(texts)).as_py() if len(texts) else 1
+
+
+def _astropy_yaml(columns: dict[str, tuple[str, str, str, str]]) -> str:
+    table = Table()
+    for name, (kind, unit, ucd, description) in columns.items():
         table[name] = [""] if kind == "U" else [0]
         table[name] = table[name].astype("U1" if kind == "U" else kind)
         table[name].unit, table[name].description, table[name].meta = unit or None, description, {"ucd": ucd}
-    return {"table_meta_yaml": "\n".join(get_yaml_from_table(table)), **lengths}
+    return "\n".join(get_yaml_from_table(table))

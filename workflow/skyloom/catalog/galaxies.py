@@ -94,7 +94,8 @@ def build_galaxies(
             galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow)
     galaxies = _with_properties(galaxies, raw, config, flow)
     galaxies.sort("TARGETID")
-    columns.write_table(galaxies_path, _output(galaxies, spectra, config.get("shards", 1), flow), columns.GALAXIES)
+    values = _output(galaxies, spectra, raw, config.get("shards", 1), flow)
+    columns.write_table(galaxies_path, values, columns.GALAXIES)
     with atomic(flow_path) as temporary:
         flow.frame().to_csv(temporary, index=False)
 
@@ -206,8 +207,8 @@ def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) ->
 
 
 def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, flow: cuts.Flow) -> Table:
-    """With the file, row and separation of the image within the radius; without galaxies that have none, if
-    required."""
+    """With the file (its number), row and separation of the image within the radius; without galaxies that have none,
+    if required."""
     imaging = IMAGING[modality]
     paths = sorted_paths(raw.get(imaging.role, ()))
     if not paths:
@@ -220,8 +221,7 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
     separation = np.full(len(galaxies), np.nan)
     separation[nearest["left"]] = nearest["separation_arcsec"]
     found = index >= 0
-    names = np.array(file_names(paths))
-    galaxies[imaging.file] = np.where(found, names[images["file"][index]], "")
+    galaxies[imaging.file] = np.where(found, images["file"][index], -1)
     galaxies[imaging.row] = np.where(found, images["row"][index], -1)
     galaxies[imaging.separation] = separation
     if modality == "image":
@@ -292,14 +292,24 @@ def _with_derived(table: Table, mask: np.ndarray, required: bool, flow: cuts.Flo
     return known if required else mask
 
 
-def _output(galaxies: Table, spectra: sources.Spectra, shards: int, flow: cuts.Flow) -> dict[str, np.ndarray]:
+def _image_names(raw: Mapping, imaging: Imaging) -> list[str]:
+    """What the files of a kind of image are called, in the order of their numbers."""
+    return file_names(sorted_paths(raw.get(imaging.role, ())))
+
+
+def _output(galaxies: Table, spectra: sources.Spectra, raw: Mapping, shards: int, flow: cuts.Flow) -> dict:
     """The columns of galaxies.parquet by name."""
     total = len(galaxies)
     file = np.asarray(galaxies["spectrum_file"])
     absent = {}
     for imaging in IMAGING.values():
-        absent |= {imaging.file: "", imaging.row: -1, imaging.separation: np.nan}
-    image = {name: galaxies[name] if name in galaxies.colnames else [value] * total for name, value in absent.items()}
+        absent |= {imaging.file: -1, imaging.row: -1, imaging.separation: np.nan}
+    image = {
+        name: np.asarray(galaxies[name]) if name in galaxies.colnames else np.full(total, value)
+        for name, value in absent.items()
+    }
+    for imaging in IMAGING.values():
+        image[imaging.file] = columns.numbered(image[imaging.file], _image_names(raw, imaging))
     flux = {b: cuts.plausible(_number(galaxies, f"FLUX_{b.upper()}"), f"flux_{b}", flow) for b in BANDS}
     ra, dec = _number(galaxies, "TARGET_RA"), _number(galaxies, "TARGET_DEC")
     return {
@@ -308,7 +318,7 @@ def _output(galaxies: Table, spectra: sources.Spectra, shards: int, flow: cuts.F
         "dec": dec,
         "z": cuts.plausible(_number(galaxies, "Z"), "z", flow),
         "zerr": _number(galaxies, "ZERR"),
-        "spectrum_file": spectra.names[file],
+        "spectrum_file": columns.numbered(file, spectra.names),
         "spectrum_row": np.asarray(galaxies["spectrum_row"]),
         **image,
         **{f"flux_{band}": values for band, values in flux.items()},

@@ -31,7 +31,7 @@ def shard_rows(galaxies_path: str | os.PathLike, shard: int, prefix: str) -> pa.
 
     Returns
     -------
-    Table with columns targetid, file, row
+    Table with columns targetid, file (an Arrow dictionary), row
 
     Raises
     ------
@@ -43,14 +43,29 @@ def shard_rows(galaxies_path: str | os.PathLike, shard: int, prefix: str) -> pa.
         for name in (*columns, "shard"):
             if name not in present:
                 raise BadInput(f"{galaxies_path}: no column {name}; expected {', '.join(columns)}, shard")
-        table = pq.read_table(galaxies_path, columns=list(columns), filters=[("shard", "=", shard)])
+        table = _of_shard(galaxies_path, list(columns), shard)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{galaxies_path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
     table = table.rename_columns([columns[name] for name in table.column_names])
-    observed = table.filter(pc.not_equal(table["file"], ""))
+    files = table["file"].combine_chunks()
+    names, code = files.dictionary.to_numpy(zero_copy_only=False), files.indices.to_numpy()
+    observed = np.flatnonzero((names != "")[code])
     if len(observed) < len(table):
         log.info("shard %d: %d of %d galaxies have no %s", shard, len(table) - len(observed), len(table), prefix)
-    return observed.sort_by([("file", "ascending"), ("row", "ascending")])
+    place = np.argsort(np.argsort(names))[code[observed]]  # of the name among the sorted ones
+    return table.take(observed[np.lexsort((table["row"].to_numpy()[observed], place))])
+
+
+def _of_shard(path: str | os.PathLike, columns: list[str], shard: int) -> pa.Table:
+    """Rows of one shard, a row group of the file at a time; texts as numbers of an Arrow dictionary."""
+    texts = [name for name in columns if name.endswith("_file")]
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        parts = []
+        for group in range(file.num_row_groups):
+            part = file.read_row_group(group, [*columns, "shard"], use_threads=False)
+            parts.append(part.filter(pc.equal(part["shard"], shard)).select(columns))
+        empty = file.schema_arrow.empty_table().select(columns)
+    return pa.concat_tables(parts or [empty]).unify_dictionaries()
 
 
 def blocks(
@@ -63,11 +78,12 @@ def blocks(
     BadInput : a file that the galaxies name is not among `paths`, or one path is given twice.
     """
     found = by_name(paths)
-    files = np.asarray(rows["file"].to_pylist(), dtype=object)
     targetid, row = rows["targetid"].to_numpy(), rows["row"].to_numpy()
-    for name in dict.fromkeys(files):
-        path = named(found, name)
-        places = np.flatnonzero(files == name)
+    files = rows["file"].combine_chunks()
+    number = files.indices.to_numpy()
+    for code in dict.fromkeys(number.tolist()):  # in the order of the rows
+        path = named(found, files.dictionary[code].as_py())
+        places = np.flatnonzero(number == code)
         for start in range(0, len(places), size):
             block = places[start : start + size]
             yield path, targetid[block], row[block]
