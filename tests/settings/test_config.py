@@ -71,7 +71,7 @@ def test_configurations_shown_in_the_readme_are_valid():
         ("surveys.mock.modalities", ["spectrum", "radio"], ["'radio' is not a modality", "hsc_image"]),
         ("surveys.mock.modalities", [1], ["surveys.mock.modalities.0", "expected string"]),
         ("surveys.mock.crossmatch.require", ["spectrum"], ["crossmatch.require.0", "allowed are image, hsc_image"]),
-        ("models.pca_hsc_image.modality", "lsst", ["models.pca_hsc_image.modality", "'lsst'", "hsc_image"]),
+        ("models.specformer.modality", "image", ["models.specformer.modality", "'image'", "allowed are spectrum"]),
         (
             "surveys.mock.modalities",
             ["spectrum", "scalars"],
@@ -139,7 +139,7 @@ def test_a_column_of_a_catalogue_of_ones_own_has_a_checked_form(entry, words):
 
 def test_a_model_of_a_modality_that_the_survey_lacks_is_neither_embedded_nor_reported():
     for modalities, expected in ((["spectrum", "image", "hsc_image"], True), (["spectrum", "image"], False)):
-        config = changed("surveys.mock.modalities", modalities)
+        config = validate(changed("surveys.mock.modalities", modalities))
         cards = layout.report_files("mock", config)["cards"]
         assert ("results/mock/models/pca_hsc_image/model.json" in cards) == expected
         assert ("pca_hsc_image-hsc_image" in layout.embeddings("mock", config)) == expected

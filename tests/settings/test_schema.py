@@ -46,7 +46,7 @@ def test_the_commented_settings_are_yaml_that_names_every_setting(documents):
     yaml.safe_load(text)
     for section in sections():
         for name, field in section.model_fields.items():
-            assert re.search(rf"^ *(# )?{re.escape(field.alias or name)}:", text, re.MULTILINE), (section, name)
+            assert re.search(rf"^ *#? *{re.escape(field.alias or name)}:", text, re.MULTILINE), (section, name)
 
 
 def sections() -> set[type[Section]]:

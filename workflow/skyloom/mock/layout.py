@@ -66,8 +66,8 @@ class MockSettings(SurveySettings):
     @model_validator(mode="after")
     def _targets(self):
         if not programs(self.plain()):
-            text = f"{self.targets_per_tile.plain()} asks for no galaxy; expected a number above 0"
-            raise refuse("targets_per_tile", text)
+            given = self.targets_per_tile.model_dump(exclude_unset=True)
+            raise refuse("targets_per_tile", f"{given} asks for no galaxy; expected a number above 0")
         return self
 
 

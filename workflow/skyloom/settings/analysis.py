@@ -1,7 +1,6 @@
 """What all analyses share: the keys of an entry of `analyses`, and what a job of an analysis is given."""
 
 import dataclasses
-from typing import Annotated
 
 from skyloom.settings.section import Section, reference, setting
 
@@ -11,7 +10,7 @@ class AnalysisSettings(Section):
 
     kind: str | None = setting(None)
     "the module of `skyloom/analysis` behind it, or one of your own; without this key the name of the entry"
-    surveys: list[Annotated[str, reference("survey")]] | None = setting(None)
+    surveys: list[reference("survey")] | None = setting(None)
     "where it is made; without this key for every survey that has what it takes"
 
 

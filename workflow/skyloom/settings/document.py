@@ -49,10 +49,11 @@ def schema() -> dict:
         choices = []
         for kind in kinds.own_kinds(room):
             section = _entry(room, kind)
-            own = TypeAdapter(section).json_schema(ref_template="#/$defs/{model}")
-            definitions |= own.pop("$defs", {})
-            definitions[f"{room}-{kind}"] = own
-            choices.append({"$ref": f"#/$defs/{room}-{kind}"})
+            name = f"{room}-{kind}"
+            own = TypeAdapter(section).json_schema(ref_template=f"#/$defs/{name}-{{model}}")
+            definitions |= {f"{name}-{inner}": part for inner, part in own.pop("$defs", {}).items()}
+            definitions[name] = own
+            choices.append({"$ref": f"#/$defs/{name}"})
         choices.append({"type": "null"})
         found["properties"][part]["additionalProperties"] = {"anyOf": choices}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
@@ -106,6 +107,11 @@ def _field(name: str, field: FieldInfo, indent: int, preset: object = PydanticUn
         plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
         yield from _section(type(default) if values else inner, indent + _INDENT, preset=plain)
         return
+    listed = _listed(field.annotation)
+    if listed is not None:
+        yield from _wrapped(f"{space}# {name}: (a list of)", text, indent)
+        yield from (f"{space}#   {line.strip().removeprefix('# ')}" for line in _section(listed, 0))
+        return
     if default is PydanticUndefined:
         yield from _wrapped(f"{space}# {name}: (required)", text, indent)
     elif default is None:
@@ -123,8 +129,13 @@ def _wrapped(start: str, text: str, indent: int) -> list[str]:
 
 
 def _inner(annotation) -> type[Section] | None:
-    found = annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
-    return found
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def _listed(annotation) -> type[Section] | None:
+    """The section that a list, or a choice, is made of."""
+    inside = [found for part in get_args(annotation) for found in (_inner(part), _listed(part)) if found]
+    return inside[0] if inside else None
 
 
 def _range(field: FieldInfo) -> str:

@@ -96,7 +96,7 @@ class SurveySettings(Section):
     "what is taken of a galaxy; tokens are made of each"
     models: list[reference("model")] = setting([])
     "which models are trained on it, or embed it"
-    models_from: Annotated[str, reference("survey")] | None = setting(None)
+    models_from: reference("survey") | None = setting(None)
     "the survey whose trained models embed this one; without this key its own"
     shards: int = setting(1, ge=1, le=9999)
     "token files a modality, one job each"
