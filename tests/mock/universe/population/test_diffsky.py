@@ -44,8 +44,8 @@ def test_without_the_extra_the_error_names_it(monkeypatch, grid):
 
 
 def test_jax_is_imported_for_nobody_else():
-    names = ("population.population", "population.parametric", "light.spectra", "population.diffsky")
-    modules = ", ".join(f"skyloom.surveys.mock.{name}" for name in names)
+    names = ("population.population", "population.parametric", "spectra", "population.diffsky")
+    modules = ", ".join(f"skyloom.mock.universe.{name}" for name in names)
     code = f"import sys, {modules}; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
 
