@@ -21,13 +21,16 @@ def library(tmp_path, monkeypatch):
     (tmp_path / "script.py").write_text("from skyloom import redshift\n")
     monkeypatch.setattr(code, "LIBRARY", root)
     code._parse.cache_clear()
+    code._reached.cache_clear()
     yield root
     code._parse.cache_clear()
+    code._reached.cache_clear()
 
 
 def hash_after(library, name, text):
     (library / name).write_text(text)
     code._parse.cache_clear()
+    code._reached.cache_clear()
     return code.code_hash(library.parent / "script.py")
 
 
@@ -40,6 +43,17 @@ def test_hash_ignores_comments_docstrings_and_modules_not_imported(library):
     before = code.code_hash(library.parent / "script.py")
     assert hash_after(library, "lines.py", '"""Vacuum."""\n\nHALPHA = 6564.6  # Angstrom\n') == before
     assert hash_after(library, "other.py", "x = 2\n") == before
+
+
+def test_imports_for_annotations_alone_do_not_count(library):
+    text = (
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from skyloom import other\nelse:\n    import json\n"
+    )
+    before = hash_after(library, "lines.py", text)
+    assert hash_after(library, "other.py", "x = 2\n") == before
+    hash_after(library, "lines.py", text.replace("import json", "from skyloom import other"))
+    before = code.code_hash(library.parent / "script.py")
+    assert hash_after(library, "other.py", "x = 3\n") != before
 
 
 def test_hash_follows_data_files(library):
@@ -132,6 +146,7 @@ def registered(library):
 
 def registered_hash(own, *modules):
     code._parse.cache_clear()
+    code._reached.cache_clear()
     return code.code_hash(own.parent / "script.py", modules=modules, roots=[own])
 
 

@@ -139,6 +139,13 @@ def test_entropies_tell_the_two_kinds_of_collapse():
     assert signs == [(1, 1), (0, 0), (0, 1)]
 
 
+@pytest.mark.parametrize("collapsed, expected", [(torch.eye(16)[3], 0), (torch.full((16,), 1 / 16), 1)])
+def test_a_collapse_shows_in_the_metrics_of_a_step(objective, batch, monkeypatch, collapsed, expected):
+    monkeypatch.setattr(objective, "assign", lambda logits, progress: collapsed.expand(len(logits), -1))
+    metrics = objective(batch, Draws(0, 0, 6), 0.0)[1]
+    assert [round(float(metrics[name]), 4) for name in ("teacher_entropy", "mean_entropy")] == [expected] * 2
+
+
 @pytest.mark.parametrize("centring", ["centre", "sinkhorn"])
 def test_training_tells_galaxies_apart(centring):
     objective = Objective(network(centring=centring, momentum=0.9))

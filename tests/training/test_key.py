@@ -9,6 +9,7 @@ import pytest
 
 import skyloom
 from skyloom.training.results import code_of
+from tests.paths import LIBRARY
 
 SPECFORMER = {"kind": "specformer"}
 ASTROCLIP = {"kind": "astroclip", "backbones": {"spectrum": SPECFORMER, "lsst": {"kind": "pca"}}}
@@ -33,10 +34,17 @@ def key(tmp_path):
     return key
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["figures/style.py", "training/figure.py", "training/run.py", "embedding/embed.py", "models/pca/network.py"],
+NO_NUMBERS = (
+    "figures/style.py",
+    "training/figure.py",
+    "training/run.py",
+    "embedding/embed.py",
+    "models/pca/network.py",
+    "settings/layout.py",
 )
+
+
+@pytest.mark.parametrize("module", NO_NUMBERS)
 def test_what_decides_no_number_of_a_training_does_not_count(key, module):
     assert key(SPECFORMER, module) == code_of(SPECFORMER)
 
@@ -49,3 +57,24 @@ def test_code_that_decides_numbers_counts(key, module):
 def test_the_code_of_backbones_counts(key):
     assert key(ASTROCLIP, "models/pca/network.py") != code_of(ASTROCLIP)
     assert code_of(ASTROCLIP) != code_of({"kind": "astroclip"})
+
+
+def test_a_module_of_a_users_own_counts(tmp_path):
+    text = """
+from skyloom.settings.kinds import ModelKind
+from skyloom.settings.section import Section
+
+KIND = ModelKind(settings=Section, network="own_network:Network")
+"""
+    (tmp_path / "own_kind.py").write_text(text)
+    hashes = set()
+    for number in range(2):
+        (tmp_path / "own_network.py").write_text("import own_part\n\nclass Network:\n    part = own_part.PART\n")
+        (tmp_path / "own_part.py").write_text(f"PART = {number}\n")
+        code = f"from skyloom.settings import kinds; kinds.extend([{str(tmp_path)!r}]);"
+        code += "from skyloom.training.results import code_of; print(code_of({'kind': 'own_kind'}))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONPATH": str(LIBRARY)}, check=True, capture_output=True, text=True
+        )
+        hashes.add(done.stdout)
+    assert len(hashes) == 2

@@ -100,6 +100,13 @@ def test_metrics_and_card_say_what_happened(trained):
     }
 
 
+def test_metrics_tell_one_assignment_from_their_mean(trained):
+    """Entropy is concave: that of the mean is above the mean of entropies, unless all galaxies are assigned alike."""
+    for row in rows(trained / "astrodino"):
+        assert 0 < row["teacher_entropy"] < row["mean_entropy"] - 1e-3
+        assert row["mean_entropy"] <= 1 + 1e-6
+
+
 def test_no_steps_give_the_untrained_network_of_the_same_seed(configs, run, trained):
     untrained = load_file(run(change(configs["specformer"], training={"steps": 0})) / "model.safetensors")
     again = load_file(

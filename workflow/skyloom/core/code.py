@@ -94,12 +94,24 @@ def _parse(module: Path) -> tuple[str, tuple[Import, ...]]:
     """The meaning of a module as a digest, and its imports, those inside functions too."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     imports = []
-    for node in ast.walk(tree):
+    for node in _running(tree):
         if isinstance(node, ast.Import):
             imports += [Import(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imports.append(Import(node.level, node.module or "", tuple(alias.name for alias in node.names)))
     return hashlib.sha256("".join(_meaning(tree)).encode()).hexdigest(), tuple(imports)
+
+
+def _running(tree: ast.Module) -> Iterator[ast.AST]:
+    """All nodes but those under ``if TYPE_CHECKING:``, which never run: a module named there decides nothing."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            todo.extend(node.orelse)
+        else:
+            yield node
+            todo.extend(ast.iter_child_nodes(node))
 
 
 def _meaning(node: object) -> Iterator[str]:

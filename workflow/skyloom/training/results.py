@@ -42,11 +42,8 @@ def code_of(config: dict) -> str:
     while todo:
         entry = todo.pop()
         kind = kinds.find("model", entry["kind"], "kind")
-        named = (
-            kinds.module_name("model", entry["kind"]),
-            *(n.partition(":")[0] for n in (kind.network, kind.objective)),
-        )
-        modules |= {name for name in named if name}
+        parts = kinds.module_name("model", entry["kind"]), kind.network, kind.objective
+        modules |= {part.partition(":")[0] for part in parts if part}
         todo += entry.get("backbones", {}).values()
     return code_hash(Path(__file__).with_name("loop.py"), modules=sorted(modules), roots=kinds.extensions())
 
