@@ -15,7 +15,7 @@ rule report:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("report", "skyloom/report/templates/*", "skyloom/figures/templates/*", modules=report_modules),
@@ -40,7 +40,7 @@ rule archive_report:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         code=code("archive_report"),

@@ -59,7 +59,7 @@ def build_report(survey: str, config: Mapping, files: Mapping[str, list[str]], o
         "survey": survey,
         "simulated": loaded.surveys[survey].kind.simulated,
         "settings": sorted(tables.flatten(dict(config))),
-        "counts": tables.counts(files["splits"], quarantined),
+        "counts": tables.counts(files["splits"], quarantined, files.get("shared", [])),
         "flow": _grid(tables.below_each_other(files["flow"])),
         "quarantine": tables.quarantine(quarantined),
         "models": [tables.model_card(path) for path in files["cards"]],

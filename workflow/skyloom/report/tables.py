@@ -13,13 +13,20 @@ from skyloom.core.errors import BadInput
 from skyloom.settings.names import MODALITIES, SPLITS
 
 
-def counts(splits_paths: list, quarantined: pandas.DataFrame | None) -> list[tuple[str, str]]:
-    """Galaxies in each split, and rows put aside."""
+def counts(
+    splits_paths: list, quarantined: pandas.DataFrame | None, shared_paths: list = ()
+) -> list[tuple[str, str]]:
+    """Galaxies in each split, rows put aside, and the test galaxies whose image overlaps one of the training split."""
     found = []
     for path in splits_paths:
         sizes = tidy.read_parquet(path, ["split"])["split"].value_counts()
         found.append(("galaxies", f"{sizes.sum():,}"))
         found += [(f"{name} split", f"{sizes.get(name, 0):,}") for name in SPLITS]
+    for path in shared_paths:
+        measured = json.loads(Path(path).read_text(encoding="utf-8"))
+        if measured["shared_sky"] is not None:
+            words = f"of test galaxies share sky with training ones on images of {measured['side_arcsec']:.0f} arcsec"
+            found.append((words, f"{100 * measured['shared_sky']:.1f} %"))
     if quarantined is not None:
         found.append(("quarantined", f"{len(quarantined):,}"))
     return found

@@ -135,6 +135,7 @@ def report_files(survey: str, config: "Config") -> dict[str, list[str]]:
     return {
         "flow": [path for name in shown for path in cuts(name, config)],
         "splits": [splits(survey)],
+        "shared": [f"{folder}/catalog/shared_sky.json"],
         "quarantine": [f"{folder}/tokens/{modality}/quarantine.csv" for modality in entry.modalities],
         "statistics": [f"{folder}/tokens/{modality}/statistics.json" for modality in entry.modalities],
         "analyses": made,

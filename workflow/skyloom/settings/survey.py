@@ -124,4 +124,6 @@ class SurveySettings(Section):
                 allowed = ", ".join(self.modalities)
                 text = f"'{modality}' is not among the survey's modalities, {allowed}"
                 raise refuse("crossmatch.require", text)
+        if self.split.separation_arcsec == "crop" and not set(IMAGES) & set(self.modalities):
+            raise refuse("split.separation_arcsec", f"'crop' needs {' or '.join(IMAGES)} among the modalities")
         return self
