@@ -7,6 +7,8 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.training.__main__ import pair
@@ -89,9 +91,6 @@ def test_the_command_line_aligns_any_backbones(configs, command, environment, tr
 
 
 def test_parts_of_a_model_learn_at_rates_of_their_own(configs, run, trained):
-    import torch
-    from safetensors.torch import load_file
-
     rates = {"model.blocks": 0.0, "model.blocks.0.mlp": 1.0, "model.position": 0.1}
     changed = run(change(configs["specformer"], training={"learning_rates": rates, "weight_decay": 0.0}))
     start = run(change(configs["specformer"], training={"steps": 0}), "start")

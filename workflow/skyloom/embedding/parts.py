@@ -86,7 +86,7 @@ def _column(values: np.ndarray) -> pa.Array:
 def gather_parts(part_paths: Sequence[str | os.PathLike], out_path: str | os.PathLike) -> None:
     """Join the parts of all shards by rising targetid.
 
-    Memory: about 30 bytes a galaxy, and one row group of each part. Only one part is open at a time.
+    Memory: about 140 bytes a galaxy, and one row group of each part. Only one part is open at a time.
 
     Raises
     ------

@@ -13,9 +13,7 @@ from skyloom.core.errors import BadInput
 from skyloom.settings.names import MODALITIES, SPLITS
 
 
-def counts(
-    splits_paths: list, quarantined: pandas.DataFrame | None, shared_paths: list = ()
-) -> list[tuple[str, str]]:
+def counts(splits_paths: list, quarantined: pandas.DataFrame | None, shared_paths: list = ()) -> list[tuple[str, str]]:
     """Galaxies in each split, rows put aside, and the test galaxies whose image overlaps one of the training split."""
     found = []
     for path in splits_paths:

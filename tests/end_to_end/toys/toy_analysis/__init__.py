@@ -35,13 +35,18 @@ def run(job):
     figure.savefig(job.outputs["figure"])
 
 
-def present(paths, settings, survey):
+def present(paths, settings, shown):
     import pandas
 
-    from skyloom.analysis.common.blocks import Claim
+    from skyloom.analysis.common import blocks
 
-    error = pandas.read_csv(paths["table"])["mean_error"][0]
-    return [Claim("The toy model reads redshifts to 0.1", f"mean error {error:.3f}", bool(error < 0.1), "holds")]
+    table = pandas.read_csv(paths["table"])
+    error = table["mean_error"][0]
+    return [
+        blocks.claim(f"{settings.model} reads redshifts to 0.1", f"mean error {error:.3f}", error < 0.1, True),
+        blocks.Figure(paths["figure"]),
+        blocks.grid(table),
+    ]
 
 
 KIND = AnalysisKind(
