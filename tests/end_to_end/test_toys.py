@@ -1,4 +1,4 @@
-"""A survey, a model and an analysis of one's own are one module and one entry each: no file of the project is changed."""
+"""A survey, a model and an analysis of one's own: one module and one entry each, no file of the project changed."""
 
 import html
 import re
