@@ -9,6 +9,7 @@ imported where it runs.
 import dataclasses
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -149,7 +150,8 @@ def module_name(room: str, kind: object) -> str | None:
         found = importlib.util.find_spec(kind)
     except ModuleNotFoundError:
         return None
-    return kind if found and (found.origin or "").startswith(tuple(_extensions)) and _extensions else None
+    inside = found and any((found.origin or "").startswith(f"{folder}{os.sep}") for folder in _extensions)
+    return kind if inside else None
 
 
 def own_kinds(room: str) -> list[str]:
@@ -165,7 +167,7 @@ _extensions: list[str] = []
 
 def extend(folders: Iterable[str]) -> None:
     """Look for kinds in these folders too, now and in the jobs (they are put at the end of ``sys.path``)."""
-    for folder in folders:
+    for folder in map(os.path.abspath, folders):
         if folder not in _extensions:
             _extensions.append(folder)
         if folder not in sys.path:
