@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from skyloom import models
 from skyloom.core.errors import BadConfig, BadInput, SkyloomError
+from skyloom.core.memory import keep_freed_memory
 from skyloom.nn import distributed
 from skyloom.nn.draws import Draws, number
 from skyloom.training import results
@@ -124,14 +125,18 @@ def pick_precision(wanted: str, device: str) -> str:
 def reproducible(threads: int) -> Iterator[None]:
     """Fix what changes the last bits of a result: the number of threads and the choice of kernels."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    keep_freed_memory()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a twentieth of a step; nothing here reads such memory
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def load_backbones(config: dict, folders: dict[str, str | os.PathLike] | None) -> dict[str, nn.Module] | None:
@@ -225,7 +230,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, s.clip or math.inf)
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if s.clip and norm > s.clip:
+            nn.utils.clip_grads_with_norm_(parameters, s.clip, norm)
         self.add({"loss": loss, "grad_norm": norm, **metrics})
         self.optimizer.step()
         self.step += 1
@@ -360,7 +367,8 @@ def optimizer_for(objective: nn.Module, settings: Settings) -> torch.optim.AdamW
     matrices = [parameter for parameter in trained if parameter.ndim == 2]
     others = [parameter for parameter in trained if parameter.ndim != 2]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+    fused = all(parameter.device.type == "cpu" for parameter in trained)  # one pass over the weights, not ten
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=fused)
 
 
 def brief(means: dict[str, float]) -> str:
