@@ -6,7 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyloom.nn import bfloat16
 from skyloom.nn.draws import uniform_rows
+
+
+class Linear(nn.Linear):
+    """A linear layer with a bias, (..., in) -> (..., out)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
+            return bfloat16.Linear.apply(x, self.weight, self.bias)  # autocast is bfloat16 wherever this trains
+        return super().forward(x)
 
 
 class Attention(nn.Module):
@@ -15,8 +25,8 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.out = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
@@ -29,9 +39,9 @@ class CrossAttention(nn.Module):
     def __init__(self, dim: int, context_dim: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.q = nn.Linear(dim, dim)
-        self.kv = nn.Linear(context_dim, 2 * dim)
-        self.out = nn.Linear(dim, dim)
+        self.q = Linear(dim, dim)
+        self.kv = Linear(context_dim, 2 * dim)
+        self.out = Linear(dim, dim)
 
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
         q = split_heads(self.q(query), self.heads)
@@ -41,9 +51,9 @@ class CrossAttention(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention, (B, heads, Q, d) over (B, heads, T, d) -> (B, heads, Q, d)."""
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and k.shape[2] <= 256:
-        # plain products: the CPU kernel for bfloat16 is 3 to 7 times slower, mostly backwards (torch 2.13, AVX512-BF16)
-        return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
+        heads = (x.contiguous().flatten(0, 1) for x in (q, k, v))
+        return bfloat16.Attention.apply(*heads).unflatten(0, q.shape[:2])
     return functional.scaled_dot_product_attention(q, k, v)
 
 
@@ -62,7 +72,7 @@ class MLP(nn.Sequential):
 
     def __init__(self, dim: int, ratio: float = 4.0):
         hidden = int(dim * ratio)
-        super().__init__(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        super().__init__(Linear(dim, hidden), nn.GELU(), Linear(hidden, dim))
 
 
 class DropPath(nn.Module):
@@ -76,7 +86,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return x
         kept = uniform_rows(len(x), x.device).view(-1, 1, 1) >= self.rate
-        return x * kept / (1 - self.rate)
+        return x * (kept / (1 - self.rate))
 
 
 class LayerScale(nn.Module):

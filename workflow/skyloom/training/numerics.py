@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
+from skyloom.core.memory import keep_freed_memory
+
 
 def pick_device(wanted: str) -> str:
     """ "cpu", or the GPU of this process."""
@@ -33,11 +35,15 @@ def autocast(precision: str, device: str) -> torch.autocast:
 def reproducible(threads: int) -> Iterator[None]:
     """Fix what changes the last bits of a result: the number of threads and the choice of kernels."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    keep_freed_memory()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a twentieth of a step; nothing here reads such memory
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled

@@ -1,7 +1,5 @@
 """AdamW over the trained parameters of an objective, with rates of their own for parts of it."""
 
-import math
-
 import torch
 from torch import nn
 
@@ -36,7 +34,8 @@ def optimizer_for(objective: nn.Module, settings: Training) -> torch.optim.AdamW
         for matrices, decay in ((True, settings.weight_decay), (False, 0.0)):
             parameters = [parameter for parameter in of_factor if (parameter.ndim == 2) == matrices]
             groups.append({"params": parameters, "weight_decay": decay, "factor": factor})
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+    fused = all(parameter.device.type == "cpu" for parameter in trained.values())  # one pass over the weights, not ten
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=fused)
 
 
 def factor_of(name: str, factors: dict[str, float]) -> float:
@@ -59,4 +58,7 @@ def schedule(optimizer: torch.optim.AdamW, settings: Training, step: int) -> flo
 def clip(optimizer: torch.optim.AdamW, largest: float) -> torch.Tensor:
     """Scale the gradient down to a norm of `largest` (0: leave it); the norm it had."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return nn.utils.clip_grad_norm_(parameters, largest or math.inf)
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if largest and norm > largest:
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    return norm
