@@ -16,13 +16,16 @@ from unittest import mock
 
 import numpy as np
 import torch
-from skyloom.training.settings import Settings
 from torch.utils.flop_counter import FlopCounterMode
 
-from skyloom import models
-from skyloom.models.astrodino.network import PUBLISHED as DINO
-from skyloom.models.specformer.network import PUBLISHED as SPECFORMER
-from skyloom.training.loop import Trainer, reproducible
+from skyloom.models import networks
+from skyloom.models.astrodino import PUBLISHED as DINO
+from skyloom.models.specformer import PUBLISHED as SPECFORMER
+from skyloom.nn.batch import Batch
+from skyloom.settings import kinds
+from skyloom.settings.training import Training
+from skyloom.training.numerics import reproducible
+from skyloom.training.trainer import Trainer
 
 SIDE = 2048  # of the matrices multiplied
 # AstroDINO's crops and patches with a ViT-B in place of the ViT-L, and prototypes to go with the few images of a batch
@@ -41,29 +44,33 @@ class Fake:
     def of(self, split: str) -> np.ndarray:
         return np.arange(self.count)
 
+    def chosen(self, split: str, most: int) -> np.ndarray:
+        return self.of(split)[:most]
 
-def make_batch(model: str, size: int) -> dict[str, torch.Tensor]:
+
+def make_batch(model: str, size: int) -> Batch:
     """Noise in place of galaxies; one pixel of a hundred is bad."""
     random = torch.Generator().manual_seed(0)
     if model == "vit":
-        return {"rgb": torch.rand(size, 3, 152, 152, generator=random)}
+        return Batch({"image": {"rgb": torch.rand(size, 3, 152, 152, generator=random)}})
     good = torch.rand(size, 7781, generator=random) > 0.01
-    return {"flux": torch.randn(size, 7781, generator=random), "ivar": good.float()}
+    return Batch({"spectrum": {"flux": torch.randn(size, 7781, generator=random), "ivar": good.float()}})
 
 
 def make_trainer(model: str, precision: str, size: int) -> Trainer:
-    kind = "astrodino" if model == "vit" else model
+    name, modality = ("astrodino", "image") if model == "vit" else (model, "spectrum")
+    kind = kinds.find("model", name, "kind")
     torch.manual_seed(0)
-    network = models.build({"kind": kind, "model": MODELS[model]})
-    values = {**models.module_of(kind).TRAINING, "batch_size": size, "precision": precision, "steps": 1000}
-    trainer = Trainer(network, Fake(size), models.parse(Settings, values, kind), 0, None, 0, 1)
+    network = networks.build({"kind": name, "modality": modality, "model": MODELS[model]})
+    settings = Training(**{**kind.training, "batch_size": size, "precision": precision, "steps": 1000})
+    trainer = Trainer(kinds.load(kind.objective)(network), Fake(size), settings, 0, None, 0, 1, print)
     trainer.objective.train()
     return trainer
 
 
-def operations(model: str, batch: dict[str, torch.Tensor]) -> int:
+def operations(model: str, batch: Batch) -> int:
     """Operations of the matrix products of one step."""
-    size = len(next(iter(batch.values())))
+    size = len(batch)
     trainer = make_trainer(model, "float32", size)
     with FlopCounterMode(display=False) as counter, mock.patch("skyloom.nn.blocks.attend", plain_attention):
         trainer.advance(trainer.objective, batch)
