@@ -27,7 +27,7 @@ def job(inputs, outputs) -> Job:
 def made(tile, grid_path, sky_path, tmp_path_factory):
     """Outputs by role, and the table's rows, of a comparison without observations."""
     folder = tmp_path_factory.mktemp("validation")
-    merge_catalogs([tile], folder / "zall.fits", folder / "properties.hdf5")
+    merge_catalogs([tile], folder / "zall.fits", folder / "properties.hdf5", folder / "derived.hdf5")
     inputs = {role: [tile[role]] for role in ("truth", "coadd", "images", "hsc")}
     inputs |= {"zcatalog": [folder / "zall.fits"], "grid": [grid_path], "sky": [sky_path], "samples": []}
     outputs = {role: folder / name for role, name in KIND.outputs.items()}
