@@ -119,6 +119,8 @@ def write(path, name):
         path.write_text("survey,cut,kept,lost\nmock,ZWARN == 0,3990,17\n")
     elif name == layout.PUBLISHED:
         path.write_bytes((ROOT / name).read_bytes())
+    elif name.endswith("shared_sky.json"):
+        path.write_text(json.dumps({"side_arcsec": 25.2, "separation_arcsec": 1.0, "test": 40, "shared_sky": 0.175}))
     elif name.endswith("model.json"):
         path.write_text(json.dumps({"config": {"kind": "specformer"}, "parameters": 1234567, "steps": 10}))
     else:

@@ -100,6 +100,6 @@ def test_the_catalogue_has_labels_and_places_and_can_be_split(part_path, tmp_pat
 def test_galaxies_of_two_parts_with_the_same_identifiers_get_one_line(part_path, grid_path, spherex_paths, tmp_path):
     make_part(4, 1, CONFIG | {"galaxies_per_part": 5}, grid_path, spherex_paths, tmp_path / "other.h5")
     again = shutil.copy(part_path, tmp_path / "again.h5")
-    words = f"^{part_path} and {again}: targetid 3000000000 is there twice, as are 300 in all"
+    words = f"^{again} and {part_path}: targetid 3000000000 is there twice, as are 300 in all"
     with pytest.raises(BadInput, match=words):
         build_galaxies([tmp_path / "other.h5", part_path, again], 2, tmp_path / "galaxies.parquet")

@@ -25,12 +25,13 @@ from skyloom.mock.footprint import FIRST
 from skyloom.mock.instruments.images.camera import LEGACY
 from skyloom.mock.instruments.images.drawing import FIBRE_POINT
 from skyloom.mock.instruments.spectrograph import instrument
-from skyloom.mock.layout import programs
+from skyloom.mock.layout import MockSettings, programs
 from skyloom.mock.survey import targets
 from skyloom.mock.survey.catalogs import merge_catalogs
 from skyloom.mock.survey.truth import noiseless, read_truth
 from skyloom.mock.universe.light.wavelengths import OBSERVED
 from skyloom.mock.universe.population.morphology import half_light_radius
+from skyloom.settings.section import parse
 from tests.conftest import CONFIG
 from tests.paths import LIBRARY
 
@@ -319,8 +320,9 @@ def test_truth_tells_where_everything_is(tile, truth):
 
 def test_a_survey_without_targets_is_refused():
     assert programs({"targets_per_tile": {"bgs": 0, "qso": 3}}) == ["dark"]
-    with pytest.raises(BadConfig, match="asks for no galaxy"):
-        programs({"targets_per_tile": {"bgs": 0}})
+    assert programs({"targets_per_tile": {"bgs": 0}}) == []
+    with pytest.raises(BadConfig, match="targets_per_tile: {'bgs': 0} asks for no galaxy"):
+        parse(MockSettings, {"kind": "mock", "modalities": ["image"], "targets_per_tile": {"bgs": 0}}, "surveys.mock")
 
 
 def test_truth_remembers_what_made_it(tile):
