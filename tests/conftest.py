@@ -16,6 +16,13 @@ WHOLE = FIRST + 3  # a tile that the survey's edge does not cross
 CONFIG = {"targets_per_tile": {"bgs": 200, "lrg": 40, "elg": 40, "qso": 40}, "population": "parametric"}
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of one file go to one worker, and those that look at the same finished run of the workflow to another."""
+    for item in items:
+        group = "finished" if "finished" in item.fixturenames else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def fetch(name: str, folder: Path) -> Path:
     path = folder / f"{name}.whl"
     try:

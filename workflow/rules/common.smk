@@ -104,7 +104,6 @@ def raw_files(role: str):
 def raw_of_shard(role: str):
     """An input function: the raw files that the galaxies of a shard are in (a galaxy's shard is that of its file)."""
 
-
     def of_shard(wildcards) -> list[str]:
         count = settings.surveys[wildcards.survey].settings.shards
         return numbered(wildcards.survey, role)[int(wildcards.shard) :: count]
@@ -185,7 +184,7 @@ def by_shard(pattern: str):
 
 
 def trained_by(rule: str) -> str:
-    """A wildcard constraint: the models that a rule trains: `align` those built on others, `pretrain` the rest."""
+    """A wildcard constraint: the models that are trained by `align`, those built on others, or by `pretrain`, the rest."""
     return one_of(name for name, model in settings.models.items() if bool(model.backbones) == (rule == "align"))
 
 
