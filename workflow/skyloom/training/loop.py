@@ -130,7 +130,7 @@ def reproducible(threads: int) -> Iterator[None]:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a twentieth of a step; nothing here reads such memory
+    torch.utils.deterministic.fill_uninitialized_memory = False  # up to a twentieth of a step; nothing reads it
     try:
         yield
     finally:
