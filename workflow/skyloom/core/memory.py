@@ -9,8 +9,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory it frees, for its next allocations; False where the C library cannot.
 
     A training step allocates the same large tensors again and again. Left to itself, glibc returns every block of more
-    than 32 MiB to the system and takes it back page by page, filled with zeros: a sixth of a step of SpecFormer.
-    The peak of the memory a job uses does not change.
+    than 32 MiB to the system and takes it back page by page, filled with zeros: a seventh of a step of SpecFormer
+    (tests/bench/LOG.md). The process keeps its peak until it ends.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # macOS, musl

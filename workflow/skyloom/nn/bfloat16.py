@@ -1,8 +1,8 @@
 """Attention and linear layers in bfloat16 on a CPU, where torch's own are slow backwards (numbers: tests/bench/LOG.md).
 
 The mathematics and the roundings are those of plain products in bfloat16: every product sums in float32 and is rounded
-once. What differs is how the operands lie in memory: CPUs that multiply bfloat16 do so 20 to 30 times faster than they
-move it, so that turning a matrix round, or taking fresh memory, costs as much as a product.
+once. What differs is how the operands lie in memory: where a CPU multiplies bfloat16 itself, turning a matrix round
+costs as much as a product.
 """
 
 import torch
