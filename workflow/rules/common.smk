@@ -21,6 +21,7 @@ try:
     settings = load(config)
 except SkyloomError as error:
     sys.exit(str(error))
+notices.extend(settings.notices)
 
 
 def one_of(names) -> str:

@@ -15,6 +15,7 @@ from skyloom.core.files import sweep
 from skyloom.core.job import errors, only_run
 
 run_lock = contextlib.ExitStack()
+notices: list[str] = []  # lines for the user before the first job
 
 
 onstart:
@@ -22,7 +23,7 @@ onstart:
         run_lock.enter_context(only_run())
     except SkyloomError as error:
         raise WorkflowError(str(error))
-    for notice in settings.notices:
+    for notice in notices:
         say(notice)
     sweep("results")
 
