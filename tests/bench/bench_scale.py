@@ -23,10 +23,12 @@ from astropy.table import Table
 
 from skyloom.analysis.common import heads, neighbours, tables
 from skyloom.analysis.common.embeddings import common_galaxies, open_embeddings, write_embedding
-from skyloom.analysis.regression import scores
+from skyloom.analysis.regression import Settings, scores
 from skyloom.catalog.crossmatch import crossmatch
 from skyloom.catalog.galaxies import build_galaxies, write_splits
 from skyloom.formats.fits_files import primary_hdu, table_hdu, write_fits
+from skyloom.settings.analysis import Job
+from skyloom.settings.section import parse
 from skyloom.tokens.statistics import merge_statistics, shard_statistics
 from skyloom.tokens.store import write_shard
 from tests.bench.bench_crossmatch import catalogues
@@ -36,7 +38,7 @@ from tests.catalog import small_survey
 WIDTH, SHARD = 512, 5_000
 SPLIT = {"kind": "healpix", "nside": 256, "fractions": {"train": 0.8, "validation": 0.1, "test": 0.1}}
 MLP = {"hidden": 64, "dropout": 0.1, "learning_rate": 1e-3, "batch_size": 64, "epochs": [1], "seed": 0}
-REGRESSION = {"properties": ["z"], "k": [16], "whitened": [0], "epochs": [1], "resamples": 50, "differences": []}
+REGRESSION = {"properties": ["z"], "k": [16], "whitened": [0], "epochs": [1], "resamples": 1000, "differences": []}
 
 FIXED = {**small_survey.GOOD, "ZERR": 1e-5, "EBV": 0.02, "DELTACHI2": 900.0, "SURVEY": "sv3", "PROGRAM": "bright"}
 
@@ -128,9 +130,11 @@ def mlp(folder: Path, rows: int) -> None:
 def regress(folder: Path, rows: int) -> None:
     """The whole regression: photometry and two embeddings, neighbours and heads, table and figures."""
     outputs = {"table": "r.csv", "predictions": "p.parquet", "figure_predictions": "p.png", "figure_scores": "s.png"}
-    outputs = {key: folder / name for key, name in outputs.items()}
-    files = sorted(folder.glob("*-image.parquet"))
-    scores.regress("made_up", folder / "galaxies.parquet", folder / "splits.parquet", files, outputs, REGRESSION)
+    files = {"galaxies": ["galaxies.parquet"], "splits": ["splits.parquet"]}
+    inputs = {role: [str(folder / name) for name in names] for role, names in files.items()}
+    inputs["embeddings"] = sorted(map(str, folder.glob("*-image.parquet")))
+    outputs = {role: str(folder / name) for role, name in outputs.items()}
+    scores.regress(Job("made_up", inputs, outputs, parse(Settings, REGRESSION, "regression"), 0))
 
 
 STEPS = (
