@@ -59,7 +59,7 @@ def test_one_analysis_is_rebuilt_alone(finished):
 
 def test_regression_table_is_tidy_and_complete(finished):
     table = pandas.read_csv(finished / "results/mock/analysis/regression.csv")
-    columns = "survey model modality method property split metric value ci_low ci_high n".split()
+    columns = "survey model modality method property split metric value ci_low ci_high n kind trained".split()
     assert list(table.columns) == columns
     test = table[(table.split == "test") & (table.metric == "r2")]
     assert set(test.property) == {"z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"}
