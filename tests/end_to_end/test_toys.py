@@ -53,7 +53,7 @@ def test_two_models_of_a_kind_have_joint_embeddings_and_predictions(made):
     }
     test = found["first.try"].query("split == 'test'").index
     error = {model: (table.z - galaxies)[test].abs().mean() for model, table in found.items()}
-    assert error["first.try"] < 0.15 < error["second"]  # the second is left as it starts
+    assert error["first.try"] < 0.2 < error["second"]  # 0.22 is a constant guess; the second is left as it starts
 
 
 def test_the_analysis_has_its_table_figure_caption_and_claim_in_the_report(made):

@@ -21,5 +21,5 @@ KIND = ModelKind(
     takes="several",
     embeddings=lambda model: (JOINT,),
     queries=lambda model: ("redshift",),
-    training={"steps": 150, "batch_size": 32, "learning_rate": 0.02, "warmup": 5},
+    training={"steps": 600, "batch_size": 32, "learning_rate": 0.02, "warmup": 5},
 )
