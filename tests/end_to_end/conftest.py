@@ -29,7 +29,7 @@ def snakemake(folder: Path, *arguments: str) -> list[str]:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run the workflow in `folder` to its end."""
-    return subprocess.run(snakemake(folder, *arguments), cwd=folder, capture_output=True, text=True, timeout=600)
+    return subprocess.run(snakemake(folder, *arguments), cwd=folder, capture_output=True, text=True, timeout=3600)
 
 
 def copy_project(folder: Path) -> Path:

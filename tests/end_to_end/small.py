@@ -72,7 +72,7 @@ def project(folder: Path, script: str = SCRIPT) -> Path:
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run it to its end; Snakemake is to take no checksums, as for the large files of a survey."""
     command = snakemake(folder, "--cores", "1", "--max-checksum-file-size", "0", *arguments)
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=3600)
 
 
 def ran(folder: Path, *arguments: str) -> tuple[list[str], str]:
