@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(happened: Callable[[], bool], what: str, deadline: float = 240.0) -> None:
+def wait_until(happened: Callable[[], bool], what: str, deadline: float = 1800.0) -> None:
     """Return as soon as `happened()` is true; fail after `deadline` seconds, which only a broken program reaches."""
     end = time.monotonic() + deadline
     while not happened():

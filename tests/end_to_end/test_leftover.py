@@ -49,7 +49,7 @@ def test_a_rerun_waits_for_the_job_that_a_killed_snakemake_left_behind(tmp_path)
     # Either it waits, or it works beside the first one.
     wait_until(lambda: "waiting for" in terminal.read_text() or len(words()) > 1, "the second job begins or waits")
     (folder / "go").touch()
-    assert second.wait(timeout=240) == 0, terminal.read_text()
+    assert second.wait(timeout=1800) == 0, terminal.read_text()
     wait_until(lambda: words().count("end") == 2, "both jobs end")
     assert words() == ["begin", "end", "begin", "end"]
     assert "part a: waiting for an earlier run of the same job to end" in terminal.read_text()

@@ -133,7 +133,7 @@ def test_a_reader_in_use_works_in_another_process(tmp_path, method):
     queue = context.Queue()
     child = context.Process(target=read_in_child, args=(shards, indices, queue))
     child.start()
-    np.testing.assert_array_equal(queue.get(timeout=60), arrays["flux"][indices])
+    np.testing.assert_array_equal(queue.get(timeout=1800), arrays["flux"][indices])
     child.join()
     np.testing.assert_array_equal(shards.read(indices)["flux"], arrays["flux"][indices])
     assert pickle.loads(pickle.dumps(shards)).content_sha256 == shards.content_sha256
