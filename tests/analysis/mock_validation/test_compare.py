@@ -73,7 +73,7 @@ def test_most_could_be_compared(made):
 
 def test_a_survey_without_bgs_is_told_before_anything_is_drawn(dark_tile, tmp_path, monkeypatch):
     monkeypatch.setattr(samples, "draw_library", lambda *_: pytest.fail("galaxies were drawn"))
-    merge_catalogs([dark_tile], tmp_path / "zall.fits", tmp_path / "properties.hdf5")
+    merge_catalogs([dark_tile], tmp_path / "zall.fits", tmp_path / "properties.hdf5", tmp_path / "derived.hdf5")
     inputs = {"truth": [dark_tile["truth"]], "zcatalog": [tmp_path / "zall.fits"]}
     with pytest.raises(BadInput, match="zall.fits: no spectrum of a BGS galaxy"):
         compare.compare(job(inputs, {}))
