@@ -1,5 +1,6 @@
-"""The data files that the simulators are made of, fetched once into a cache, and one tile of the mock survey."""
+"""Data files that travel in wheels, fetched once into a cache, and one tile of the mock survey."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,16 @@ from skyloom.mock.layout import TARGETS, tile_files
 from skyloom.mock.survey.tile import make_tile
 from skyloom.mock.survey.truth import rest_range
 from skyloom.mock.universe.light import ssp
-from skyloom.surveys import wheels
+from skyloom.surveys import desi_samples, wheels
 
 WHOLE = FIRST + 3  # a tile that the survey's edge does not cross
 CONFIG = {"targets_per_tile": {"bgs": 200, "lrg": 40, "elg": 40, "qso": 40}, "population": "parametric"}
+
+
+def pytest_configure():
+    """A thread a worker (they inherit this): threads that share cores with others wait at every operation."""
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items):
@@ -55,6 +62,14 @@ def sky_path(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sky")
     wheels.extract(fetch("desispec", folder), "desispec/data/spec-sky.dat", folder / "spec-sky.dat")
     return folder / "spec-sky.dat"
+
+
+@pytest.fixture(scope="session")
+def real_spectra(tmp_path_factory) -> dict[str, Path]:
+    """The real DESI coadds and redrock files inside two wheels, by name."""
+    folder = tmp_path_factory.mktemp("real")
+    desi_samples.extract_samples([fetch(name, folder) for name in desi_samples.WHEELS], folder)
+    return {path.name: path for path in sorted(folder.rglob("*.fits"))}
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,8 @@ def galaxies(folder: Path, rows: int) -> None:
 
 def split_galaxies(folder: Path, rows: int) -> None:
     """Splits by sky pixels."""
-    write_splits(folder / "galaxies.parquet", {"split": SPLIT, "seed": 0}, folder / "splits.parquet")
+    config = {"split": SPLIT, "seed": 0, "modalities": ["image"]}
+    write_splits(folder / "galaxies.parquet", config, folder / "splits.parquet", folder / "shared_sky.json")
 
 
 def statistics_of_one_shard(folder: Path, rows: int) -> None:

@@ -12,11 +12,9 @@ from astropy.table import Table
 from skyloom.core.errors import BadInput, SkyloomError
 from skyloom.formats import desi
 from skyloom.formats.fits_files import MEND
-from tests.paths import SHARED
+from skyloom.surveys import desi_samples
 
-REAL = SHARED
-REAL_COADDS = sorted([*REAL.glob("desi_fastspecfit/coadd-*.fits"), *REAL.glob("desi_specutils/coadd-*.fits")])
-needs_real = pytest.mark.skipif(not REAL_COADDS, reason="real spectra are not here")
+COADDS = [Path(name).name for name in desi_samples.file_names() if "coadd" in name]
 
 
 def make_fibermap(n: int) -> Table:
@@ -201,10 +199,9 @@ def test_combined_arms_agree_with_desispec(written):
     assert_agrees_with_desispec(written)
 
 
-@needs_real
-@pytest.mark.parametrize("path", REAL_COADDS, ids=lambda path: path.stem)
-def test_real_spectra_combine_as_in_desispec(path):
-    assert_agrees_with_desispec(path)
+@pytest.mark.parametrize("name", COADDS)
+def test_real_spectra_combine_as_in_desispec(real_spectra, name):
+    assert_agrees_with_desispec(real_spectra[name])
 
 
 def test_overlap_is_weighted_by_inverse_variance():
@@ -246,9 +243,8 @@ def test_redrock_file_has_its_documented_form(tmp_path):
         assert hdus[0].header["SPGRPVAL"] == 27247
 
 
-@needs_real
-def test_real_redrock_files_are_read():
-    paths = sorted(REAL.glob("desi_fastspecfit/redrock-*.fits"))
+def test_real_redrock_files_are_read(real_spectra):
+    paths = [path for name, path in real_spectra.items() if name.startswith("redrock")]
     assert [round(float(desi.read_redrock(path)["Z"][0]), 5) for path in paths] == [0.36874, 0.00727]
 
 

@@ -10,10 +10,6 @@ from astropy.table import Table
 from skyloom.core.errors import BadInput
 from skyloom.formats import desi
 from skyloom.surveys import desi_samples
-from tests.paths import SHARED
-
-REAL = SHARED
-needs_real = pytest.mark.skipif(not (REAL / "desi_specutils").exists(), reason="real spectra are not here")
 
 
 def small_coadd(path: Path, targetid: list[int], objtype: list[str], status: list[int], ivar: list[float]) -> Path:
@@ -78,11 +74,9 @@ def test_members_and_raw_files_are_the_same_names():
     assert sorted(by_role["coadd"] + by_role["redrock"]) == sorted(named)
 
 
-@needs_real
-def test_real_sample_has_four_usable_spectra_and_two_redshifts():
-    paths = {path.name: path for path in [*REAL.glob("desi_fastspecfit/*"), *REAL.glob("desi_specutils/*")]}
+def test_real_sample_has_four_usable_spectra_and_two_redshifts(real_spectra):
     raw = desi_samples.raw_files({})
-    coadds, redrocks = ([paths[Path(name).name] for name in raw[role]] for role in ("coadd", "redrock"))
+    coadds, redrocks = ([real_spectra[Path(name).name] for name in raw[role]] for role in ("coadd", "redrock"))
     counts = desi_samples.fibre_counts(coadds)
     assert list(counts["fibres"]) == [1, 1, 5, 5]
     assert list(counts["not_target"]) == [0, 0, 3, 3]
@@ -93,10 +87,8 @@ def test_real_sample_has_four_usable_spectra_and_two_redshifts():
     assert known == {39633345008634465: 0.36874, 39089837499744649: 0.00727}
 
 
-@needs_real
-def test_h_alpha_of_the_real_emission_line_galaxy_is_where_its_redshift_says():
-    path = REAL / "desi_fastspecfit" / "coadd-4-80613-thru20210324.fits"
-    flux, ivar = desi.combine_arms(desi.read_coadd(path))
+def test_h_alpha_of_the_real_emission_line_galaxy_is_where_its_redshift_says(real_spectra):
+    flux, ivar = desi.combine_arms(desi.read_coadd(real_spectra["coadd-4-80613-thru20210324.fits"]))
     near = np.abs(desi.WAVELENGTH - 6564.61 * 1.36874355) < 40  # vacuum wavelength of H-alpha
     peak = desi.WAVELENGTH[near][np.argmax(flux[0, near] * np.sqrt(ivar[0, near]))]
     assert peak == pytest.approx(6564.61 * 1.36874355, abs=2 * desi.STEP)

@@ -14,7 +14,6 @@ from skyloom.formats.desi import WAVELENGTH, combine_arms, read_coadd
 from skyloom.nn.spectra import normalise, slice_count, specformer_tokens, token_shrinkage, token_weights, untokenize
 from skyloom.tokens.spectra import tokenize_spectra
 from skyloom.tokens.store import Shards, ShardWriter, verify
-from tests.paths import SHARED
 
 
 def tokenize(survey, shard=0, **options):
@@ -188,12 +187,8 @@ def test_a_job_killed_half_way_leaves_no_shard_and_a_rerun_gives_the_same_bytes(
     assert (shard.read_bytes(), quarantine.read_bytes()) == undisturbed
 
 
-REAL = SHARED
-
-
-@pytest.mark.skipif(not (REAL / "desi_specutils").is_dir(), reason="no real DESI coadds beside the repository")
-def test_every_row_of_real_coadds_is_tokenized_or_quarantined(survey):
-    paths = sorted([*REAL.glob("desi_specutils/coadd-*.fits"), *REAL.glob("desi_fastspecfit/coadd-*.fits")])
+def test_every_row_of_real_coadds_is_tokenized_or_quarantined(survey, real_spectra):
+    paths = [path for name, path in real_spectra.items() if name.startswith("coadd")]
     rows = [(int(t), path.name, i) for path in paths for i, t in enumerate(read_coadd(path).fibermap["TARGETID"])]
     targetid, name, row = zip(*rows, strict=True)
     n = len(rows)

@@ -14,12 +14,11 @@ from skyloom.tokens.statistics import (
     STATISTICS,
     LogHistogram,
     Moments,
-    gather,
     merge_statistics,
-    shard_statistics,
     split_of,
 )
 from skyloom.tokens.store import write_shard
+from tests.tokens.shards import gather
 
 HEADER = "targetid,file,row,reason\n"
 
@@ -46,9 +45,7 @@ def spectra(n=30, width=200):
 
 
 def run(folder, paths, quarantine=()):
-    out = folder / "statistics.json"
-    gather(paths, folder / "splits.parquet", quarantine, out, folder / "quarantine.csv")
-    return json.loads(out.read_text())
+    return gather(folder, paths, quarantine, "statistics")
 
 
 def test_spectra_agree_with_numpy_on_the_training_split(tmp_path):
@@ -101,7 +98,8 @@ def test_other_splits_have_no_influence(tmp_path):
 
 
 def test_order_and_number_of_shards_do_not_matter_to_the_last_bit(tmp_path):
-    flux, ivar, split = spectra()
+    flux, ivar, split = spectra(n=300)
+    flux *= np.float32(1e-7) ** np.random.default_rng(2).random((300, 1)).astype("f4")  # sums that round
     write_splits(tmp_path / "splits.parquet", split)
     paths = write_spectra(tmp_path, flux, ivar)
     run(tmp_path, paths)
@@ -194,28 +192,6 @@ def test_hsc_images_have_a_mean_for_each_of_five_bands(tmp_path):
         assert result["flux"][band] == pytest.approx({"mean": pixels.mean(), "std": pixels.std()}, rel=1e-9)
 
 
-def by_shard(folder, paths, quarantine=()):
-    """The files of `run`, from one file a shard; their bytes."""
-    parts = [folder / f"part-{path.stem}.json" for path in paths]
-    for path, part in zip(paths, parts, strict=True):
-        shard_statistics(path, folder / "splits.parquet", part)
-    outputs = folder / "merged.json", folder / "merged.csv"
-    merge_statistics(parts[::-1], quarantine, *outputs)
-    return [path.read_bytes() for path in outputs]
-
-
-def test_shard_by_shard_the_files_are_the_same_to_the_last_byte(tmp_path):
-    flux, ivar, split = spectra(n=300)
-    flux *= np.float32(1e-7) ** np.random.default_rng(2).random((300, 1)).astype("f4")  # sums that round
-    write_splits(tmp_path / "splits.parquet", split)
-    quarantine = [tmp_path / "q.csv"]
-    quarantine[0].write_text(HEADER + "90,b.fits,3,flux is NaN everywhere\n")
-    paths = write_spectra(tmp_path, flux, ivar)
-    run(tmp_path, paths, quarantine)
-    whole = [(tmp_path / name).read_bytes() for name in ("statistics.json", "quarantine.csv")]
-    assert by_shard(tmp_path, paths, quarantine) == whole
-
-
 @pytest.mark.parametrize("modality", ["spectrum", "image", "hsc_image", "scalars", "sed"])
 def test_what_two_have_seen_together_is_what_one_would_have_seen(modality):
     kind, names = STATISTICS[modality]
@@ -242,10 +218,10 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     write_splits(tmp_path / "splits.parquet", split)
     paths = write_spectra(tmp_path, flux, ivar)
     with pytest.raises(BadInput, match="a.h5 .*: expected different shards"):
-        by_shard(tmp_path, [paths[0], paths[0]])
+        run(tmp_path, [paths[0], paths[0]])
     write_shard(tmp_path / "d.h5", np.arange(5), {"flux": np.ones((5, 5, 4, 4))}, {"modality": "hsc_image"})
     with pytest.raises(BadInput, match=r"d.h5 \(hsc_image\): expected .* of one modality, spectrum"):
-        by_shard(tmp_path, [*paths, tmp_path / "d.h5"])
+        run(tmp_path, [*paths, tmp_path / "d.h5"])
     (tmp_path / "part.json").write_text("{}")
     with pytest.raises(BadInput, match="part.json: expected the statistics of a shard"):
         merge_statistics([tmp_path / "part.json"], [], tmp_path / "s.json", tmp_path / "q.csv")

@@ -1,7 +1,6 @@
 """Vectors of simulated galaxies as shards, and the statistics that MOSAIC standardises them by."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ from skyloom.catalog.columns import SPLITS, write_table
 from skyloom.catalog.simulated import build_galaxies
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats.part_files import part_writer
-from skyloom.tokens.statistics import gather
 from skyloom.tokens.store import Shards
 from skyloom.tokens.vectors import tokenize_vectors
+from tests.tokens.shards import gather
 
 ROWS = 50
 
@@ -79,9 +78,7 @@ def test_scalars_have_statistics_each_and_vectors_one(survey):
     results = {}
     for modality in ("scalars", "sfh"):
         made = [tokenize(survey, modality, shard) for shard in range(2)]
-        out = folder / f"{modality}.json"
-        gather([m[0] for m in made], folder / "splits.parquet", [m[1] for m in made], out, folder / "quarantine.csv")
-        results[modality] = json.loads(out.read_text())["values"]
+        results[modality] = gather(folder, [m[0] for m in made], [m[1] for m in made], modality)["values"]
     train = split == "train"
     for name in ("redshift", "log_mhalo", "log_mstar"):
         values = np.concatenate([part[name] for part in data])[train].astype("f4").astype("f8")

@@ -207,17 +207,6 @@ Statistics have `add` (of blocks by name of the dataset), `state`, `merge` and `
 """
 
 
-def gather(
-    shard_paths: Sequence[str | os.PathLike],
-    splits_path: str | os.PathLike,
-    quarantine_paths: Sequence[str | os.PathLike],
-    statistics_path: str | os.PathLike,
-    quarantine_path: str | os.PathLike,
-) -> None:
-    """`shard_statistics` of each shard of a modality and `merge_statistics` of them, in one process."""
-    _join([measure(path, splits_path) for path in shard_paths], quarantine_paths, statistics_path, quarantine_path)
-
-
 def shard_statistics(
     shard_path: str | os.PathLike, splits_path: str | os.PathLike, statistics_path: str | os.PathLike
 ) -> None:
@@ -244,7 +233,26 @@ def merge_statistics(
     ------
     BadInput : a file that `shard_statistics` did not write, shards of two modalities or one shard twice.
     """
-    _join(list(map(_read_measured, shard_statistics_paths)), quarantine_paths, statistics_path, quarantine_path)
+    measured = sorted(map(_read_measured, shard_statistics_paths), key=lambda part: part["shard"])
+    modality, shards = measured[0]["modality"], [part["shard"] for part in measured]
+    for part, name, before in zip(measured, shards, [None, *shards], strict=False):
+        if part["modality"] != modality or name == before:
+            raise BadInput(f"{name} ({part['modality']}): expected different shards of one modality, {modality}")
+    statistics = STATISTICS[modality][0]()
+    for part in measured:
+        statistics.merge(part["state"])
+    broken = join_quarantine(quarantine_paths)
+    counts = {name: sum(part["galaxies"][name] for part in measured) for name in SPLITS}
+    summary = {
+        "modality": modality,
+        "split": "train",
+        "galaxies": counts,
+        "quarantined": len(broken),
+        "shards": {part["shard"]: part["sha256"] for part in measured},
+    }
+    write_quarantine(quarantine_path, broken)
+    write_json(statistics_path, summary | statistics.result())
+    log.info("%s: %s, %d quarantined", modality, ", ".join(f"{n} {name}" for name, n in counts.items()), len(broken))
 
 
 def measure(shard_path: str | os.PathLike, splits_path: str | os.PathLike) -> dict:
@@ -289,29 +297,6 @@ def _read_measured(path: str | os.PathLike) -> dict:
     except (OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path}: expected the statistics of a shard as JSON ({error}); delete it and rerun") from error
     return found
-
-
-def _join(measured: list[dict], quarantine_paths: Sequence, statistics_path, quarantine_path) -> None:
-    measured = sorted(measured, key=lambda part: part["shard"])
-    modality, shards = measured[0]["modality"], [part["shard"] for part in measured]
-    for part, name, before in zip(measured, shards, [None, *shards], strict=False):
-        if part["modality"] != modality or name == before:
-            raise BadInput(f"{name} ({part['modality']}): expected different shards of one modality, {modality}")
-    statistics = STATISTICS[modality][0]()
-    for part in measured:
-        statistics.merge(part["state"])
-    broken = join_quarantine(quarantine_paths)
-    counts = {name: sum(part["galaxies"][name] for part in measured) for name in SPLITS}
-    summary = {
-        "modality": modality,
-        "split": "train",
-        "galaxies": counts,
-        "quarantined": len(broken),
-        "shards": {part["shard"]: part["sha256"] for part in measured},
-    }
-    write_quarantine(quarantine_path, broken)
-    write_json(statistics_path, summary | statistics.result())
-    log.info("%s: %s, %d quarantined", modality, ", ".join(f"{n} {name}" for name, n in counts.items()), len(broken))
 
 
 def split_of(targetid: np.ndarray, splits_path: str | os.PathLike) -> np.ndarray:

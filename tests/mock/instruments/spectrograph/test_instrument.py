@@ -9,9 +9,8 @@ from skyloom.formats.desi import ARMS, NDIAG, STEP, arm_wavelength, read_coadd
 from skyloom.mock.instruments.spectrograph import instrument, residuals
 from skyloom.mock.survey import measure
 from skyloom.mock.universe.light.wavelengths import OBSERVED
-from tests.paths import SHARED
 
-REAL = SHARED / "desi_specutils" / "coadd-sv3-dark-26065.fits"
+REAL = "coadd-sv3-dark-26065.fits"
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +163,10 @@ def test_sky_residuals_are_a_per_cent_of_bright_lines(sky):
     assert 0.001 < continuum.std() < 0.01
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"needs {REAL}")
 @pytest.mark.parametrize("arm", ARMS)
-def test_sensitivity_is_that_of_a_real_exposure(sky, arm):
+def test_sensitivity_is_that_of_a_real_exposure(sky, arm, real_spectra):
     """A faint target of sv3-dark-26065: one exposure, TSNR2_LRG 103.1 or 1252 effective seconds."""
-    real = read_coadd(REAL, rows=[2])
+    real = read_coadd(real_spectra[REAL], rows=[2])
     faint = np.full((4, len(OBSERVED)), 0.1, "f4")
     mock = instrument.observe(faint, np.ones(4), 1252.0, sky, np.random.default_rng(2))
     wavelength = arm_wavelength(arm)
@@ -178,10 +176,9 @@ def test_sensitivity_is_that_of_a_real_exposure(sky, arm):
         assert 0.65 < ours / expected < 1.5, f"{start} Angstrom"
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"needs {REAL}")
-def test_noise_rises_in_the_molecular_bands_as_in_a_real_exposure(sky):
+def test_noise_rises_in_the_molecular_bands_as_in_a_real_exposure(sky, real_spectra):
     """Depth of the dips of ivar at 6870, 7600 and 9350 Angstrom in sv3-dark-26065, against what is around them."""
-    real = read_coadd(REAL, rows=[2, 4])
+    real = read_coadd(real_spectra[REAL], rows=[2, 4])
     mock = instrument.observe(np.full((2, len(OBSERVED)), 0.3, "f4"), np.ones(2), 1200.0, sky, np.random.default_rng(2))
     for arm, band, around in (
         ("r", (6866, 6878), (6820, 6860)),
@@ -197,9 +194,8 @@ def test_noise_rises_in_the_molecular_bands_as_in_a_real_exposure(sky):
         assert depths[1] < 0.85 and depths[1] / depths[0] == pytest.approx(1, abs=0.45), band
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"needs {REAL}")
-def test_cosmic_rays_are_as_many_as_in_a_real_exposure(sky):
-    real = read_coadd(REAL, rows=[2])
+def test_cosmic_rays_are_as_many_as_in_a_real_exposure(sky, real_spectra):
+    real = read_coadd(real_spectra[REAL], rows=[2])
     mock = instrument.observe(np.ones((200, len(OBSERVED)), "f4"), np.ones(200), 1009.0, sky, np.random.default_rng(6))
     for arm in ("r", "z"):
         seen, ours = (((mask & instrument.BADPIX) != 0).mean() for mask in (real.mask[arm], mock.mask[arm]))

@@ -16,7 +16,8 @@ from skyloom.mock.universe.population.draw import draw
 from skyloom.mock.universe.population.programs import fibre_share
 from tests.paths import SHARED
 
-REAL = SHARED
+EDR = SHARED / "desi_edr_npz"
+needs_edr = pytest.mark.skipif(not EDR.is_dir(), reason="no spectra of the early release beside the project")
 RIGHT = 0.0033  # |dz| / (1+z): 1000 km/s
 
 
@@ -170,40 +171,33 @@ def test_templates_end_where_the_grid_does(grid):
     assert Scan(galaxies).log_shift[-1] <= np.log1p(galaxies.z_range[1])
 
 
-def real(*names):
-    path = REAL.joinpath(*names)
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    return path
-
-
-def test_a_released_galaxy_has_the_redshift_of_redrock(fitter):
-    path = real("desi_fastspecfit", "coadd-4-80613-thru20210324.fits")
-    redrock = read_redrock(path.with_name(path.name.replace("coadd", "redrock")))
-    row = fitter.fit(*combine_arms(read_coadd(path)))[0]
+def test_a_released_galaxy_has_the_redshift_of_redrock(fitter, real_spectra):
+    redrock = read_redrock(real_spectra["redrock-4-80613-thru20210324.fits"])
+    row = fitter.fit(*combine_arms(read_coadd(real_spectra["coadd-4-80613-thru20210324.fits"])))[0]
     assert row["SPECTYPE"] == "GALAXY" and row["ZWARN"] == 0
     assert row["Z"] == pytest.approx(redrock["Z"][0], abs=1e-4)
     assert row["ZERR"] == pytest.approx(redrock["ZERR"][0], rel=0.5)
 
 
-def test_a_released_single_line_is_fitted_as_well_as_by_redrock(fitter):
+def test_a_released_single_line_is_fitted_as_well_as_by_redrock(fitter, real_spectra):
     """One line at 5042 Angstrom: redrock says z = .007, others are as good; neither can know."""
-    path = real("desi_fastspecfit", "coadd-special-dark-27247.fits")
-    redrock = read_redrock(path.with_name(path.name.replace("coadd", "redrock")))
-    row = fitter.fit(*combine_arms(read_coadd(path)))[0]
+    redrock = read_redrock(real_spectra["redrock-special-dark-27247.fits"])
+    row = fitter.fit(*combine_arms(read_coadd(real_spectra["coadd-special-dark-27247.fits"])))[0]
     assert row["CHI2"] < redrock["CHI2"][0] + 30
 
 
+@needs_edr
 @pytest.mark.parametrize(("name", "kind"), [("heldout_z020", "GALAXY"), ("heldout_z287", "QSO")])
 def test_released_spectra_have_the_redshifts_of_the_survey(fitter, name, kind):
-    with np.load(real("desi_edr_npz", f"{name}.npz")) as data:
+    with np.load(EDR / f"{name}.npz") as data:
         row = fitter.fit(data["flux"][None], np.where(data["mask"], 0, data["ivar"])[None])[0]
         z = float(data["z_true"])
     assert row["SPECTYPE"] == kind and row["ZWARN"] == 0
     assert abs(row["Z"] - z) / (1 + z) < RIGHT
 
 
+@needs_edr
 def test_a_released_spectrum_that_nobody_trusts_is_not_trusted(fitter):
-    with np.load(real("desi_edr_npz", "heldout_lowconf_z157.npz")) as data:
+    with np.load(EDR / "heldout_lowconf_z157.npz") as data:
         row = fitter.fit(data["flux"][None], np.where(data["mask"], 0, data["ivar"])[None])[0]
     assert row["ZWARN"] & SMALL_DELTA_CHI2
