@@ -23,11 +23,12 @@ def pytest_configure():
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items):
-    """Tests of one file go to one worker, and those that look at the same finished run of the workflow to another."""
+    """Tests of a file, or of the same finished run of the workflow, share a worker; runs of the workflow come first."""
     for item in items:
-        group = "finished" if "finished" in item.fixturenames else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group("finished" if "finished" in item.fixturenames else str(item.path)))
+    items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
 
 
 def fetch(name: str, folder: Path) -> Path:
