@@ -23,7 +23,7 @@ def pytest_configure():
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Tests of a file, or of the same finished run of the workflow, share a worker; runs of the workflow come first."""
     for item in items:
