@@ -27,7 +27,7 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     """Tests of a file, or of the same finished run of the workflow, share a worker; runs of the workflow come first."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("finished" if "finished" in item.fixturenames else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("finished" if "finished" in item.fixturenames else item.location[0]))
     items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.tokens.images import arcsinh_rgb, centre_crop, tokenize_images
+from skyloom.tokens.crops import centre_crop
+from skyloom.tokens.images import arcsinh_rgb, tokenize_images
 from skyloom.tokens.store import Shards
 
 

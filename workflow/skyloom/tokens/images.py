@@ -9,6 +9,7 @@ import numpy as np
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats import galaxiesml
 from skyloom.formats.legacy import BANDS, PIXEL_SCALE, read_cutouts
+from skyloom.tokens.crops import centre_crop
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
 
@@ -122,23 +123,6 @@ def reasons(images: np.ndarray, minimum_good: float, bands: Sequence[str]) -> np
         checks.append((fraction[:, b] < minimum_good, few))
         checks.append((empty[:, b], f"band {band} is zero everywhere"))
     return np.select([bad for bad, _ in checks], [why for _, why in checks], default="")
-
-
-def centre_crop(images, size: int):
-    """The central `size` x `size` pixels of (..., H, W), array or tensor.
-
-    Exactly centred when H - size is even; when it is odd there is no such crop and the one half a pixel towards the
-    origin is taken.
-
-    Raises
-    ------
-    BadConfig : the images are smaller than `size`.
-    """
-    height, width = images.shape[-2:]
-    if size > min(height, width):
-        raise BadConfig(f"crop: {size} pixels is more than the {height} x {width} of the cutouts")
-    top, left = (height - size) // 2, (width - size) // 2
-    return images[..., top : top + size, left : left + size]
 
 
 def arcsinh_rgb(

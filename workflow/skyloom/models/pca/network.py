@@ -14,7 +14,7 @@ from skyloom.models.pca import Config
 from skyloom.nn.batch import Batch
 from skyloom.nn.images import arcsinh_flux
 from skyloom.nn.spectra import normalise, shrinkage
-from skyloom.tokens.images import centre_crop
+from skyloom.tokens.crops import centre_crop
 
 INPUTS = {"spectrum": ("flux", "ivar"), "image": ("rgb",), "hsc_image": ("flux",)}
 VECTORS = ("values",)
