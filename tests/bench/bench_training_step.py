@@ -95,7 +95,7 @@ def measure(model: str, precision: str, size: int, repeats: int) -> None:
     batch, trainer = make_batch(model, size), make_trainer(model, precision, size)
     a, b, out = torch.randn(3, SIDE, SIDE).to(getattr(torch, precision))
     products, pairs = 1, []
-    for pair in range(-2, repeats):  # two to warm up
+    for pair in range(-3, repeats):  # three to warm up: until the memory of a step is all there
         step = seconds(1, trainer.advance, trainer.objective, batch)
         product = seconds(products, torch.mm, a, b, out=out)
         products = max(1, round(step[0] / 4 / product[0]))  # long enough to meet the same neighbours
@@ -116,7 +116,8 @@ def spread(values: np.ndarray) -> str:
 def profile(model: str, precision: str, size: int) -> None:
     """Print where the time of one step goes, by operation."""
     batch, trainer = make_batch(model, size), make_trainer(model, precision, size)
-    trainer.advance(trainer.objective, batch)
+    for _ in range(3):
+        trainer.advance(trainer.objective, batch)
     with torch.profiler.profile() as profiler:
         trainer.advance(trainer.objective, batch)
     print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=25, max_name_column_width=60))

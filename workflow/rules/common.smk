@@ -102,6 +102,12 @@ def raw_files(role: str):
     return lambda wildcards: raw(wildcards.survey)[role]
 
 
+def fits_without_catalogue(wildcards) -> list[str]:
+    """The redshift fits of a survey that has no catalogue made of them."""
+    files = raw(wildcards.survey)
+    return [] if files["zcatalog"] else files["redrock"]
+
+
 def raw_of_shard(role: str):
     """An input function: the raw files that the galaxies of a shard are in (a galaxy's shard is that of its file)."""
 

@@ -5,7 +5,7 @@ rule crossmatch:
     """One row a galaxy that has all it needs, and how many galaxies each cut lost."""
     input:
         coadd=raw_files("coadd"),
-        redrock=raw_files("redrock"),
+        redrock=fits_without_catalogue,
         zcatalog=raw_files("zcatalog"),
         images=raw_files("images"),
         hsc=raw_files("hsc"),

@@ -99,7 +99,9 @@ def _parse(module: Path) -> tuple[str, tuple[Import, ...]]:
             imports += [Import(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imports.append(Import(node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return hashlib.sha256("".join(_meaning(tree)).encode()).hexdigest(), tuple(imports)
+    words: list[str] = []
+    _meaning(tree, words)
+    return hashlib.sha256("".join(words).encode()).hexdigest(), tuple(imports)
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
@@ -114,17 +116,17 @@ def _running(tree: ast.Module) -> Iterator[ast.AST]:
             todo.extend(ast.iter_child_nodes(node))
 
 
-def _meaning(node: object) -> Iterator[str]:
-    """A syntax tree as text, the same for every version of Python.
+def _meaning(node: object, words: list[str]) -> None:
+    """Add a syntax tree to `words`, as text that is the same for every version of Python.
 
     Not `ast.dump`: newer versions add fields (`type_params`) or drop empty ones. Here what is None or empty is never
     written, and neither are bare strings (docstrings of modules, classes, functions and attributes), line numbers, the
     prefix of a string or how an f-string is cut into constants.
     """
     if isinstance(node, ast.Constant):
-        yield f"{type(node.value).__name__}:{node.value!r}"
+        words.append(f"{type(node.value).__name__}:{node.value!r}")
     elif isinstance(node, ast.AST):
-        yield f"{type(node).__name__}("
+        words.append(f"{type(node).__name__}(")
         for name in sorted(node._fields):
             value = getattr(node, name, None)
             if isinstance(node, ast.JoinedStr):
@@ -132,17 +134,17 @@ def _meaning(node: object) -> Iterator[str]:
             if isinstance(value, list):
                 value = [item for item in value if not _is_bare_string(item)]
             if value is not None and value != []:
-                yield f"{name}="
-                yield from _meaning(value)
-        yield ")"
+                words.append(f"{name}=")
+                _meaning(value, words)
+        words.append(")")
     elif isinstance(node, list):
-        yield "["
+        words.append("[")
         for item in node:
-            yield from _meaning(item)
-            yield ","
-        yield "]"
+            _meaning(item, words)
+            words.append(",")
+        words.append("]")
     else:
-        yield repr(node)
+        words.append(repr(node))
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
