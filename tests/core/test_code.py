@@ -101,7 +101,7 @@ class Encoder(object):
 
 
 def test_hash_is_the_same_for_every_version_of_python():
-    digest = hashlib.sha256("".join(code._meaning(ast.parse(SOURCE))).encode()).hexdigest()
+    digest = hashlib.sha256(code._meaning(ast.parse(SOURCE)).encode()).hexdigest()
     assert digest[:16] == "f165960ec28bb00f"
 
 
@@ -112,17 +112,17 @@ def test_fields_that_another_version_adds_or_leaves_out_do_not_count_when_empty(
             delattr(node, field)
         node._fields = (*node._fields, "type_params", "future")
         node.type_params, node.future = [], None
-    assert list(code._meaning(other)) == list(code._meaning(tree))
+    assert code._meaning(other) == code._meaning(tree)
     other.body[0].future = ["new"]
-    assert list(code._meaning(other)) != list(code._meaning(tree))
+    assert code._meaning(other) != code._meaning(tree)
 
 
 def test_how_an_fstring_is_cut_does_not_count():
-    whole = list(code._meaning(ast.parse("f'ab{x}'")))
+    whole = code._meaning(ast.parse("f'ab{x}'"))
     cut = ast.parse("f'ab{x}'")
     cut.body[0].value.values[:1] = [ast.Constant("a"), ast.Constant(""), ast.Constant("b")]
-    assert list(code._meaning(cut)) == whole
-    assert list(code._meaning(ast.parse("f'a{x}b'"))) != whole
+    assert code._meaning(cut) == whole
+    assert code._meaning(ast.parse("f'a{x}b'")) != whole
 
 
 @pytest.fixture

@@ -99,9 +99,7 @@ def _parse(module: Path) -> tuple[str, tuple[Import, ...]]:
             imports += [Import(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imports.append(Import(node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    words: list[str] = []
-    _meaning(tree, words)
-    return hashlib.sha256("".join(words).encode()).hexdigest(), tuple(imports)
+    return hashlib.sha256(_meaning(tree).encode()).hexdigest(), tuple(imports)
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
@@ -116,13 +114,20 @@ def _running(tree: ast.Module) -> Iterator[ast.AST]:
             todo.extend(ast.iter_child_nodes(node))
 
 
-def _meaning(node: object, words: list[str]) -> None:
-    """Add a syntax tree to `words`, as text that is the same for every version of Python.
+def _meaning(node: object) -> str:
+    """A syntax tree as text, the same for every version of Python.
 
     Not `ast.dump`: newer versions add fields (`type_params`) or drop empty ones. Here what is None or empty is never
     written, and neither are bare strings (docstrings of modules, classes, functions and attributes), line numbers, the
     prefix of a string or how an f-string is cut into constants.
     """
+    words: list[str] = []
+    _add(node, words)
+    return "".join(words)
+
+
+def _add(node: object, words: list[str]) -> None:
+    """Add the words of a node and of those below it; see `_meaning`."""
     if isinstance(node, ast.Constant):
         words.append(f"{type(node.value).__name__}:{node.value!r}")
     elif isinstance(node, ast.AST):
@@ -135,12 +140,12 @@ def _meaning(node: object, words: list[str]) -> None:
                 value = [item for item in value if not _is_bare_string(item)]
             if value is not None and value != []:
                 words.append(f"{name}=")
-                _meaning(value, words)
+                _add(value, words)
         words.append(")")
     elif isinstance(node, list):
         words.append("[")
         for item in node:
-            _meaning(item, words)
+            _add(item, words)
             words.append(",")
         words.append("]")
     else:
