@@ -20,6 +20,7 @@ rule pretrain:
         model=trained_by("pretrain"),
     conda:
         "../../envs/train.yaml"
+    priority: 1  # the longest jobs first: what else is ready fits beside them
     threads: config["threads"]
     resources:
         gpu=gpus,
