@@ -96,6 +96,14 @@ def test_each_split_has_its_own_bars(tmp_path, drawn):
     assert colours == {matplotlib.colors.to_rgba(style.SPLITS["test"])}
 
 
+def test_a_handful_of_galaxies_is_shown_whole(tmp_path, drawn):
+    table = galaxies(2).assign(split="test", z=[0.1, 0.4])
+    catalog.draw_catalog(table, tmp_path / "a.png")
+    (bars,) = drawn[0].axes[0].patches
+    assert bars.get_xy()[:, 1].max() == 0.5 and bars.get_xy()[:, 0].min() == pytest.approx(0.1)
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["test (2)"]
+
+
 def test_a_table_of_nothing_says_so(tmp_path, drawn):
     catalog.draw_catalog(galaxies(5)[["split"]], tmp_path / "a.png")
     assert [text.get_text() for text in drawn[0].axes[0].texts] == [

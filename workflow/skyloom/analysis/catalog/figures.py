@@ -37,9 +37,10 @@ def draw_catalog(galaxies: pandas.DataFrame, path) -> None:
         axis.set_axis_off()
     for axis, panel in zip(axes, shown, strict=False):
         _panel(axis, colours, panel)
-    handles = [axes[0].plot([], [], color=c)[0] for c in style.SPLITS.values()]
     counts = galaxies["split"].value_counts()
-    labels = [f"{name} ({counts.get(name, 0)})" for name in style.SPLITS]
+    there = [name for name in style.SPLITS if counts.get(name, 0)]
+    handles = [axes[0].plot([], [], color=style.SPLITS[name])[0] for name in there]
+    labels = [f"{name} ({counts[name]})" for name in there]
     fig.legend(handles, labels, loc="outside upper center", ncol=3)
     style.save(fig, path)
 
@@ -61,8 +62,8 @@ def _histograms(axis, galaxies: pandas.DataFrame, column: str, label: str) -> No
     axis.set_ylabel("fraction of the split")
     if not len(values):
         return style.empty(axis, "no values")
-    low, high = np.percentile(values, [0.1, 99.9])
-    bins = np.linspace(low, high + 1e-6, 31)
+    low, high = _middle(values.to_numpy(), 0.1)
+    bins = np.linspace(low, high + 1e-6, 1 + int(np.clip(len(values) ** 0.5, 5, 30)))
     for split, colour in style.SPLITS.items():
         some = values[galaxies["split"] == split]
         if len(some):
@@ -74,15 +75,24 @@ def _density(axis, table: pandas.DataFrame, x: str, y: str, names: tuple[str, st
     axis.set(xlabel=names[0], ylabel=names[1])
     if not len(points):
         return style.empty(axis, "no values")
-    limits = np.percentile(points, [0.2, 99.8], axis=0) + [[-0.02], [0.02]]
+    limits = _middle(points.to_numpy(), 0.2) + [[-0.02], [0.02]]
     if len(points) > 20000:
         extent = (*limits[:, 0], *limits[:, 1])
         axis.hexbin(points[x], points[y], gridsize=60, extent=extent, bins="log", mincnt=1, cmap="Greys", lw=0)
     else:
-        axis.plot(
-            points[x], points[y], ".", ms=np.clip(120 / len(points) ** 0.5, 1, 6), mew=0, alpha=0.5, color=style.INK
-        )
+        axis.plot(points[x], points[y], ".", ms=_size(len(points), 1), mew=0, alpha=0.5, color=style.INK)
     axis.set(xlim=limits[:, 0], ylim=limits[:, 1])
+
+
+def _middle(values: np.ndarray, percent: float) -> np.ndarray:
+    """Lowest and highest of (N,) or (N, 2) values, without that share on either side when there are enough."""
+    cut = percent if len(values) >= 1000 else 0
+    return np.percentile(values, [cut, 100 - cut], axis=0)
+
+
+def _size(count: int, least: float) -> float:
+    """Diameter in points of one of so many dots."""
+    return float(np.clip(120 / count**0.5, least, 6))
 
 
 def _sky(axis, galaxies: pandas.DataFrame, most: int = 20000) -> None:
@@ -92,7 +102,7 @@ def _sky(axis, galaxies: pandas.DataFrame, most: int = 20000) -> None:
         ra = np.where(ra > 180, ra - 360, ra)
     for split, colour in style.SPLITS.items():
         some = (shown["split"] == split).to_numpy()
-        axis.plot(ra[some], shown["dec"][some], ".", ms=2.4, mew=0, color=colour, alpha=0.8)
+        axis.plot(ra[some], shown["dec"][some], ".", ms=_size(len(ra), 2.4), mew=0, color=colour, alpha=0.8)
     axis.set(xlabel="RA [deg]", ylabel="Dec [deg]")
     if np.ptp(ra) < 60:
         axis.set_aspect(1 / np.cos(np.radians(shown["dec"].mean())), adjustable="datalim")
