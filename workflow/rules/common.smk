@@ -137,6 +137,11 @@ def manifest_of(role: str) -> str:
     return layout.manifest("{survey}", role)
 
 
+def manifest_if_any(role: str):
+    """An input function: the manifest of one role, if the survey has such files."""
+    return lambda wildcards: [layout.manifest(wildcards.survey, role)] if raw(wildcards.survey)[role] else []
+
+
 def hsc_images(wildcards) -> list[str]:
     """The HSC images of the survey, which must have the size of the wildcard."""
     survey, size = settings.surveys[wildcards.survey], int(wildcards.size)

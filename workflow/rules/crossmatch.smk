@@ -7,8 +7,8 @@ rule crossmatch:
         coadd=raw_files("coadd"),
         redrock=fits_without_catalogue,
         zcatalog=raw_files("zcatalog"),
-        images=raw_files("images"),
-        hsc=raw_files("hsc"),
+        images=manifest_if_any("images"),
+        hsc=manifest_if_any("hsc"),
         properties=raw_files("properties"),
         derived=raw_files("derived"),
     output:
