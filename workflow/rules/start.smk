@@ -2,6 +2,8 @@
 
 import atexit
 import contextlib
+import functools
+import gc
 import inspect
 import os
 import sys
@@ -14,6 +16,7 @@ from skyloom.core.errors import SkyloomError
 from skyloom.core.files import sweep
 from skyloom.core.job import errors, only_run
 
+gc.set_threshold(1_000_000, 50, 100)  # jobs live to the end: looking through them again and again finds nothing to free
 run_lock = contextlib.ExitStack()
 notices: list[str] = []  # lines for the user before the first job
 
@@ -34,15 +37,17 @@ onerror:
         atexit.register(print, "\nWhat went wrong:", *failed, sep="\n  ", file=sys.stderr, flush=True)
 
 
+@functools.cache
+def computed_params(rule) -> frozenset[str]:
+    """Names of the parameters of a rule that are computed from inputs, outputs, threads or resources."""
+    given = {name: value for name, value in rule.params.items() if callable(value)}
+    sources = {"input", "output", "threads", "resources"}
+    return frozenset(name for name, value in given.items() if sources & set(inspect.signature(value).parameters))
+
+
 def given_params(job) -> dict:
-    """The parameters of a job by name, but for those computed from its inputs, outputs, threads or resources."""
-    computed = {"input", "output", "threads", "resources"}
-    derived = {
-        name
-        for name, value in job.rule.params.items()
-        if callable(value) and computed & set(inspect.signature(value).parameters)
-    }
-    return {name: value for name, value in job.params.items() if name not in derived}
+    """The parameters of a job by name, but for those that are computed."""
+    return {name: value for name, value in job.params.items() if name not in computed_params(job.rule)}
 
 
 def compare_with_records(dag) -> None:
