@@ -16,7 +16,7 @@ from skyloom.core.errors import SkyloomError
 from skyloom.core.files import sweep
 from skyloom.core.job import errors, only_run
 
-gc.set_threshold(1_000_000, 50, 100)  # jobs live to the end: looking through them again and again finds nothing to free
+gc.set_threshold(100_000, 50, 100)  # jobs live to the end: looking through them again and again finds nothing to free
 run_lock = contextlib.ExitStack()
 notices: list[str] = []  # lines for the user before the first job
 
