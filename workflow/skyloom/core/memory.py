@@ -9,8 +9,9 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory it frees, for its next allocations; False where the C library cannot.
 
     A training step allocates the same large tensors again and again. Left to itself, glibc returns every block of more
-    than 32 MiB to the system and takes it back page by page, filled with zeros: a seventh of a step of SpecFormer
-    (tests/bench/LOG.md). The process keeps its peak until it ends.
+    than 32 MiB to the system, and the arena of the thread that computes gradients whenever it is empty, and takes them
+    back page by page, filled with zeros: up to a third of a step (tests/bench/LOG.md). So one arena for all threads,
+    and nothing goes back: the process keeps its peak until it ends.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # macOS, musl
