@@ -14,7 +14,7 @@ from skyloom.formats.file_names import sorted_paths
 from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
-from skyloom.settings.names import JOINT, MODALITIES
+from skyloom.settings.names import JOINT, LISTED, MODALITIES
 from skyloom.surveys import desi_samples
 
 try:
@@ -118,13 +118,9 @@ def raw_of_shard(role: str):
     return of_shard
 
 
-LISTED = ("images", "hsc")
-"""Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
-
-
 def manifests(wildcards) -> list[str]:
     """The manifests of the roles that have one of their own."""
-    return [layout.manifest(wildcards.survey, role) for role in LISTED if raw_files(role)(wildcards)]
+    return [path for role in LISTED for path in manifest_if_any(role)(wildcards)]
 
 
 def raw_not_listed(wildcards) -> list[str]:

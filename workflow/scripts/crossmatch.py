@@ -4,15 +4,12 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.catalog.galaxies import build_galaxies
-    from skyloom.surveys.manifest import files_of
+    from skyloom.surveys.manifest import files_by_role
 
-    raw = {role: list(paths) for role, paths in snakemake.input.items()}
-    for role in ("images", "hsc"):  # files so many that their manifest stands for them
-        raw[role] = [path for manifest in raw[role] for path in files_of(manifest)]
     build_galaxies(
         snakemake.wildcards.survey,
         snakemake.params.survey,
-        raw,
+        files_by_role(snakemake.input),
         snakemake.output.galaxies,
         snakemake.output.cuts,
     )

@@ -3,6 +3,9 @@
 ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "derived", "truth")
 """What a raw file is for, in every survey."""
 
+LISTED = ("images", "hsc")
+"""Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
+
 MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict.fromkeys(
     ("scalars", "lsst", "spherex", "sfh", "sed"), "simulated"
 )

@@ -2,12 +2,13 @@
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.core.provenance import digest
+from skyloom.settings.names import LISTED
 
 COLUMNS = ["file", "bytes", "sha256"]
 
@@ -29,8 +30,23 @@ def write_manifest(
 
 
 def files_of(manifest: str | os.PathLike) -> list[str]:
-    """The files that a manifest lists, as paths."""
-    return [str(Path(manifest).parent / row[0]) for row in _rows(manifest)]
+    """The files that a manifest lists, as paths; BadInput when one is no longer there."""
+    paths = [str(Path(manifest).parent / row[0]) for row in _rows(manifest)]
+    gone = [path for path in paths if not os.path.exists(path)]
+    if gone:
+        raise BadInput(
+            f"{gone[0]}: no longer there ({len(gone)} of the {len(paths)} files of {manifest}); delete the manifest and"
+            " rerun, then they are made again"
+        )
+    return paths
+
+
+def files_by_role(inputs: Mapping[str, Iterable[str | os.PathLike]]) -> dict[str, list[str]]:
+    """The raw files of each role, given those files or, for the roles of LISTED, the manifest of them."""
+    return {
+        role: [path for given in paths for path in (files_of(given) if role in LISTED else [str(given)])]
+        for role, paths in inputs.items()
+    }
 
 
 def _rows(manifest: str | os.PathLike) -> list[list]:
