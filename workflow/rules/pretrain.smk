@@ -18,9 +18,9 @@ rule pretrain:
         "results/{survey}/benchmarks/pretrain-{model}.tsv"
     wildcard_constraints:
         model=trained_by("pretrain"),
+    priority: 1  # the longest jobs first: what else is ready fits beside them
     conda:
         "../../envs/train.yaml"
-    priority: 1  # the longest jobs first: what else is ready fits beside them
     threads: config["threads"]
     resources:
         gpu=gpus,
