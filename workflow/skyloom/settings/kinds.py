@@ -7,6 +7,7 @@ imported where it runs.
 """
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import os
@@ -154,12 +155,13 @@ def module_name(room: str, kind: object) -> str | None:
     return kind if inside else None
 
 
-def own_kinds(room: str) -> list[str]:
-    """The kinds that the library has."""
+@functools.cache
+def own_kinds(room: str) -> tuple[str, ...]:
+    """The kinds that the library has, sorted."""
     import pkgutil
 
     folder = importlib.import_module(ROOMS[room]).__path__
-    return sorted(info.name for info in pkgutil.iter_modules(folder) if info.name not in _NOT_KINDS)
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(folder) if info.name not in _NOT_KINDS))
 
 
 _extensions: list[str] = []
