@@ -11,6 +11,7 @@ rule crossmatch:
         hsc=manifest_if_any("hsc"),
         properties=raw_files("properties"),
         derived=raw_files("derived"),
+        truth=manifest_if_any("truth"),
     output:
         galaxies="results/{survey}/catalog/galaxies.parquet",
         cuts="results/{survey}/catalog/cuts.csv",

@@ -75,7 +75,7 @@ def build_galaxies(
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
-        companion of ``properties``), which may be empty. Without a ``zcatalog`` the rows are those of the coadds'
+        companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. Without a ``zcatalog`` the rows are those of the coadds'
         fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
@@ -297,6 +297,16 @@ def _image_names(raw: Mapping, imaging: Imaging) -> list[str]:
     return file_names(sorted_paths(raw.get(imaging.role, ())))
 
 
+def _truth(galaxies: Table, raw: Mapping) -> dict:
+    """Redshift and class that were put in, where the survey is simulated."""
+    z, spectype = np.full(len(galaxies), np.nan), np.full(len(galaxies), "", "U6")
+    if raw.get("truth"):
+        table = sources.read_truth(raw["truth"])
+        index = sources.rows_of(galaxies["TARGETID"], table["TARGETID"])
+        z, spectype = sources.pick(table["Z"], index), np.where(index >= 0, table["SPECTYPE"][index], "")
+    return {"z_true": z, "spectype_true": spectype}
+
+
 def _output(galaxies: Table, spectra: sources.Spectra, raw: Mapping, shards: int, flow: cuts.Flow) -> dict:
     """The columns of galaxies.parquet by name."""
     total = len(galaxies)
@@ -310,6 +320,7 @@ def _output(galaxies: Table, spectra: sources.Spectra, raw: Mapping, shards: int
     }
     for imaging in IMAGING.values():
         image[imaging.file] = columns.numbered(image[imaging.file], _image_names(raw, imaging))
+    truth = _truth(galaxies, raw)
     flux = {b: cuts.plausible(_number(galaxies, f"FLUX_{b.upper()}"), f"flux_{b}", flow) for b in BANDS}
     ra, dec = _number(galaxies, "TARGET_RA"), _number(galaxies, "TARGET_DEC")
     return {
@@ -318,6 +329,8 @@ def _output(galaxies: Table, spectra: sources.Spectra, raw: Mapping, shards: int
         "dec": dec,
         "z": cuts.plausible(_number(galaxies, "Z"), "z", flow),
         "zerr": _number(galaxies, "ZERR"),
+        "spectype": np.char.strip(np.asarray(galaxies["SPECTYPE"], "U")),
+        **truth,
         "spectrum_file": columns.numbered(file, spectra.names),
         "spectrum_row": np.asarray(galaxies["spectrum_row"]),
         **image,

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from astropy.table import Table, vstack
 
 from skyloom.core.errors import BadInput
@@ -58,7 +60,7 @@ def read_zcatalog(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
     with open_fits(path) as hdus:
         names = hdu_named(path, hdus, "ZCATALOG").columns.names
     optional = [name for name in (*PHOTOMETRY, "SURVEY", "PROGRAM") if name in names]
-    needed = [*BASE, "Z", "ZERR", *optional, *(cut["column"] for cut in wanted_cuts)]
+    needed = [*BASE, "Z", "ZERR", "SPECTYPE", *optional, *(cut["column"] for cut in wanted_cuts)]
     return desi.read_zcatalog(path, columns=list(dict.fromkeys(needed)))
 
 
@@ -110,6 +112,21 @@ def read_hsc_images(paths: Sequence[str]) -> Table:
         table["file"], table["row"] = np.int32(number), np.arange(len(table), dtype=np.int32)
         tables.append(table)
     return vstack(tables, metadata_conflicts="silent")
+
+
+def read_truth(paths: Sequence[str]) -> Table:
+    """What was put in, a row a simulated galaxy: TARGETID, redshift and SPECTYPE. Raises BadInput for other files."""
+    parts = []
+    for path in sorted_paths(paths):
+        try:
+            part = pq.read_table(path, columns=["targetid", "redshift", "target"])
+        except (OSError, pa.ArrowException) as error:
+            raise BadInput(f"{path}: not a truth file ({str(error).splitlines()[0]})") from error
+        parts.append(part)
+    table = pa.concat_tables(parts)
+    quasar = np.asarray(table["target"]) == "qso"
+    columns = {"TARGETID": table["targetid"].to_numpy(), "Z": table["redshift"].to_numpy()}
+    return Table(columns | {"SPECTYPE": np.where(quasar, "QSO", "GALAXY")})
 
 
 def read_properties(path: str, companion: str | None, wanted_cuts: Sequence[Mapping]) -> Table:

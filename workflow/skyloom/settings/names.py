@@ -3,7 +3,7 @@
 ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "derived", "truth")
 """What a raw file is for, in every survey."""
 
-LISTED = ("images", "hsc")
+LISTED = ("images", "hsc", "truth")
 """Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
 
 MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict.fromkeys(
@@ -11,6 +11,9 @@ MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict
 )
 """What a survey can hold of a galaxy, and the role of the raw files it is in: each modality has token shards,
 `results/{survey}/tokens/{modality}`, of its own."""
+
+CLASSES = ("GALAXY", "QSO", "STAR")
+"""Classes of spectra, by redrock's names. Where a label must be a number, it is the place in this list."""
 
 IMAGES = ("image", "hsc_image")
 """The modalities that a cross-match brings to the galaxies."""

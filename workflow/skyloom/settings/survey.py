@@ -64,6 +64,22 @@ class Fractions(Section):
     "share that is scored once"
 
 
+class Grid(Section):
+    """The pixels of spectra, all of one width; without a word those of DESI."""
+
+    start: float = setting(3600.0, gt=0)
+    "Angstrom in vacuum, centre of the first pixel"
+    step: float = setting(0.8, gt=0)
+    "Angstrom a pixel"
+    pixels: int = setting(7781, ge=2, le=100_000)
+    "how many"
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The outer edges of the outer pixels, Angstrom."""
+        return self.start - self.step / 2, self.start + self.step * (self.pixels - 0.5)
+
+
 Separation = Annotated[float, Field(ge=0, le=3600)] | Literal["crop"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from skyloom.core.errors import BadInput
 from skyloom.core.files import sha256
 from skyloom.core.mixing import uniform
 from skyloom.nn.batch import Batch
+from skyloom.settings.names import CLASSES
 from skyloom.tokens.loader import batches, step_samples
 from skyloom.tokens.splits import read_splits
 from skyloom.tokens.store import Shards
@@ -201,12 +203,20 @@ def read_labels(path: str | os.PathLike | None, names: Sequence[str], targetid: 
                 raise BadInput(f"{path}: no column {name}, which this model learns from; it has {', '.join(present)}")
         table = pq.read_table(path, columns=["targetid", *names])
         known, first = np.unique(table["targetid"].to_numpy(), return_index=True)
-        columns = {name: table[name].cast(pa.float32()).to_numpy()[first] for name in names}
+        columns = {name: _numbers(table[name])[first] for name in names}
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path}: cannot be read as Parquet numbers ({str(error).splitlines()[0]})") from error
     place = np.searchsorted(known, targetid).clip(max=max(len(known) - 1, 0))
     found = known[place] == targetid if len(known) else np.zeros(len(targetid), bool)
     return {name: np.where(found, values[place], np.float32("nan")) for name, values in columns.items()}
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """A column as float32; a class of spectra by its place in CLASSES, NaN where it is none of them."""
+    if pa.types.is_string(column.type):
+        place = pc.index_in(column, pa.array(CLASSES))
+        return place.cast(pa.float32()).to_numpy(zero_copy_only=False)
+    return column.cast(pa.float32()).to_numpy()
 
 
 def read_statistics(path: str | os.PathLike) -> dict:

@@ -1,0 +1,85 @@
+"""A network for which a redshift is a shift: class and redshift of a spectrum, as a posterior over ln(1+z)."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from skyloom.core.errors import BadConfig
+from skyloom.settings.kinds import ModelKind
+from skyloom.settings.section import Section, refuse, setting
+from skyloom.settings.survey import Grid
+
+CLASSES = ("GALAXY", "QSO")
+"""What a spectrum can be; a star, of which the mock has none, is known by its misfit."""
+
+
+class Augment(Section):
+    """What a spectrum meets in training besides what the survey did to it."""
+
+    noise: float = setting(1.0, ge=0)
+    "more noise, up to this many times its own"
+    shift: float = setting(0.06, ge=0)
+    "moved to another redshift, by at most this much in ln(1 + z)"
+    masked: float = setting(0.05, ge=0, lt=1)
+    "share of the bins hidden in blocks"
+    cropped: float = setting(0.2, ge=0, le=1)
+    "share of spectra of which a part of the range is hidden"
+    smoothed: float = setting(0.15, ge=0, le=1)
+    "share of spectra that are smoothed"
+    calibration: float = setting(0.1, ge=0)
+    "scatter of a smooth wrong calibration, and of the inverse variance"
+
+
+class Config(Section):
+    """Grid, templates and layers."""
+
+    grid: Grid = setting(Grid())
+    "of the survey's spectra"
+    velocity: float = setting(125.0, gt=0)
+    "km/s, width of a bin and step of the posterior"
+    galaxy_redshifts: tuple[float, float] = setting((-0.003, 2.0))
+    "range in which galaxies are looked for"
+    quasar_redshifts: tuple[float, float] = setting((0.02, 4.3))
+    "range in which quasars are looked for"
+    continuum: int = setting(151, ge=3)
+    "bins of the running mean that is taken off"
+    broad: int = setting(901, ge=3)
+    "bins of the running mean that the continuum itself is compared with"
+    width: int = setting(9, ge=1)
+    "bins that a convolution sees"
+    channels: int = setting(32, ge=1)
+    "of the convolutions"
+    features: int = setting(16, ge=1)
+    "compared with the templates"
+    basis: Annotated[int, Field(ge=1, le=30)] = setting(10)
+    "components of the fit of each class that refines a redshift"
+    augment: Augment = setting(Augment())
+    "of the spectra in training"
+
+    @model_validator(mode="after")
+    def _odd(self):
+        for name in ("continuum", "broad", "width"):
+            if getattr(self, name) % 2 == 0:
+                raise refuse(name, f"{getattr(self, name)} is even; expected an odd number of bins")
+        return self
+
+
+def check(model, survey) -> None:
+    """The spectra of the survey have the pixels that the model expects."""
+    expected, found = model.settings.grid, getattr(survey.settings, "grid", Grid())
+    if expected != found:
+        raise BadConfig(
+            f"models.{model.name}.model.grid: {expected.plain()} is not allowed; "
+            f"the spectra of survey {survey.name} have {found.plain()}"
+        )
+
+
+KIND = ModelKind(
+    settings=Config,
+    network="skyloom.models.redshift.network:RedshiftNet",
+    objective="skyloom.models.redshift.objective:Objective",
+    modalities=("spectrum",),
+    training={"batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.01, "clip": 1.0},
+    queries=lambda model: ("redshift",),
+    check=check,
+)

@@ -1,0 +1,97 @@
+"""Spectra on a grid of equal velocity steps, where a redshift is a shift."""
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SPEED_OF_LIGHT = 299792.458  # km/s
+
+
+@dataclasses.dataclass(frozen=True)
+class LogGrid:
+    """Bins of equal width in ln(wavelength).
+
+    start : lower edge of the first bin, Angstrom
+    step : width of a bin in ln(wavelength)
+    bins : how many
+    """
+
+    start: float
+    step: float
+    bins: int
+
+    @classmethod
+    def over(cls, first: float, last: float, velocity: float) -> "LogGrid":
+        """Bins of `velocity` km/s from the wavelength `first` up to `last` at most."""
+        step = velocity / SPEED_OF_LIGHT
+        return cls(first, step, int(math.log(last / first) / step))
+
+    @property
+    def edges(self) -> np.ndarray:
+        """(bins + 1,) Angstrom."""
+        return self.start * np.exp(self.step * np.arange(self.bins + 1))
+
+    @property
+    def centres(self) -> np.ndarray:
+        """(bins,) Angstrom."""
+        return self.start * np.exp(self.step * (np.arange(self.bins) + 0.5))
+
+
+class Rebin(nn.Module):
+    """From pixels of equal width to the bins of a `LogGrid`, by inverse variance.
+
+    A pixel's weight, its inverse variance, goes to the bins by the share of the pixel in each, so that no information is
+    made: bins narrower than pixels get less inverse variance each.
+    """
+
+    def __init__(self, start: float, step: float, pixels: int, grid: LogGrid):
+        super().__init__()
+        lower = start + step * (np.arange(pixels) - 0.5)
+        share, index = shares(lower, lower + step, grid.edges)
+        self.register_buffer("index", torch.from_numpy(index), persistent=False)
+        self.register_buffer("share", torch.from_numpy(share.astype("f4")), persistent=False)
+
+    def forward(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, pixels) flux and ivar to (B, bins): the weighted mean (0 where there is nothing) and its ivar."""
+        shape = (len(flux), *self.index.shape)
+        index = self.index.flatten()
+        weight = ivar.index_select(1, index).view(shape) * self.share
+        total = weight.sum(2)
+        mean = (weight * flux.index_select(1, index).view(shape)).sum(2) / total.clamp(min=1e-30)
+        return torch.where(total > 0, mean, 0), total
+
+
+def shares(lower: np.ndarray, upper: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which pixels lie in each bin, and by which part.
+
+    Parameters
+    ----------
+    lower, upper : (P,) edges of the pixels, rising, without gaps
+    edges : (N + 1,) of the bins
+
+    Returns
+    -------
+    share : (N, M) part of the pixel that is in the bin, 0 where a bin has fewer than M pixels
+    index : (N, M) int64, the pixel
+    """
+    first = np.searchsorted(upper, edges[:-1], side="right")
+    last = np.searchsorted(lower, edges[1:], side="left")
+    most = max(1, int((last - first).max()))
+    index = first[:, None] + np.arange(most)
+    valid = index < last[:, None]
+    index = np.minimum(index, len(lower) - 1)
+    inside = np.minimum(upper[index], edges[1:, None]) - np.maximum(lower[index], edges[:-1, None])
+    return np.where(valid, np.clip(inside, 0, None) / (upper - lower)[index], 0), index
+
+
+def running_mean(flux: Tensor, ivar: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Means of (B, N) flux over `width` neighbouring bins (odd) weighted by ivar, and the ivar of each mean."""
+    both = torch.stack([flux * ivar, ivar]).double()  # differences of sums: single precision would not do
+    sums = functional.pad(both, (width // 2 + 1, width // 2)).cumsum(-1)
+    total, weight = (sums[..., width:] - sums[..., :-width]).float()
+    weight = torch.where(weight > 1e-9 * ivar.amax(-1, keepdim=True), weight, 0)
+    return torch.where(weight > 0, total / weight.clamp(min=1e-30), 0), weight
