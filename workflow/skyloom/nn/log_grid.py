@@ -57,12 +57,10 @@ class Rebin(nn.Module):
 
     def forward(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
         """(B, pixels) flux and ivar to (B, bins): the weighted mean (0 where there is nothing) and its ivar."""
-        shape = (len(flux), *self.index.shape)
-        index = self.index.flatten()
-        weight = ivar.index_select(1, index).view(shape) * self.share
-        total = weight.sum(2)
-        mean = (weight * flux.index_select(1, index).view(shape)).sum(2) / total.clamp(min=1e-30)
-        return torch.where(total > 0, mean, 0), total
+        both = torch.cat([flux * ivar, ivar]).T.contiguous()
+        sums = functional.embedding_bag(self.index, both, per_sample_weights=self.share, mode="sum")
+        total, weight = sums.T.contiguous().chunk(2)
+        return torch.where(weight > 0, total / weight.clamp(min=1e-30), 0), weight
 
 
 def shares(lower: np.ndarray, upper: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from skyloom.settings.training import Training
 from skyloom.training import results
 from skyloom.training.checkpoints import Checkpoints
 from skyloom.training.data import Samples
-from skyloom.training.fitting import fit
+from skyloom.training.fitting import finish, fit
 from skyloom.training.numerics import pick_device, pick_precision, reproducible
 from skyloom.training.trainer import Trainer
 
@@ -73,6 +73,7 @@ def train(
         store = Checkpoints(checkpoints, record["run"])
         if kind.objective:
             rows, selected = Trainer(learner, samples, settings, seed, store, rank, world, tell).run()
+            rows += finish(learner, samples, settings, seed)
         else:
             rows, selected = fit(model, samples, seed), 0
         if rank == 0:

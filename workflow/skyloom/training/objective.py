@@ -24,6 +24,8 @@ class Objective(Protocol):
     precompute : (batch) -> modality -> dataset -> (B, ...), what never changes in training; with the setting
         `cache_tokens` it is computed once a galaxy, kept in half precision, and `forward` is given it in place of
         the shards' datasets
+    finish, finish_samples : (training batches, validation batches) -> rows of metrics, called once when the steps are
+        over, with at most `finish_samples` training galaxies: for what of the model is fitted in one go
     after_step : (progress) -> None, called after every optimizer step (a running mean of weights ...)
 
     Parameters whose `requires_grad` is False are not trained. Rates of parts of a model are a setting

@@ -1,6 +1,6 @@
 """A network for which a redshift is a shift: class and redshift of a spectrum, as a posterior over ln(1+z)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,15 @@ from skyloom.settings.survey import Grid
 
 CLASSES = ("GALAXY", "QSO")
 """What a spectrum can be; a star, of which the mock has none, is known by its misfit."""
+
+
+FLAGS = {"unsure": 1, "fits_elsewhere": 2, "misfit": 4, "few_pixels": 8, "edge": 16}
+"""Why a redshift should be doubted: the bits of column `flag`; 0 is a redshift to use.
+
+unsure: the posterior has less than `accept` at this redshift; fits_elsewhere: another redshift fits clearly better;
+misfit: the spectrum is unlike those of training (a star, an artefact, a wrong inverse variance); few_pixels: most of the
+range has no data; edge: at the end of what is searched
+"""
 
 
 class Augment(Section):
@@ -51,6 +60,20 @@ class Config(Section):
     "of the convolutions"
     features: int = setting(16, ge=1)
     "compared with the templates"
+    dim: int = setting(48, ge=1)
+    "rest-frame components in the embedding"
+    redshift_weight: float = setting(10.0, ge=0)
+    "of ln(1 + z) in the embedding"
+    accept: float = setting(0.7, ge=0, le=1)
+    "least probability of a redshift without flag"
+    delta_chi2: float = setting(25.0, ge=0)
+    "another redshift that fits better by more than this raises a flag"
+    least_good: float = setting(0.2, ge=0, le=1)
+    "least share of bins with data"
+    learn_from: Literal["truth", "catalogue"] = setting("truth")
+    "redshift and class that were put in, of a simulated survey, or those of the catalogue"
+    fit_samples: int = setting(2000, ge=1)
+    "training galaxies that the components are fitted to"
     basis: Annotated[int, Field(ge=1, le=30)] = setting(10)
     "components of the fit of each class that refines a redshift"
     augment: Augment = setting(Augment())

@@ -6,76 +6,188 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-from skyloom.models.redshift import CLASSES, Config
+from skyloom.models.redshift import CLASSES, FLAGS, Config
+from skyloom.models.redshift import posterior as peaks
+from skyloom.models.redshift.refine import REACH, best_fit
+from skyloom.models.redshift.templates import embedding
 from skyloom.nn.batch import Batch
 from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
 
+FINE = 2  # fine bins of the fit in a bin of the network
+CANDIDATES = 4  # peaks that are fitted
+
 
 class RedshiftNet(nn.Module):
-    """Spectra to a posterior over class and ln(1+z). Takes flux and ivar, both (B, pixels), of its modality."""
+    """Spectra to a posterior over class and ln(1+z). Takes flux and ivar, both (B, pixels), of its modality.
+
+    Every class has a template for each feature, on a rest-frame grid of the same step; a score is the sum of the
+    features times the templates at that shift, for all shifts at once by Fourier transform. Nothing in the network
+    prefers one shift to another: the prior is uniform in ln(1+z) over the range of each class, the same for all
+    classes.
+    """
 
     def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
-        self.config = config
+        self.config = c = config
         (self.modality,) = takes
         self.inputs = {self.modality: ("flux", "ivar")}
-        first, last = config.grid.span
-        self.grid = LogGrid.over(first, last, config.velocity)
-        self.rebin = Rebin(config.grid.start, config.grid.step, config.grid.pixels, self.grid)
-        ranges = [config.galaxy_redshifts, config.quasar_redshifts]
+        pixels = (c.grid.start, c.grid.step, c.grid.pixels)
+        self.grid = LogGrid.over(*c.grid.span, c.velocity)
+        self.rebin = Rebin(*pixels, self.grid)
+        self.fine = LogGrid(self.grid.start, self.grid.step / FINE, self.grid.bins * FINE)
+        self.rebin_fine = Rebin(*pixels, self.fine)
+        ranges = (c.galaxy_redshifts, c.quasar_redshifts)
         bounds = [[round(math.log1p(z) / self.grid.step) for z in pair] for pair in ranges]
-        self.lowest, self.highest = min(b[0] for b in bounds), max(b[1] for b in bounds)
-        shifts = torch.arange(self.lowest, self.highest + 1)
-        allowed = torch.stack([(shifts >= low) & (shifts <= high) for low, high in bounds])
-        self.register_buffer("log_prior", torch.where(allowed, 0.0, -torch.inf), persistent=False)
-        self.register_buffer("log_scale", shifts * self.grid.step, persistent=False)
-        c = config
-        self.layers = nn.Sequential(
-            nn.Conv1d(4, c.channels, c.width, padding=c.width // 2),
+        self.lowest, self.highest = min(low for low, _ in bounds), max(high for _, high in bounds)
+        shift = torch.arange(self.lowest, self.highest + 1)
+        searched = torch.stack([(shift >= low) & (shift <= high) for low, high in bounds])
+        self.register_buffer("searched", searched, persistent=False)
+        self.register_buffer("log_scale", shift.double() * self.grid.step, persistent=False)  # ln(1+z) of each shift
+        size, padding = (1, c.width), (0, c.width // 2)
+        self.layers = nn.Sequential(  # convolutions along a line as 2D ones: those are the fast ones with channels last
+            nn.Conv2d(4, c.channels, size, padding=padding),
             nn.GELU(),
-            nn.Conv1d(c.channels, c.channels, c.width, padding=c.width // 2),
+            nn.Conv2d(c.channels, c.channels, size, padding=padding),
             nn.GELU(),
-            nn.Conv1d(c.channels, c.features, 1),
-        )
-        length = self.grid.bins + len(shifts) - 1
+            nn.Conv2d(c.channels, c.features, 1),
+        ).to(memory_format=torch.channels_last)
+        length = self.grid.bins + len(shift) - 1
         self.fast = next_fast_len(length, real=True)
         self.templates = nn.Parameter(torch.randn(len(CLASSES), c.features, length) * 0.01)
+        # what is known once the training is over (`Objective.finish`)
+        self.margin = FINE * -self.lowest + REACH + FINE
+        self.top = FINE * self.highest + REACH + FINE
+        self.rest_bins = self.fine.bins + self.top + self.margin
+        self.register_buffer("known", torch.ones(len(CLASSES), dtype=torch.bool))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("misfit", torch.tensor(torch.inf))
+        self.register_buffer("basis", torch.zeros(len(CLASSES), c.basis, self.rest_bins))
+        self.register_buffer("rest_basis", torch.zeros(c.dim, self.rest_bins))
+        self.register_buffer("rest_variance", torch.ones(c.dim))
 
     @property
     def shifts(self) -> int:
         """How many redshifts are compared."""
         return self.highest - self.lowest + 1
 
+    def rest_place(self, log_scale: Tensor) -> Tensor:
+        """Place of the first fine bin of a spectrum on the fine rest-frame grid, int64, given its ln(1+z)."""
+        return self.top - (log_scale / self.fine.step).round().long()
+
     def binned(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Flux and inverse variance in bins of equal velocity, (B, bins) each."""
         spectra = batch[self.modality]
         return self.rebin(spectra["flux"], spectra["ivar"])
 
+    def finely_binned(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same in the bins of the fit, (B, FINE * bins)."""
+        spectra = batch[self.modality]
+        return self.rebin_fine(spectra["flux"], spectra["ivar"])
+
     def channels(self, flux: Tensor, ivar: Tensor) -> Tensor:
-        """What the layers see, (B, 4, bins): lines and broad features in units of their noise, continuum, mask."""
-        c = self.config
-        seen = (ivar > 0).float()
+        """What the layers see, (B, 4, bins): lines and broad features in units of their noise, continuum, mask.
+
+        Without the continuum, errors of calibration that a mock lacks are hidden, and in units of the noise bright and
+        faint spectra are alike.
+        """
+        c, seen = self.config, (ivar > 0).float()
         near, near_ivar = running_mean(flux, ivar, c.continuum)
         far, _ = running_mean(flux, ivar, c.broad)
         lines = torch.asinh((flux - near) * ivar.sqrt() / 1.5)
         broad = torch.asinh((near - far) * near_ivar.sqrt() / 10) / 3
         scale = (near.abs() * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp(min=1)
         shape = torch.tanh(near / scale.clamp(min=1e-30) - 1)
-        return torch.stack([lines * seen, broad * seen, shape * seen, seen], 1)
+        return torch.stack([lines, broad, shape, torch.ones_like(seen)], 1) * seen[:, None]
 
     def features(self, flux: Tensor, ivar: Tensor) -> Tensor:
         """(B, features, bins), zero where nothing was measured."""
-        return self.layers(self.channels(flux, ivar)) * (ivar > 0)[:, None]
+        seen = self.channels(flux, ivar)[:, :, None].contiguous(memory_format=torch.channels_last)
+        return self.layers(seen)[:, :, 0].contiguous() * (ivar > 0)[:, None]
 
     def scores(self, features: Tensor) -> Tensor:
         """Agreement with the templates of each class at each shift, (B, classes, shifts)."""
         with torch.autocast(features.device.type, enabled=False):
             observed = torch.fft.rfft(features.float(), self.fast)  # (B, C, F)
             rest = torch.fft.rfft(self.templates.float(), self.fast)  # (K, C, F)
-            product = torch.einsum("bcf,kcf->bkf", observed.conj(), rest)
+            product = (observed.conj()[:, None] * rest).sum(2)
             lags = torch.fft.irfft(product, self.fast)[..., : self.shifts]
         return lags.flip(-1)
 
-    def logits(self, flux: Tensor, ivar: Tensor) -> Tensor:
-        """Log posterior but for a constant, (B, classes, shifts); -inf outside the range of a class."""
-        return self.scores(self.features(flux, ivar)) + self.log_prior
+    def log_posterior(self, flux: Tensor, ivar: Tensor) -> Tensor:
+        """ln p(class, shift), (B, classes, shifts), of spectra on the logarithmic grid; -inf where none is searched."""
+        scores = self.scores(self.features(flux, ivar)) / self.temperature
+        searched = self.searched & self.known[:, None]
+        return torch.where(searched, scores, -torch.inf).flatten(1).log_softmax(1).view_as(scores)
+
+    def predict(self, batch: Batch, query: str) -> dict[str, Tensor]:
+        """Class and redshift of every spectrum, how sure they are, and the whole posterior.
+
+        Returns
+        -------
+        column -> (B,): z, zerr (of the chi2 fit), z_network (the posterior's peak, not refined), class (place in
+        CLASSES), probability (that the redshift is within .003 (1+z) of z), z_second and probability_second (the next
+        peak), p_qso, delta_chi2 (the best fit elsewhere, less the one here), reduced_chi2, good (share of the bins
+        with data), flag (a sum of FLAGS); posterior (B, shifts): of ln(1+z), all classes together, 0 where below 1e-7
+        """
+        c = self.config
+        log_p = self.log_posterior(*self.binned(batch))
+        flux, ivar = self.finely_binned(batch)
+        kind, place, _ = peaks.highest(log_p, CANDIDATES)
+        marginal = log_p.exp().sum(1)
+        probability = peaks.within(marginal, place, round(math.log(1.003) / self.grid.step))
+        worth = (probability > 1e-3) | (torch.arange(CANDIDATES, device=place.device) < 2)
+        fitted = best_fit(flux, ivar, self.basis, kind, self.rest_place(self.log_scale[place]), worth)
+        log_scale = self.log_scale[place] - fitted.shift.double() * self.fine.step
+        z = torch.expm1(log_scale)
+        other = peaks.elsewhere(log_scale, math.log(1.003))
+        chi2 = fitted.chi2
+        delta = torch.where(other, chi2[:, 1:], torch.inf).amin(1) - chi2[:, 0]
+        second = torch.where(other, probability[:, 1:], -1).argmax(1, keepdim=True) + 1
+        bins = (ivar > 0).sum(1)
+        reduced = chi2[:, 0] / bins.clamp(min=1)
+        good = bins / flux.shape[1]
+        edge = (place[:, 0] <= 1) | (place[:, 0] >= self.shifts - 2)
+        raised = {
+            "unsure": probability[:, 0] < c.accept,
+            "fits_elsewhere": delta < -c.delta_chi2,
+            "misfit": reduced > self.misfit,
+            "few_pixels": good < c.least_good,
+            "edge": edge,
+        }
+        flag = sum(bit * raised[name].long() for name, bit in FLAGS.items())
+        return {
+            "z": z[:, 0],
+            "zerr": fitted.error[:, 0].double() * self.fine.step * (1 + z[:, 0]),
+            "z_network": torch.expm1(self.log_scale[place[:, 0]]),
+            "class": kind[:, 0],
+            "probability": probability[:, 0],
+            "z_second": z.gather(1, second)[:, 0],
+            "probability_second": probability.gather(1, second)[:, 0],
+            "p_qso": log_p[:, 1].exp().sum(1),
+            "delta_chi2": delta,
+            "reduced_chi2": reduced,
+            "good": good,
+            "flag": flag,
+            "posterior": torch.where(marginal < 1e-7, 0, marginal),
+        }
+
+    def embed(self, batch: Batch, name: str) -> Tensor:
+        """The rest-frame spectrum in few numbers, its brightness, and ln(1+z), (B, dim + 1 + CODE).
+
+        The numbers are what a spectrum says of the rest-frame components at its most likely redshift; a noisy spectrum
+        says little, and they stay near zero (the posterior mean of probabilistic PCA).
+        """
+        log_p = self.log_posterior(*self.binned(batch))
+        _, place, _ = peaks.highest(log_p, 1)
+        log_scale = self.log_scale[place[:, 0]]
+        flux, ivar = self.finely_binned(batch)
+        numbers, scale = embedding(flux, ivar, self.rest_place(log_scale), self.rest_basis, self.rest_variance)
+        u = log_scale[:, None].float()
+        return torch.cat([numbers, scale, self.config.redshift_weight * u], 1)
+
+    def reduced_chi2(self, batch: Batch, kind: Tensor, place: Tensor) -> Tensor:
+        """chi2 a bin of the fit at a known class and place among the shifts, (B,) each."""
+        flux, ivar = self.finely_binned(batch)
+        begin = self.rest_place((place + self.lowest) * self.grid.step)[:, None]
+        fitted = best_fit(flux, ivar, self.basis, kind[:, None], begin, torch.ones_like(begin, dtype=torch.bool))
+        return fitted.chi2[:, 0] / (ivar > 0).sum(1).clamp(min=1)

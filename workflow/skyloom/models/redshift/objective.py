@@ -1,94 +1,110 @@
-"""Training: the class and redshift that the catalogue has, on spectra made worse and moved."""
+"""Training: the class and redshift that are known, on spectra made worse and moved; then templates of the fit."""
 
-import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.models.redshift import CLASSES
+from skyloom.models.redshift import templates as rest
+from skyloom.models.redshift.augment import augment
 from skyloom.models.redshift.network import RedshiftNet
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
+from skyloom.settings import names
+
+LABELS = {"truth": ("z_true", "spectype_true"), "catalogue": ("z", "spectype")}
+RIGHT = 0.003  # in dz / (1 + z)
 
 
 class Objective(nn.Module):
-    """Cross-entropy of the posterior with the known class and redshift, one bin wide."""
-
-    labels = ("z", "spectype")
+    """Cross-entropy of the posterior with the known class and redshift, a Gaussian of one bin."""
 
     def __init__(self, model: RedshiftNet):
         super().__init__()
-        self.model = model
-        self.inputs = model.inputs
+        self.model, self.inputs = model, model.inputs
+        self.labels = LABELS[model.config.learn_from]
+        self.finish_samples = model.config.fit_samples
+
+    def known(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Class (B,) int64, place among the shifts (B,) float64, and which spectra have both, within what is searched."""
+        model = self.model
+        z, kind = (batch.labels[name] for name in self.labels)
+        of = torch.tensor([names.CLASSES.index(name) for name in CLASSES], device=kind.device)
+        match = kind[:, None] == of
+        place = torch.log1p(z.double()) / model.grid.step - model.lowest
+        number = match.int().argmax(1)
+        nearest = place.nan_to_num(-1).round().long()
+        inside = (nearest >= 0) & (nearest < model.shifts)
+        there = model.searched[number, nearest.clamp(0, model.shifts - 1)]
+        return number, place.nan_to_num(0), match.any(1) & inside & there
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model = self.model
         flux, ivar = model.binned(batch)
-        place = torch.log1p(batch.labels["z"].double()) / model.grid.step - model.lowest
-        kind = batch.labels["spectype"]
-        known = torch.isfinite(place) & torch.isfinite(kind)
-        kind = kind.nan_to_num(0).long().clamp(0, len(CLASSES) - 1)
+        kind, place, there = self.known(batch)
         if self.training:
-            flux, ivar, moved = augment(flux, ivar, model.config.augment, model.grid.step, draws, place, model.shifts)
-            place = place + moved
-        logits = model.logits(flux, ivar).flatten(1)
-        shifts = torch.arange(model.shifts, device=flux.device)
-        width = (shifts - place.nan_to_num(0)[:, None]).float()
-        soft = functional.softmax(-0.5 * width.square(), 1)
-        target = torch.zeros(len(flux), len(CLASSES), model.shifts, device=flux.device)
-        target[torch.arange(len(flux)), kind] = soft
-        log_p = logits.log_softmax(1).clamp(min=-50)
-        loss = -(target.flatten(1) * log_p).sum(1)
-        best = logits.argmax(1)
-        right = ((best % model.shifts) - place).abs() * model.grid.step < 0.003
-        loss = (loss * known).sum() / known.sum().clamp(min=1)
-        share = (right & known).sum() / known.sum().clamp(min=1)
-        return loss, {"right": share.float()}
+            flux, ivar, moved = augment(flux, ivar, model.config, model.grid.step, draws)
+            after = place + moved
+            stays = (after < 2) | (after > model.shifts - 3)  # it would leave the range: it is not there then
+            there, place = there & ~stays, after
+        log_p = model.log_posterior(flux, ivar)
+        shift = torch.arange(model.shifts, device=flux.device)
+        soft = functional.softmax(-0.5 * (shift - place[:, None]).float().square(), 1)
+        own = log_p[torch.arange(len(flux), device=flux.device), kind].clamp(min=-50)
+        count = there.sum().clamp(min=1)
+        loss = -((soft * own).sum(1) * there).sum() / count
+        best = log_p.amax(1).argmax(1)
+        right = ((best - place).abs() * model.grid.step < RIGHT) & there
+        return loss, {"right": right.sum() / count}
 
+    @torch.no_grad()
+    def finish(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> list[dict]:
+        """Fit what is not learned by gradients: templates of the chi2 fit and of the embedding, on training spectra;
+        the sharpness of the posterior and what counts as a misfit, on validation spectra."""
+        model = self.model
+        parts = []
+        for batch in batches:
+            kind, place, there = self.known(batch)
+            flux, ivar = model.finely_binned(batch)
+            begin = model.rest_place((place + model.lowest) * model.grid.step)
+            parts.append([values[there] for values in (flux, ivar, begin, kind)])
+        flux, ivar, begin, kind = (torch.cat(values) for values in zip(*parts, strict=True))
+        for number in range(len(CLASSES)):
+            own = kind == number
+            model.known[number] = int(own.sum()) >= 3 * model.config.basis
+            if model.known[number]:
+                d, w, _ = rest.at_rest(flux[own], ivar[own], begin[own], model.rest_bins)
+                model.basis[number] = rest.learn(d, w, model.config.basis)
+        d, w, _ = rest.at_rest(flux, ivar, begin, model.rest_bins)
+        model.rest_basis.copy_(rest.learn(d, w, model.config.dim))
+        numbers = rest.solve(w, d * w, model.rest_basis)
+        spread = 1.4826 * (numbers - numbers.median(0).values).abs().median(0).values
+        model.rest_variance.copy_(torch.maximum(spread, 1e-3 * spread.max()).square())
+        return self.calibrate(validation)
 
-def augment(flux, ivar, c, step, draws: Draws, place, shifts):
-    """Spectra on the log grid made worse: (flux, ivar, moved), `moved` (B,) in bins."""
-    count, bins = flux.shape
-    device = flux.device
-    x = torch.linspace(-1, 1, bins, device=device)
-    # wrong calibration: a smooth curve, steps between arms
-    curve = c.calibration * (draws.normal(3) @ torch.stack([x, x * x - 1 / 3, torch.cos(3 * x)]))
-    arms = torch.bucketize(x, torch.tensor([-0.05, 0.5], device=device))
-    curve = curve + 0.3 * c.calibration * draws.normal(3)[:, arms]
-    flux, ivar = flux * curve.exp(), ivar * (-2 * curve).exp()
-    # more noise
-    k = draws.uniform(1) * c.noise * (draws.uniform(1) < 0.5)
-    sigma = torch.where(ivar > 0, ivar.clamp(min=1e-30).rsqrt(), 0)
-    flux, ivar = flux + k * sigma * draws.normal(bins), ivar / (1 + k * k)
-    # smoothed
-    radius = 8
-    width = 0.5 + 3 * draws.uniform(1)
-    offsets = torch.arange(-radius, radius + 1, device=device)
-    kernel = torch.exp(-0.5 * (offsets / width) ** 2)
-    kernel = kernel / kernel.sum(1, keepdim=True)
-    smooth = functional.conv1d(flux[None], kernel[:, None], padding=radius, groups=count)[0]
-    chosen = draws.uniform(1) < c.smoothed
-    flux = torch.where(chosen, smooth, flux)
-    ivar = ivar * torch.where(chosen, torch.exp(2 * draws.uniform(1) * width.log1p()), 1)
-    ivar = ivar * torch.exp(c.calibration * draws.normal(1))
-    # another redshift
-    most = int(c.shift / step)
-    moved = draws.integers(-most, most + 1) if most else torch.zeros(count, dtype=torch.long, device=device)
-    moved = moved * (draws.uniform() < 0.7)
-    after = place + moved
-    moved = torch.where((after > 2) & (after < shifts - 3), moved, 0)
-    source = torch.arange(bins, device=device) - moved[:, None]
-    inside = (source >= 0) & (source < bins)
-    source = source.clamp(0, bins - 1)
-    flux, ivar = flux.gather(1, source), ivar.gather(1, source) * inside
-    # hidden blocks and ends
-    block = 24
-    hidden = draws.uniform(math.ceil(bins / block)) < c.masked
-    ivar = ivar * ~hidden.repeat_interleave(block, 1)[:, :bins]
-    keep = 0.4 + 0.6 * draws.uniform(1)
-    begin = draws.uniform(1) * (1 - keep)
-    place01 = torch.linspace(0, 1, bins, device=device)
-    crop = (place01 < begin) | (place01 > begin + keep)
-    ivar = ivar * ~(crop & (draws.uniform(1) < c.cropped))
-    return torch.where(ivar > 0, flux, 0), ivar, moved
+    def calibrate(self, validation: Iterable[Batch]) -> list[dict]:
+        """The temperature with the best log score, and the reduced chi2 that few spectra exceed."""
+        model = self.model
+        kept, reduced = [], []
+        for batch in validation:
+            kind, place, there = self.known(batch)
+            scores = model.scores(model.features(*model.binned(batch)))
+            searched = model.searched & model.known[:, None]
+            kept.append((torch.where(searched, scores, -torch.inf)[there], kind[there], place[there]))
+            reduced.append(model.reduced_chi2(batch, kind, place)[there])
+        scores, kind, place = (torch.cat(values) for values in zip(*kept, strict=True))
+        if not len(kind):
+            return []
+        rows = torch.arange(len(kind), device=kind.device)
+        nearest = place.round().long()
+        best = (torch.inf, 1.0)
+        for temperature in torch.logspace(-0.6, 0.6, 49).tolist():
+            log_p = (scores / temperature).flatten(1).log_softmax(1).view_as(scores)
+            loss = -torch.stack([log_p[rows, kind, (nearest + k).clamp(0, model.shifts - 1)] for k in (-1, 0, 1)])
+            score = float((-torch.logsumexp(-loss, 0)).clamp(max=30).mean())
+            best = min(best, (score, temperature))
+        model.temperature.fill_(best[1])
+        model.misfit.fill_(float(torch.cat(reduced).quantile(0.995)) * 1.25)
+        return [{"split": "fit", "temperature": best[1], "misfit": float(model.misfit)}]

@@ -1,0 +1,94 @@
+"""Rest-frame templates of a class of spectra: a weighted principal component analysis by expectation maximisation.
+
+Bailey 2012 (PASP 124, 1015), without a mean: coefficients given the templates and templates given the coefficients are
+linear fits in turn, weighted by inverse variance, so that a spectrum counts where it was observed and not elsewhere.
+"""
+
+import torch
+from torch import Tensor
+
+FLOOR = 0.02  # error of calibration and of templates, of the spectrum's own scale: bright spectra are not all that counts
+RIDGE = 1e-3
+
+
+def normalised(flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Spectra (n, N) in units of their root mean square, with their weights, and that unit (n, 1)."""
+    seen = ivar > 0
+    power = (flux.square() * ivar).sum(1) - seen.sum(1)  # without the noise's own
+    scale = (power.clamp(min=0) / ivar.sum(1).clamp(min=1e-30)).sqrt()[:, None]
+    least = (seen.sum(1, keepdim=True) / ivar.sum(1, keepdim=True).clamp(min=1e-30)).sqrt() * 0.1
+    scale = torch.maximum(scale, least).clamp(min=1e-30)
+    weight = ivar * scale.square()
+    return flux / scale, weight / (1 + FLOOR**2 * weight), scale
+
+
+def windows(templates: Tensor, begin: Tensor, bins: int) -> Tensor:
+    """What `bins` observed bins see of the templates (K, L) from place `begin` (n,) on: (n, K, bins)."""
+    index = begin[:, None] + torch.arange(bins, device=begin.device)
+    return templates[:, index].transpose(0, 1)
+
+
+def at_rest(flux: Tensor, ivar: Tensor, begin: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalised spectra and their weights on the rest-frame grid, (n, length), zero where nothing was observed, and
+    their scale (n, 1)."""
+    d, w, scale = normalised(flux, ivar)
+    index = begin[:, None] + torch.arange(d.shape[1], device=d.device)
+    return *(torch.zeros(len(d), length, device=d.device).scatter_(1, index, part) for part in (d, w)), scale
+
+
+def learn(d: Tensor, w: Tensor, count: int, rounds: int = 8) -> Tensor:
+    """Templates (count, L), the first the most important, of rest-frame spectra and weights (n, L) as from `at_rest`.
+
+    Cost: 2 n L count^2 operations a round, as products of matrices.
+    """
+    n, length = d.shape
+    generator = torch.Generator().manual_seed(0)
+    random = torch.randn(count, length, generator=generator).to(d)
+    kernel = torch.hann_window(255, device=d.device)[None, None]
+    templates = torch.nn.functional.conv1d(random[:, None], kernel / kernel.sum(), padding="same")[:, 0]
+    templates[0] = templates.std()
+    weighted = d * w
+    upper = torch.triu_indices(count, count)
+    for _ in range(rounds):
+        c = solve(w, weighted, templates)
+        square = torch.empty(length, count, count, device=d.device)
+        products = w.T @ (c[:, upper[0]] * c[:, upper[1]])
+        square[:, upper[0], upper[1]] = products
+        square[:, upper[1], upper[0]] = products
+        ridge = RIDGE * torch.diagonal(square, dim1=1, dim2=2).mean(0) + 1e-6
+        templates = torch.linalg.solve(square + torch.diag(ridge), weighted.T @ c).T
+        _, _, directions = torch.linalg.svd(templates, full_matrices=False)
+        templates = directions * length**0.5
+    c = solve(w, weighted, templates)
+    _, _, turn = torch.linalg.svd(c, full_matrices=False)  # by what the spectra have of them
+    return (turn @ templates).contiguous()
+
+
+def solve(w: Tensor, weighted: Tensor, templates: Tensor) -> Tensor:
+    """Best coefficients (n, K) of templates (K, L) for weights (n, L) and weighted spectra (n, L)."""
+    count = len(templates)
+    upper = torch.triu_indices(count, count)
+    matrix = torch.empty(len(w), count, count, device=w.device)
+    products = w @ (templates[upper[0]] * templates[upper[1]]).T
+    matrix[:, upper[0], upper[1]] = products
+    matrix[:, upper[1], upper[0]] = products
+    ridge = RIDGE * torch.diagonal(matrix, dim1=1, dim2=2).mean(1) + 1e-6
+    matrix = matrix + ridge[:, None, None] * torch.eye(count, device=w.device)
+    return torch.linalg.solve(matrix, weighted @ templates.T)
+
+
+def embedding(
+    flux: Tensor, ivar: Tensor, begin: Tensor, templates: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What spectra (n, N) say of the rest-frame templates (K, L) whose coefficients have this variance (K,): their
+    posterior mean (n, K), and the arcsinh of their scale (n, 1)."""
+    d, w, scale = normalised(flux, ivar)
+    parts = [_posterior_mean(*part, templates, variance) for part in zip(d.split(64), w.split(64), begin.split(64))]
+    return torch.cat(parts) / variance.sqrt(), torch.asinh(scale)
+
+
+def _posterior_mean(d: Tensor, w: Tensor, begin: Tensor, templates: Tensor, variance: Tensor) -> Tensor:
+    seen = windows(templates, begin, d.shape[1])
+    weighted = seen * w[:, None]
+    matrix = weighted @ seen.transpose(1, 2) + torch.diag(1 / variance)
+    return torch.linalg.solve(matrix, weighted @ d[..., None])[..., 0]
