@@ -9,6 +9,7 @@ network is a `torch.nn.Module` made of its settings and the modalities it takes,
 - ``tokens(batch)`` : (B, T, width), and ``width``, if it is to be a backbone (of one modality)
 - ``views`` and ``view(batch, number)``, if its samples can be shown in several ways that mean the same
 - ``predict(batch, query)`` : column -> (B,) or (B, D), for every query of its kind
+- ``about(query)`` : what the metadata of a table of answers says of its columns, if anything (a dict for JSON)
 - ``needs(name)`` : the modalities an embedding or a query is made of; without it a modality needs itself, all else
   everything the network takes
 - ``fit(batches)`` and ``fit_samples``, if it is fitted instead of trained (its kind has no objective): `fit` is given

@@ -44,8 +44,8 @@ class LogGrid:
 class Rebin(nn.Module):
     """From pixels of equal width to the bins of a `LogGrid`, by inverse variance.
 
-    A pixel's weight, its inverse variance, goes to the bins by the share of the pixel in each, so that no information is
-    made: bins narrower than pixels get less inverse variance each.
+    A pixel's weight, its inverse variance, goes to the bins by the share of the pixel in each, so that no information
+    is made: bins narrower than pixels get less inverse variance each.
     """
 
     def __init__(self, start: float, step: float, pixels: int, grid: LogGrid):

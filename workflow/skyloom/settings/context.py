@@ -63,6 +63,15 @@ class Context:
         names = self.config.embeddings_of(self.config.models[model], self.survey.name)
         return {name: layout.embedding(self.survey.name, model, name) for name in names}
 
+    def embedding_names(self) -> list[str]:
+        """The names of all embedding tables, ``{model}-{modality}``."""
+        return list(layout.embeddings(self.survey.name, self.config))
+
+    def model_files(self, model: str) -> list[str]:
+        """Weights and card of a model that embeds the survey."""
+        folder = layout.model_folder(self.survey.name, model, self.config)
+        return [f"{folder}/model.safetensors", f"{folder}/model.json"]
+
     def predictions(self, model: str, query: str) -> list[str]:
         """The table of what a model says when asked."""
         if model not in {m.name for m in self.models()} or query not in self.config.models[model].queries:

@@ -26,7 +26,7 @@ def fit(model: nn.Module, samples: Samples, seed: int) -> list[dict]:
 
 
 def finish(objective: nn.Module, samples: Samples, settings: Training, seed: int) -> list[dict]:
-    """Once the steps are over: what an objective fits in one go to training and validation galaxies; rows of metrics."""
+    """Once the steps are over: what an objective fits in one go to training and validation galaxies; metrics."""
     if not hasattr(objective, "finish"):
         return []
     train = _some(samples.of("train"), objective.finish_samples, seed, "finish")

@@ -1,63 +1,79 @@
-"""Redshifts of a survey that is embedded with the models of another one."""
+"""Redshifts of spectra by a redshift model: a table, posteriors, and how right they are beside other methods."""
 
-from typing import Literal
+from typing import Annotated
+
+from pydantic import Field
 
 from skyloom.settings.analysis import AnalysisSettings, Lacking
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
 from skyloom.settings.section import reference, setting
 
+QUERY = "redshift"
+
 
 class Settings(AnalysisSettings):
-    """Keys of a redshift estimate."""
+    """Keys of a redshift measurement."""
 
     model: reference("model") | None = setting(None)
-    "whose embeddings; without this key the first model of the survey that embeds the modality"
-    modality: reference("modality") = setting("spectrum")
-    "of the embeddings"
+    "a model that answers the query `redshift`; without this key the first such model of the survey"
+    compared: list[reference("embedding")] = setting([])
+    "embeddings, as MODEL-MODALITY, whose neighbours and probes estimate redshifts for the same spectra"
+    photometry: list[str] = setting(["mag_g", "mag_r", "mag_z"])
+    "magnitudes of a baseline, columns of galaxies.parquet; []: none"
     k: int = setting(16, ge=1)
     "neighbours"
-    weights: Literal["distance", "uniform"] = setting("distance")
-    "of the neighbours"
-    metric: Literal["euclidean", "cosine"] = setting("euclidean")
-    "of standardised embeddings; cosine L2-normalises them first"
-    far: float = setting(99.0, ge=0, le=100)
-    "percentile of the training survey's own distances beyond which an estimate is not to be trusted"
-    shown: int = setting(12, ge=1)
-    "galaxies drawn at most"
+    epochs: int = setting(30, ge=1)
+    "of the probes, MLPs of two layers of 64"
+    right: Annotated[float, Field(gt=0, lt=1)] = setting(0.003)
+    "largest error in dz/(1+z) of a galaxy that counts as right"
+    right_quasar: Annotated[float, Field(gt=0, lt=1)] = setting(0.01)
+    "the same of a quasar"
+    purity: Annotated[float, Field(gt=0, lt=1)] = setting(0.995)
+    "share of right ones at which completeness is stated; the threshold is chosen on the validation split"
+    shown: int = setting(6, ge=1, le=24)
+    "spectra drawn with their fit"
 
 
 def inputs(context: Context) -> dict[str, list[str]]:
-    """The catalogues and embeddings of a survey and of the one whose models embed it, and the tokens of the former."""
-    if not context.survey.settings.models_from:
-        raise Lacking("is embedded with models of its own (models_from)")
-    modality, host = context.settings.modality, context.of_host()
-    model = context.settings.model or _first(context, modality)
-    embedding, reference_ = context.embeddings_of(model), host.embeddings_of(model)
-    if modality not in embedding or modality not in reference_:
-        raise Lacking(f"has no embedding '{model}-{modality}' that its host has too")
-    return {
+    """What the model says of the survey, the model itself, the spectra; embeddings and galaxies of those to compare."""
+    model = context.settings.model or _first(context)
+    found = {
+        "predictions": context.predictions(model, QUERY),
+        "model": context.model_files(model),
         "galaxies": context.galaxies,
-        "tokens": context.tokens(modality),
-        "embedding": [embedding[modality]],
-        "reference": [reference_[modality]],
-        "reference_galaxies": host.galaxies,
+        "splits": context.splits,
+        "tokens": context.tokens(context.config.models[model].takes[0]),
     }
+    wanted = [name for name in context.settings.compared if name in context.embedding_names()]
+    if wanted:
+        host = context.of_host()
+        found["embeddings"] = context.embeddings(wanted)
+        found["reference"] = host.embeddings(wanted)
+        found["reference_galaxies"] = host.galaxies
+        found["reference_splits"] = host.splits
+    return found
 
 
-def _first(context: Context, modality: str) -> str:
+def _first(context: Context) -> str:
     for model in context.models():
-        if modality in context.embeddings_of(model.name):
+        if QUERY in model.queries:
             return model.name
-    raise Lacking(f"has no model that embeds {modality}")
+    raise Lacking(f"has no model that answers the query '{QUERY}'")
 
 
 KIND = AnalysisKind(
-    rule="estimate_redshift",
-    title="Redshifts from neighbours in the training survey",
+    rule="measure_redshift",
+    title="Redshifts of spectra",
     settings=Settings,
     inputs=inputs,
-    outputs={"table": "redshift.csv", "figure": "redshift.png"},
-    run="skyloom.analysis.redshift.neighbours:estimate_redshift",
+    outputs={
+        "table": "redshift.csv",
+        "scores": "redshift-scores.csv",
+        "posteriors": "redshift-posteriors.hdf5",
+        "figure": "redshift.png",
+        "fits": "redshift-fits.png",
+    },
+    run="skyloom.analysis.redshift.measure:measure_redshift",
     present="skyloom.analysis.redshift.present:present",
 )

@@ -17,8 +17,8 @@ FLAGS = {"unsure": 1, "fits_elsewhere": 2, "misfit": 4, "few_pixels": 8, "edge":
 """Why a redshift should be doubted: the bits of column `flag`; 0 is a redshift to use.
 
 unsure: the posterior has less than `accept` at this redshift; fits_elsewhere: another redshift fits clearly better;
-misfit: the spectrum is unlike those of training (a star, an artefact, a wrong inverse variance); few_pixels: most of the
-range has no data; edge: at the end of what is searched
+misfit: the spectrum is unlike those of training (a star, an artefact, a wrong inverse variance); few_pixels: most of
+the range has no data; edge: at the end of what is searched
 """
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skyloom.models.redshift import CLASSES, FLAGS, Config
 from skyloom.models.redshift import posterior as peaks
-from skyloom.models.redshift.refine import REACH, best_fit
+from skyloom.models.redshift.refine import REACH, best_fit, curve
 from skyloom.models.redshift.templates import embedding
 from skyloom.nn.batch import Batch
 from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
@@ -170,6 +170,18 @@ class RedshiftNet(nn.Module):
             "flag": flag,
             "posterior": torch.where(marginal < 1e-7, 0, marginal),
         }
+
+    def about(self, query: str) -> dict:
+        """What a table of predictions says of its columns: ln(1+z) of the first column of `posterior`, their step and
+        number."""
+        return {"log_scale": [float(self.log_scale[0]), self.grid.step, self.shifts]}
+
+    def fitted(self, batch: Batch, kind: Tensor, z: Tensor) -> Tensor:
+        """The best sum of templates at a known class (place in CLASSES) and redshift, (B, bins) in bins of `fine`."""
+        flux, ivar = self.finely_binned(batch)
+        begin = self.rest_place(torch.log1p(z.double()))
+        rows = [slice(i, i + 1) for i in range(len(z))]
+        return torch.cat([curve(flux[i], ivar[i], self.basis[kind[i][0]], begin[i]) for i in rows])
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """The rest-frame spectrum in few numbers, its brightness, and ln(1+z), (B, dim + 1 + CODE).

@@ -1,4 +1,4 @@
-"""A chi2 scan around the peaks that the network proposes: redshifts to a fraction of a bin, and which peak fits best."""
+"""A chi2 scan around the peaks that the network proposes: redshifts to a fraction of a bin."""
 
 import dataclasses
 
@@ -9,7 +9,6 @@ from skyloom.models.redshift.templates import normalised
 
 REACH = 5  # fine bins searched on each side of a peak
 BLOCK = 16  # spectra at once: 3 MB each
-POLYNOMIALS = 3  # of the observed wavelength, for what calibration does
 
 
 def scan(flux: Tensor, ivar: Tensor, templates: Tensor, begin: Tensor, reach: int = REACH) -> Tensor:
@@ -22,22 +21,31 @@ def scan(flux: Tensor, ivar: Tensor, templates: Tensor, begin: Tensor, reach: in
     begin : (n,) place of the first bin on the rest-frame grid
     """
     d, w, _ = normalised(flux, ivar)
-    n, bins = d.shape
-    offsets = torch.arange(-reach, reach + 1, device=d.device)
-    start = (begin - reach).clamp(0, templates.shape[-1] - bins - 2 * reach)
-    index = start[:, None] + torch.arange(bins + 2 * reach, device=d.device)
-    piece = templates[:, index].transpose(0, 1)
-    views = piece.unfold(2, bins, 1).transpose(1, 2)  # (n, S, K, bins)
-    x = torch.linspace(-1, 1, bins, device=d.device)
-    poly = torch.stack([torch.ones_like(x), x, 1.5 * x * x - 0.5][:POLYNOMIALS])
-    poly = poly.expand(n, len(offsets), -1, -1)
-    design = torch.cat([views, poly], 2)
-    weighted = design * w[:, None, None]
-    matrix = weighted @ design.transpose(2, 3)
-    right = weighted @ d[:, None, :, None]
-    matrix = matrix + torch.diag_embed(1e-5 * torch.diagonal(matrix, dim1=2, dim2=3) + 1e-8)
+    _, matrix, right = _equations(d, w, templates, begin, reach)
     explained = (right * torch.linalg.solve(matrix, right)).sum((2, 3))
     return (w * d.square()).sum(1, keepdim=True) - explained
+
+
+def curve(flux: Tensor, ivar: Tensor, templates: Tensor, begin: Tensor) -> Tensor:
+    """The best sum itself at places `begin`, (n, N), in the unit of the flux."""
+    d, w, scale = normalised(flux, ivar)
+    design, matrix, right = _equations(d, w, templates, begin, 0)
+    return (torch.linalg.solve(matrix, right)[:, 0, :, 0, None] * design[:, 0]).sum(1) * scale
+
+
+def _equations(d: Tensor, w: Tensor, templates: Tensor, begin: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What is summed (n, S, K + polynomials, N) at S places, and the normal equations of the sum: matrix and right."""
+    n, bins = d.shape
+    start = (begin - reach).clamp(0, templates.shape[1] - bins - 2 * reach)
+    index = start[:, None] + torch.arange(bins + 2 * reach, device=d.device)
+    views = templates[:, index].transpose(0, 1).unfold(2, bins, 1).transpose(1, 2)  # (n, S, K, bins)
+    x = torch.linspace(-1, 1, bins, device=d.device)
+    polynomials = torch.stack([torch.ones_like(x), x, 1.5 * x * x - 0.5])  # of the observed wavelength: calibration
+    design = torch.cat([views, polynomials.expand(n, 2 * reach + 1, -1, -1)], 2)
+    weighted = design * w[:, None, None]
+    matrix = weighted @ design.transpose(2, 3)
+    matrix = matrix + torch.diag_embed(1e-5 * torch.diagonal(matrix, dim1=2, dim2=3) + 1e-8)
+    return design, matrix, weighted @ d[:, None, :, None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +74,7 @@ def best_fit(flux: Tensor, ivar: Tensor, basis: Tensor, kind: Tensor, begin: Ten
 
 
 def minimum(chi2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Place of the least chi2 (n,), in bins from the middle, by a parabola; its value; the error where chi2 is 1 more."""
+    """Place of the least chi2 (n,), in bins from the middle, by a parabola, its value, and the error: chi2 is 1 more."""
     reach = chi2.shape[1] // 2
     best = chi2.argmin(1)
     inner = best.clamp(1, chi2.shape[1] - 2)

@@ -7,7 +7,9 @@ linear fits in turn, weighted by inverse variance, so that a spectrum counts whe
 import torch
 from torch import Tensor
 
-FLOOR = 0.02  # error of calibration and of templates, of the spectrum's own scale: bright spectra are not all that counts
+FLOOR = (
+    0.02  # error of calibration and templates, in units of the spectrum: bright ones are not all that counts
+)
 RIDGE = 1e-3
 
 
@@ -77,14 +79,13 @@ def solve(w: Tensor, weighted: Tensor, templates: Tensor) -> Tensor:
     return torch.linalg.solve(matrix, weighted @ templates.T)
 
 
-def embedding(
-    flux: Tensor, ivar: Tensor, begin: Tensor, templates: Tensor, variance: Tensor
-) -> tuple[Tensor, Tensor]:
+def embedding(flux: Tensor, ivar: Tensor, begin: Tensor, templates: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """What spectra (n, N) say of the rest-frame templates (K, L) whose coefficients have this variance (K,): their
     posterior mean (n, K), and the arcsinh of their scale (n, 1)."""
     d, w, scale = normalised(flux, ivar)
-    parts = [_posterior_mean(*part, templates, variance) for part in zip(d.split(64), w.split(64), begin.split(64))]
-    return torch.cat(parts) / variance.sqrt(), torch.asinh(scale)
+    parts = zip(d.split(64), w.split(64), begin.split(64), strict=True)
+    numbers = torch.cat([_posterior_mean(*part, templates, variance) for part in parts])
+    return numbers / variance.sqrt(), torch.asinh(scale)
 
 
 def _posterior_mean(d: Tensor, w: Tensor, begin: Tensor, templates: Tensor, variance: Tensor) -> Tensor:

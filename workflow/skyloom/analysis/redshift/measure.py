@@ -1,0 +1,170 @@
+"""The redshift table of a survey, the posteriors, and how right they are where the redshift is known."""
+
+import logging
+
+import numpy as np
+import pandas
+import torch
+
+from skyloom.analysis.common import tables
+from skyloom.analysis.redshift import Settings, compare, figures, posteriors, scores
+from skyloom.core.errors import BadInput
+from skyloom.models import networks
+from skyloom.models.redshift import CLASSES, FLAGS
+from skyloom.nn.batch import Batch
+from skyloom.settings.analysis import Job
+from skyloom.tokens.store import Shards
+
+log = logging.getLogger(__name__)
+
+SAID = (
+    *("z", "zerr", "probability", "z_second", "probability_second", "p_qso"),
+    *("delta_chi2", "reduced_chi2", "good", "flag", "z_network", "class"),
+)
+KNOWN = ("z", "z_true", "spectype", "spectype_true", "spectrum_file", "spectrum_row", "identifier", "ivar_estimated")
+NETWORK, FIT, CATALOGUE = "network", "network and fit", "catalogue"
+
+
+def measure_redshift(job: Job) -> None:
+    """Write the table, the scores, the posteriors and the figures.
+
+    Inputs: predictions (of the query redshift), model (weights, card), galaxies, splits, tokens; and of the embeddings
+    to compare embeddings, reference (of the host), reference_galaxies, reference_splits.
+
+    Where a survey has a training split, scores and posteriors are of its test split alone.
+    """
+    settings: Settings = job.settings
+    table = redshifts(job)
+    tables.write_csv(job.outputs["table"], table)
+    shown = table[(table["split"] == "test").to_numpy()] if (table["split"] == "train").any() else table
+    validation = table[(table["split"] == "validation").to_numpy()]
+    scored = pandas.DataFrame(list(all_scores(job, shown, validation)), columns=scores.COLUMNS)
+    tables.write_csv(job.outputs["scores"], scored, scores.COLUMNS)
+    log_scale = posteriors.read_grid(job.one("predictions"))
+    write_posteriors(job, shown["targetid"].to_numpy(), log_scale)
+    figures.draw_redshifts(shown, scored, settings, job.outputs["figure"])
+    some = examples(shown, settings.shown)
+    figures.draw_fits(some, fits(job, some), densities(job, some["targetid"], log_scale), job.outputs["fits"])
+    log.info("%d spectra, %d without flag", len(table), (table["flag"] == 0).sum())
+
+
+def redshifts(job: Job) -> pandas.DataFrame:
+    """A row a spectrum: what is measured, what is known, and the reasons for doubt in words."""
+    said = tables.read_parquet(job.one("predictions"), ["targetid", "split", *SAID]).set_index("targetid")
+    there = set(tables.column_names(job.one("galaxies")))
+    known = tables.read_galaxies(job.one("galaxies"), columns=[name for name in KNOWN if name in there])
+    known = known.reindex(said.index)
+    table = said.rename(columns={"class": "number"})
+    table["class"] = np.array(CLASSES)[said["class"].to_numpy(int)]
+    table["doubt"] = [words(flag) for flag in said["flag"]]
+    true = known.get("z_true", pandas.Series(np.nan, known.index))
+    table["z_catalogue"] = known["z"]
+    table["z_known"] = true.where(true.notna(), known["z"])
+    spectype, put_in = (
+        known.get(name, pandas.Series("", known.index)).fillna("") for name in ("spectype", "spectype_true")
+    )
+    table["class_known"] = put_in.where(put_in != "", spectype)
+    table["dz"] = scores.error(table["z"], table["z_known"])
+    for name in ("spectrum_file", "spectrum_row", "identifier", "ivar_estimated"):
+        if name in known:
+            table[name] = known[name]
+    first = [name for name in ("identifier",) if name in table]
+    columns = [*first, "split", "class", "z", "zerr", "probability", "flag", "doubt", "z_second", "probability_second"]
+    columns += [
+        "p_qso",
+        "delta_chi2",
+        "reduced_chi2",
+        "good",
+        "z_network",
+        "z_known",
+        "class_known",
+        "z_catalogue",
+        "dz",
+    ]
+    columns += [name for name in ("spectrum_file", "spectrum_row", "ivar_estimated") if name in table]
+    return table[columns].reset_index()
+
+
+def words(flag: int) -> str:
+    """The reasons for doubt behind a flag, in words."""
+    return "; ".join(name.replace("_", " ") for name, bit in FLAGS.items() if flag & bit)
+
+
+def all_scores(job: Job, shown: pandas.DataFrame, validation: pandas.DataFrame):
+    """Tidy rows for every method and group, and completeness at the purity asked for."""
+    settings: Settings = job.settings
+    known = shown["z_known"].to_numpy(float)
+    quasar, star = (shown["class_known"] == name for name in ("QSO", "STAR"))
+    found = scores.groups(known, quasar.to_numpy(), star.to_numpy())
+    methods = {FIT: (shown["z"], shown["flag"] == 0), NETWORK: (shown["z_network"], None)}
+    if (shown["z_catalogue"] != shown["z_known"]).any() and shown["z_catalogue"].notna().any():
+        methods[CATALOGUE] = (shown["z_catalogue"], None)
+    methods |= {name: (values, None) for name, values in compare.others(job, shown["targetid"].to_numpy())}
+    for method, (z, accepted) in methods.items():
+        for group, mask in found.items():
+            dz = scores.error(np.asarray(z, float)[mask], known[mask])
+            some = None if accepted is None else accepted.to_numpy()[mask]
+            limit = settings.right_quasar if group == "quasars" else settings.right
+            yield from scores.rows(method, group, dz, some, limit)
+    if len(validation):
+        least = scores.threshold(validation["probability"].to_numpy(), right(validation, settings), settings.purity)
+        hits, kept = right(shown, settings), shown["probability"].to_numpy() >= least
+        yield scores.row(FIT, "all", f"probability for purity {settings.purity:g} (validation)", least, len(validation))
+        yield scores.share(FIT, "all", "completeness at that probability", (hits & kept).sum(), len(shown))
+        yield scores.share(FIT, "all", "purity at that probability", (hits & kept).sum(), int(kept.sum()))
+
+
+def right(table: pandas.DataFrame, settings: Settings) -> np.ndarray:
+    """Which redshifts (n,) are right, by the limit of their class."""
+    limit = np.where(table["class_known"] == "QSO", settings.right_quasar, settings.right)
+    return (table["dz"].abs() < limit).to_numpy()
+
+
+def write_posteriors(job: Job, targetid: np.ndarray, log_scale: np.ndarray) -> None:
+    """The posteriors of these spectra as a qp ensemble."""
+    kept, names = [], []
+    for some, values in posteriors.blocks(job.one("predictions")):
+        wanted = np.isin(some, targetid)
+        kept.append(values[wanted])
+        names.append(some[wanted])
+    posteriors.write_qp(job.outputs["posteriors"], np.concatenate(names), log_scale, kept)
+
+
+def examples(table: pandas.DataFrame, count: int) -> pandas.DataFrame:
+    """Spectra to draw: known redshifts first, then spread evenly over the redshifts found."""
+    known = table[table["z_known"].notna()]
+    some = known if len(known) >= count else table
+    order = some.sort_values("z", kind="stable")
+    return order.iloc[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]
+
+
+def densities(job: Job, targetid, log_scale: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """targetid -> (z (G,), probability of each bin)."""
+    found = {}
+    for some, values in posteriors.blocks(job.one("predictions")):
+        for row in np.flatnonzero(np.isin(some, targetid)):
+            found[int(some[row])] = (np.expm1(log_scale), values[row])
+    return found
+
+
+def fits(job: Job, table: pandas.DataFrame) -> list[figures.Fit]:
+    """Spectra and their fits, in bins of equal velocity."""
+    if not len(table):
+        return []
+    folder = next(path for path in job.inputs["model"] if path.endswith("model.json")).rpartition("/")[0]
+    model, _ = networks.load(folder)
+    shards = Shards(job.inputs["tokens"])
+    rows = shards.rows(table["targetid"].to_numpy())
+    if (rows < 0).any():
+        lacking = table["targetid"].iloc[int(np.argmax(rows < 0))]
+        raise BadInput(f"{shards.paths[0]}: targetid {lacking} has a redshift but no spectrum in the token shards")
+    data = {name: torch.from_numpy(values) for name, values in shards.read(rows, ["flux", "ivar"]).items()}
+    batch = Batch({model.modality: data})
+    kind = torch.tensor([CLASSES.index(name) for name in table["class"]])
+    curve = model.fitted(batch, kind, torch.tensor(table["z"].to_numpy()))
+    flux, ivar = model.binned(batch)
+    centres, fine = model.grid.centres, model.fine.centres
+    return [
+        figures.Fit(centres, np.where(i > 0, f, np.nan), fine, c)
+        for f, i, c in zip(flux.numpy(), ivar.numpy(), curve.numpy(), strict=True)
+    ]
