@@ -75,9 +75,10 @@ def build_report(survey: str, config: Mapping, files: Mapping[str, list[str]], o
 
 def sections(name: str, survey: str, config: Config, published: list[str]) -> Iterator[Part]:
     """What the analyses of the survey `name` show in the report of `survey`, in the order of the configuration."""
-    host = config.surveys[name].host
+    hosts = config.hosts(name) or [name]
     simulated = {key: other.kind.simulated for key, other in config.surveys.items()}
-    shown = blocks.Shown(name, simulated[name], host, simulated[host], next(iter(published), ""))
+    made_up = all(simulated[host] for host in hosts)
+    shown = blocks.Shown(name, simulated[name], ", ".join(hosts), made_up, next(iter(published), ""))
     own = [analysis for analysis in config.analyses_of(name) if analysis.kind.default]
     for analysis in own:
         title = analysis.kind.title

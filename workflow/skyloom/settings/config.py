@@ -119,10 +119,10 @@ class Survey:
         files = self.kind.raw_files(self.settings)
         return {role: list(files.get(role, ())) for role in ROLES}
 
-    @property
-    def host(self) -> str:
-        """The survey whose models embed this one: itself, unless it names another."""
-        return self.settings.models_from or self.name
+    def host(self, model: str) -> str:
+        """The survey on which a model that embeds this one is trained: itself, unless it names another."""
+        given = self.settings.models_from or {}
+        return given.get(model, self.name) if isinstance(given, Mapping) else given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,8 +164,12 @@ class Config:
         ]
 
     def guests(self, survey: str) -> list[str]:
-        """Other surveys that are embedded with the models of this one."""
-        return [name for name, other in self.surveys.items() if name != survey and other.host == survey]
+        """Other surveys that are embedded with models of this one."""
+        return [name for name in self.surveys if name != survey and survey in self.hosts(name)]
+
+    def hosts(self, survey: str) -> list[str]:
+        """The surveys on which the models of a survey are trained."""
+        return list(dict.fromkeys(self.surveys[survey].host(model.name) for model in self.models_of(survey)))
 
     @functools.cached_property
     def made(self) -> dict[tuple[str, str], dict[str, list[str]]]:
@@ -295,10 +299,18 @@ def _check_backbones(model: Model, models: Mapping[str, Model]) -> None:
 
 def _check_models(survey: Survey, config: Config) -> None:
     """The models of a survey exist where they are trained, and work on its data."""
-    where, host = f"surveys.{survey.name}", config.surveys[survey.host]
-    if host.settings.models_from:
-        raise BadConfig(f"{where}.models_from: '{host.name}' takes its own models from '{host.host}'; name that one")
+    where, given = f"surveys.{survey.name}", survey.settings.models_from
+    if isinstance(given, Mapping):
+        for model in given:
+            if model not in survey.settings.models:
+                allowed = ", ".join(survey.settings.models) or "none"
+                raise BadConfig(f"{where}.models_from: '{model}' is not among the survey's models, {allowed}")
     for model in config.models_of(survey.name):
+        host = config.surveys[survey.host(model.name)]
+        if host.host(model.name) != host.name:
+            taken = host.host(model.name)
+            text = f"'{host.name}' takes '{model.name}' from '{taken}'; name that one"
+            raise BadConfig(f"{where}.models_from: {text}")
         missing = [m for m in model.takes if m not in host.settings.modalities]
         if missing and model.training.incomplete != "keep":
             text = (
@@ -307,6 +319,8 @@ def _check_models(survey: Survey, config: Config) -> None:
             raise BadConfig(f"{where}.models: {text}; its modalities are {', '.join(host.settings.modalities)}")
         for part in (model, *(config.models[name] for name in model.backbones.values())):
             part.kind.check(part, survey)
+            if host is not survey:
+                part.kind.check(part, host)
 
 
 def _analysis(name: str, entry: dict, known: Mapping) -> Analysis:

@@ -39,8 +39,9 @@ class Context:
         fractions = self.survey.settings.split.fractions
         if not (fractions.train and fractions.validation and fractions.test):
             raise Lacking("has no galaxies to train, choose and test on (split.fractions)")
-        if self.survey.settings.models_from:
-            raise Lacking(f"is embedded with the models of '{self.survey.host}'")
+        hosts = self.config.hosts(self.survey.name)
+        if hosts and self.survey.name not in hosts:
+            raise Lacking(f"is embedded with the models of '{hosts[0]}'")
 
     def models(self) -> list["Model"]:
         """The survey's models."""
@@ -63,9 +64,10 @@ class Context:
         names = self.config.embeddings_of(self.config.models[model], self.survey.name)
         return {name: layout.embedding(self.survey.name, model, name) for name in names}
 
-    def embedding_names(self) -> list[str]:
-        """The names of all embedding tables, ``{model}-{modality}``."""
-        return list(layout.embeddings(self.survey.name, self.config))
+    def embedding_names(self) -> dict[str, str]:
+        """``{model}-{modality}`` of every embedding table -> its model."""
+        given = {model.name: self.config.embeddings_of(model, self.survey.name) for model in self.models()}
+        return {f"{model}-{name}": model for model, names in given.items() for name in names}
 
     def model_files(self, model: str) -> list[str]:
         """Weights and card of a model that embeds the survey."""
@@ -95,6 +97,6 @@ class Context:
             raise Lacking(f"has no raw files of role {role}")
         return files
 
-    def of_host(self) -> "Context":
-        """The same analysis at the survey whose models embed this one."""
-        return dataclasses.replace(self, survey=self.config.surveys[self.survey.host])
+    def of_host(self, model: str) -> "Context":
+        """The same analysis at the survey on which a model is trained that embeds this one."""
+        return dataclasses.replace(self, survey=self.config.surveys[self.survey.host(model)])

@@ -76,7 +76,7 @@ def all_statistics(config: "Config") -> list[str]:
 
 def model_folder(survey: str, model: str, config: "Config") -> str:
     """The folder of a model that embeds `survey`."""
-    return f"{survey_folder(config.surveys[survey].host)}/models/{model}"
+    return f"{survey_folder(config.surveys[survey].host(model))}/models/{model}"
 
 
 def embedding(survey: str, model: str, name: str) -> str:

@@ -112,8 +112,8 @@ class SurveySettings(Section):
     "what is taken of a galaxy; tokens are made of each"
     models: list[reference("model")] = setting([])
     "which models are trained on it, or embed it"
-    models_from: reference("survey") | None = setting(None)
-    "the survey whose trained models embed this one; without this key its own"
+    models_from: reference("survey") | dict[str, reference("survey")] | None = setting(None)
+    "the survey whose trained models embed this one, or model -> survey; those not named here are its own"
     shards: int = setting(1, ge=1, le=9999)
     "token files a modality, one job each"
     compression: Literal["none", "bitshuffle-lz4"] = setting("none")

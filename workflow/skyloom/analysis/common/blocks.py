@@ -25,8 +25,8 @@ class Shown:
     ----------
     name : of the survey
     simulated : its galaxies are made up
-    host : name of the survey whose models embed it, itself or another
-    host_simulated : the galaxies of that one are made up
+    host : name of the survey on which its models are trained, itself or another, or names with commas
+    host_simulated : the galaxies of all these are made up
     published : the table of published numbers, "" where there is none
     """
 

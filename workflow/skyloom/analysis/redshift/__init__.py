@@ -45,13 +45,16 @@ def inputs(context: Context) -> dict[str, list[str]]:
         "splits": context.splits,
         "tokens": context.tokens(context.config.models[model].takes[0]),
     }
-    wanted = [name for name in context.settings.compared if name in context.embedding_names()]
+    there = context.embedding_names()
+    wanted = [name for name in context.settings.compared if name in there]
     if wanted:
-        host = context.of_host()
+        hosts = [context.of_host(there[name]) for name in wanted]
         found["embeddings"] = context.embeddings(wanted)
-        found["reference"] = host.embeddings(wanted)
-        found["reference_galaxies"] = host.galaxies
-        found["reference_splits"] = host.splits
+        found["reference"] = [
+            path for host, name in zip(hosts, wanted, strict=True) for path in host.embeddings([name])
+        ]
+        found["reference_galaxies"] = [path for host in hosts for path in host.galaxies]
+        found["reference_splits"] = [path for host in hosts for path in host.splits]
     return found
 
 

@@ -19,8 +19,9 @@ def others(job: Job, targetid: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     settings: Settings = job.settings
     if "reference" not in job.inputs:
         return
-    known = tables.read_galaxies(job.one("reference_galaxies"), job.one("reference_splits"), ["z"])
-    for path, reference_path in zip(job.inputs["embeddings"], job.inputs["reference"], strict=True):
+    roles = ("embeddings", "reference", "reference_galaxies", "reference_splits")
+    for path, reference_path, galaxies, splits in zip(*(job.inputs[role] for role in roles), strict=True):
+        known = tables.read_galaxies(galaxies, splits, ["z"])
         target, reference = read_embedding(path), read_embedding(reference_path)
         z = known["z"].reindex(reference.targetid).to_numpy(float)
         train = (reference.split == "train") & np.isfinite(z)
@@ -40,8 +41,10 @@ def photometry(job: Job, targetid: np.ndarray) -> Iterator[tuple[str, np.ndarray
     names = settings.photometry
     if not names:
         return
-    train = tables.read_known(job.one("reference_galaxies"), ["z", *names])
-    splits = tables.read_parquet(job.one("reference_splits"), ["targetid", "split"]).set_index("targetid")["split"]
+    train = tables.read_known(job.inputs["reference_galaxies"][0], ["z", *names])
+    splits = tables.read_parquet(job.inputs["reference_splits"][0], ["targetid", "split"]).set_index("targetid")[
+        "split"
+    ]
     train = train[(splits.reindex(train.index) == "train").to_numpy()].dropna()
     target = tables.read_known(job.one("galaxies"), names).reindex(targetid)
     there = target.notna().all(axis=1).to_numpy()

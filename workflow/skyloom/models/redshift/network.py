@@ -61,6 +61,7 @@ class RedshiftNet(nn.Module):
         self.register_buffer("known", torch.ones(len(CLASSES), dtype=torch.bool))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("misfit", torch.tensor(torch.inf))
+        self.register_buffer("error_scale", torch.ones(len(CLASSES)))
         self.register_buffer("basis", torch.zeros(len(CLASSES), c.basis, self.rest_bins))
         self.register_buffer("rest_basis", torch.zeros(c.dim, self.rest_bins))
         self.register_buffer("rest_variance", torch.ones(c.dim))
@@ -157,7 +158,7 @@ class RedshiftNet(nn.Module):
         flag = sum(bit * raised[name].long() for name, bit in FLAGS.items())
         return {
             "z": z[:, 0],
-            "zerr": fitted.error[:, 0].double() * self.fine.step * (1 + z[:, 0]),
+            "zerr": fitted.error[:, 0].double() * self.error_scale[kind[:, 0]] * self.fine.step * (1 + z[:, 0]),
             "z_network": torch.expm1(self.log_scale[place[:, 0]]),
             "class": kind[:, 0],
             "probability": probability[:, 0],
@@ -196,10 +197,3 @@ class RedshiftNet(nn.Module):
         numbers, scale = embedding(flux, ivar, self.rest_place(log_scale), self.rest_basis, self.rest_variance)
         u = log_scale[:, None].float()
         return torch.cat([numbers, scale, self.config.redshift_weight * u], 1)
-
-    def reduced_chi2(self, batch: Batch, kind: Tensor, place: Tensor) -> Tensor:
-        """chi2 a bin of the fit at a known class and place among the shifts, (B,) each."""
-        flux, ivar = self.finely_binned(batch)
-        begin = self.rest_place((place + self.lowest) * self.grid.step)[:, None]
-        fitted = best_fit(flux, ivar, self.basis, kind[:, None], begin, torch.ones_like(begin, dtype=torch.bool))
-        return fitted.chi2[:, 0] / (ivar > 0).sum(1).clamp(min=1)

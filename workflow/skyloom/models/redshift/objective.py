@@ -1,5 +1,6 @@
 """Training: the class and redshift that are known, on spectra made worse and moved; then templates of the fit."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -16,6 +17,7 @@ from skyloom.settings import names
 
 LABELS = {"truth": ("z_true", "spectype_true"), "catalogue": ("z", "spectype")}
 RIGHT = 0.003  # in dz / (1 + z)
+LEAST = 20  # validation spectra of a class from which the scale of its errors is taken
 
 
 class Objective(nn.Module):
@@ -85,26 +87,43 @@ class Objective(nn.Module):
         return self.calibrate(validation)
 
     def calibrate(self, validation: Iterable[Batch]) -> list[dict]:
-        """The temperature with the best log score, and the reduced chi2 that few spectra exceed."""
+        """The temperature with the best log score, the reduced chi2 that few spectra exceed, and by how much errors of
+        the fit are too small, class by class."""
         model = self.model
-        kept, reduced = [], []
+        model.temperature.fill_(1.0)
+        kept = []
         for batch in validation:
             kind, place, there = self.known(batch)
-            scores = model.scores(model.features(*model.binned(batch)))
-            searched = model.searched & model.known[:, None]
-            kept.append((torch.where(searched, scores, -torch.inf)[there], kind[there], place[there]))
-            reduced.append(model.reduced_chi2(batch, kind, place)[there])
-        scores, kind, place = (torch.cat(values) for values in zip(*kept, strict=True))
+            log_p = model.log_posterior(*model.binned(batch))
+            said = model.predict(batch, "redshift")
+            z = torch.expm1((place + model.lowest) * model.grid.step)
+            dz = said["z"] - z
+            close = (dz.abs() < RIGHT * (1 + z)) & (said["class"] == kind) & (said["zerr"] > 0)
+            pull = torch.where(close, dz / said["zerr"], torch.nan)
+            kept.append([part[there] for part in (log_p, kind, place, said["reduced_chi2"], pull)])
+        log_p, kind, place, reduced, pull = (
+            (torch.cat(values) for values in zip(*kept, strict=True)) if kept else [()] * 5
+        )
         if not len(kind):
             return []
-        rows = torch.arange(len(kind), device=kind.device)
-        nearest = place.round().long()
-        best = (torch.inf, 1.0)
-        for temperature in torch.logspace(-0.6, 0.6, 49).tolist():
-            log_p = (scores / temperature).flatten(1).log_softmax(1).view_as(scores)
-            loss = -torch.stack([log_p[rows, kind, (nearest + k).clamp(0, model.shifts - 1)] for k in (-1, 0, 1)])
-            score = float((-torch.logsumexp(-loss, 0)).clamp(max=30).mean())
-            best = min(best, (score, temperature))
-        model.temperature.fill_(best[1])
-        model.misfit.fill_(float(torch.cat(reduced).quantile(0.995)) * 1.25)
-        return [{"split": "fit", "temperature": best[1], "misfit": float(model.misfit)}]
+        for number in range(len(CLASSES)):
+            own = pull[(kind == number) & torch.isfinite(pull)]
+            if len(own) >= LEAST:
+                model.error_scale[number] = (1.4826 * own.abs().median()).clamp(min=1)
+        model.temperature.fill_(best_temperature(log_p, kind, place))
+        model.misfit.fill_(float(reduced.quantile(0.995)) * 1.25)
+        row = {"split": "fit", "temperature": float(model.temperature), "misfit": float(model.misfit)}
+        return [row | {f"error_{name}": float(scale) for name, scale in zip(CLASSES, model.error_scale, strict=True)}]
+
+
+def best_temperature(log_p: Tensor, kind: Tensor, place: Tensor) -> float:
+    """By what to divide ln p (n, classes, shifts) so that the known class and place, give or take a bin, are as
+    probable as can be."""
+    rows = torch.arange(len(kind), device=kind.device)
+    near = (place.round().long()[:, None] + torch.arange(-1, 2, device=kind.device)).clamp(0, log_p.shape[2] - 1)
+    best = (math.inf, 1.0)
+    for temperature in torch.logspace(-0.6, 0.6, 49).tolist():
+        scaled = (log_p / temperature).flatten(1).log_softmax(1).view_as(log_p)
+        score = -scaled[rows[:, None], kind[:, None], near].logsumexp(1).clamp(min=-30).mean()
+        best = min(best, (float(score), temperature))
+    return best[1]

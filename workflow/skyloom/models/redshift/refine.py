@@ -5,14 +5,17 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from skyloom.models.redshift.templates import normalised
+from skyloom.models.redshift.templates import normalised, windows
 
 REACH = 5  # fine bins searched on each side of a peak
-BLOCK = 16  # spectra at once: 3 MB each
+BLOCK = 256  # spectra at once
 
 
 def scan(flux: Tensor, ivar: Tensor, templates: Tensor, begin: Tensor, reach: int = REACH) -> Tensor:
     """chi2 of the best sum of templates and polynomials, (n, 2 reach + 1), at places begin - reach .. begin + reach.
+
+    The sums behind the normal equations are correlations with the weights, at all places at once a product of two
+    matrices: a third of a millisecond a spectrum.
 
     Parameters
     ----------
@@ -21,31 +24,52 @@ def scan(flux: Tensor, ivar: Tensor, templates: Tensor, begin: Tensor, reach: in
     begin : (n,) place of the first bin on the rest-frame grid
     """
     d, w, _ = normalised(flux, ivar)
-    _, matrix, right = _equations(d, w, templates, begin, reach)
-    explained = (right * torch.linalg.solve(matrix, right)).sum((2, 3))
+    (n, bins), count, places = d.shape, len(templates), 2 * reach + 1
+    upper = torch.triu_indices(count, count, device=d.device)
+    products = templates[upper[0]] * templates[upper[1]]
+    smooth = polynomials(bins).to(d)
+    total = count + len(smooth)
+    matrix = torch.empty(n, places, total, total, device=d.device)
+    right = torch.empty(n, places, total, device=d.device)
+    long = bins + 2 * reach
+    for i, first in enumerate((begin - reach).clamp(0, templates.shape[1] - long).tolist()):
+        rows = torch.cat([torch.stack([w[i], w[i] * d[i]]), w[i] * smooth])
+        # rows[r, j - s] for every place s: what a template's bin j meets there
+        moved = torch.nn.functional.pad(rows, (2 * reach, 2 * reach)).unfold(1, long, 1).flip(1)
+        piece = templates[:, first : first + long]
+        block = (products[:, first : first + long] @ moved[0].T).T
+        matrix[i, :, upper[0], upper[1]] = block
+        matrix[i, :, upper[1], upper[0]] = block
+        right[i, :, :count] = (piece @ moved[1].T).T
+        mixed = (piece @ moved[2:].flatten(0, 1).T).view(count, len(smooth), places).permute(2, 0, 1)
+        matrix[i, :, :count, count:] = mixed
+        matrix[i, :, count:, :count] = mixed.transpose(1, 2)
+        matrix[i, :, count:, count:] = rows[2:] @ smooth.T
+        right[i, :, count:] = rows[2:] @ d[i]
+    explained = (right * torch.linalg.solve(_steady(matrix), right)).sum(2)
     return (w * d.square()).sum(1, keepdim=True) - explained
 
 
 def curve(flux: Tensor, ivar: Tensor, templates: Tensor, begin: Tensor) -> Tensor:
     """The best sum itself at places `begin`, (n, N), in the unit of the flux."""
     d, w, scale = normalised(flux, ivar)
-    design, matrix, right = _equations(d, w, templates, begin, 0)
-    return (torch.linalg.solve(matrix, right)[:, 0, :, 0, None] * design[:, 0]).sum(1) * scale
+    bins = d.shape[1]
+    smooth = polynomials(bins).to(d).expand(len(d), -1, -1)
+    parts = torch.cat([windows(templates, begin.clamp(0, templates.shape[1] - bins), bins), smooth], 1)
+    weighted = parts * w[:, None]
+    best = torch.linalg.solve(_steady(weighted @ parts.transpose(1, 2)), weighted @ d[..., None])
+    return (best * parts).sum(1) * scale
 
 
-def _equations(d: Tensor, w: Tensor, templates: Tensor, begin: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What is summed (n, S, K + polynomials, N) at S places, and the normal equations of the sum: matrix and right."""
-    n, bins = d.shape
-    start = (begin - reach).clamp(0, templates.shape[1] - bins - 2 * reach)
-    index = start[:, None] + torch.arange(bins + 2 * reach, device=d.device)
-    views = templates[:, index].transpose(0, 1).unfold(2, bins, 1).transpose(1, 2)  # (n, S, K, bins)
-    x = torch.linspace(-1, 1, bins, device=d.device)
-    polynomials = torch.stack([torch.ones_like(x), x, 1.5 * x * x - 0.5])  # of the observed wavelength: calibration
-    design = torch.cat([views, polynomials.expand(n, 2 * reach + 1, -1, -1)], 2)
-    weighted = design * w[:, None, None]
-    matrix = weighted @ design.transpose(2, 3)
-    matrix = matrix + torch.diag_embed(1e-5 * torch.diagonal(matrix, dim1=2, dim2=3) + 1e-8)
-    return design, matrix, weighted @ d[:, None, :, None]
+def polynomials(bins: int) -> Tensor:
+    """What is fitted besides the templates, for the calibration: Legendre polynomials of the place, (3, bins)."""
+    x = torch.linspace(-1, 1, bins)
+    return torch.stack([torch.ones_like(x), x, 1.5 * x * x - 0.5])
+
+
+def _steady(matrix: Tensor) -> Tensor:
+    """Normal equations with a little on the diagonal: a template may not be seen at all."""
+    return matrix + torch.diag_embed(1e-5 * torch.diagonal(matrix, dim1=-2, dim2=-1) + 1e-8)
 
 
 @dataclasses.dataclass(frozen=True)

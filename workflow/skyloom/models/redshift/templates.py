@@ -7,10 +7,9 @@ linear fits in turn, weighted by inverse variance, so that a spectrum counts whe
 import torch
 from torch import Tensor
 
-FLOOR = (
-    0.02  # error of calibration and templates, in units of the spectrum: bright ones are not all that counts
-)
+FLOOR = 0.02  # error of calibration and templates, in units of the spectrum: bright ones are not all that counts
 RIDGE = 1e-3
+ENOUGH = 100.0  # weight (squared signal-to-noise) of a bin above which its fine structure is believed
 
 
 def normalised(flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,7 +62,19 @@ def learn(d: Tensor, w: Tensor, count: int, rounds: int = 8) -> Tensor:
         templates = directions * length**0.5
     c = solve(w, weighted, templates)
     _, _, turn = torch.linalg.svd(c, full_matrices=False)  # by what the spectra have of them
-    return (turn @ templates).contiguous()
+    return calm(turn @ templates, w.sum(0))
+
+
+def calm(templates: Tensor, weight: Tensor, width: int = 63) -> Tensor:
+    """Templates (K, L) smoothed where the weight behind a bin (L,) is small: there they are mostly noise."""
+    kernel = torch.hann_window(width + 2, device=weight.device)[1:-1][None, None]
+
+    def smooth(rows: Tensor) -> Tensor:
+        return torch.nn.functional.conv1d(rows[:, None], kernel, padding="same")[:, 0]
+
+    wide = smooth(templates * weight) / smooth(weight[None]).clamp(min=1e-12)
+    own = weight / (weight + ENOUGH)
+    return (own * templates + (1 - own) * wide).contiguous()
 
 
 def solve(w: Tensor, weighted: Tensor, templates: Tensor) -> Tensor:
