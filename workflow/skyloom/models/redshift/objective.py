@@ -30,7 +30,7 @@ class Objective(nn.Module):
         self.finish_samples = model.config.fit_samples
 
     def known(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Class (B,) int64, place among the shifts (B,) float64, and which spectra have both within what is searched."""
+        """Class (B,) int64, place among the shifts (B,) float64, and which spectra have both, among those searched."""
         model = self.model
         z, kind = (batch.labels[name] for name in self.labels)
         of = torch.tensor([names.CLASSES.index(name) for name in CLASSES], device=kind.device)

@@ -98,7 +98,7 @@ def best_fit(flux: Tensor, ivar: Tensor, basis: Tensor, kind: Tensor, begin: Ten
 
 
 def minimum(chi2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Place of the least chi2 (n,), in bins from the middle, by a parabola, its value, and the error: chi2 is 1 more."""
+    """Place of the least chi2 (n,), in bins from the middle, by a parabola, its value, and the error, to chi2 + 1."""
     reach = chi2.shape[1] // 2
     best = chi2.argmin(1)
     inner = best.clamp(1, chi2.shape[1] - 2)
