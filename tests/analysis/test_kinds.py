@@ -24,14 +24,15 @@ def changed(**analyses):
 
 def test_the_default_analyses_are_made_where_they_can_be():
     made = set(load(DEFAULT).made)
-    of_mock = {"regression", "retrieval", "umap", "clusters", "mock_validation", "catalog", "examples"}
+    of_mock = {"regression", "retrieval", "umap", "clusters", "mock_validation", "catalog", "examples", "redshift"}
     assert {analysis for analysis, survey in made if survey == "mock"} == of_mock
     assert {analysis for analysis, survey in made if survey == "simulated"} == {"catalog", "examples"}
     assert {a for a, survey in made if survey == "desi_samples"} == {"redshift", "catalog", "examples"}
 
 
 def test_inputs_of_a_survey_are_what_it_has():
-    made = load(changed(examples={}, retrieval={}, redshift={}, mock_validation={})).made
+    compared = {"compared": ["specformer-spectrum"]}
+    made = load(changed(examples={}, retrieval={}, redshift=compared, mock_validation={})).made
     modalities = {"tokens_scalars", "tokens_lsst", "tokens_spherex", "tokens_sfh", "tokens_sed"}
     assert set(made["examples", "simulated"]) == {"galaxies", *modalities}
     names = ["astroclip-image", "astroclip-spectrum"]
@@ -39,6 +40,9 @@ def test_inputs_of_a_survey_are_what_it_has():
     redshift = made["redshift", "desi_samples"]
     assert redshift["reference"] == ["results/mock/embeddings/specformer-spectrum.parquet"]
     assert redshift["reference_galaxies"] == ["results/mock/catalog/galaxies.parquet"]
+    assert redshift["predictions"] == ["results/desi_samples/predictions/redshift-redshift.parquet"]
+    assert redshift["model"][0] == "results/mock_spectra/models/redshift/model.safetensors"
+    assert "embeddings" not in made["redshift", "mock_spectra"]
     samples = made["mock_validation", "mock"]["samples"]
     assert len(samples) == 4 and all(path.startswith("results/desi_samples/raw/") for path in samples)
 
@@ -57,7 +61,7 @@ def test_two_analyses_of_a_kind_stand_side_by_side():
 def test_a_map_of_chosen_embeddings_is_not_made_for_a_survey_without_them():
     chosen = {"kind": "umap", "embeddings": ["astroclip-image"]}
     assert set(load(changed(chosen=chosen, umap={})).made) == {
-        ("chosen", "mock"), ("umap", "mock"), ("umap", "desi_samples"),
+        ("chosen", "mock"), ("umap", "mock"), ("umap", "mock_spectra"), ("umap", "desi_samples"),
     }  # fmt: skip
     with pytest.raises(BadConfig, match="chosen.surveys: 'desi_samples' has no embedding 'astroclip-image'; it has"):
         load(changed(chosen=chosen | {"surveys": ["desi_samples"]}))
@@ -71,7 +75,7 @@ def test_a_map_of_chosen_embeddings_is_not_made_for_a_survey_without_them():
         ({"umap": {"embeddings": ["astroclip-imag"]}}, "embeddings.0: 'astroclip-imag' is not an embedding; did you"),
         ({"clusters": {"k": [1, 2]}}, "clusters.k: .* needs at least 3 entries"),
         ({"redshift": {"model": "specfomer"}}, "redshift.model: 'specfomer' is not a model; did you mean 'specformer'"),
-        ({"redshift": {"modality": "spectra"}}, "redshift.modality: 'spectra' is not a modality; did you mean"),
+        ({"redshift": {"compared": ["specformer"]}}, "redshift.compared.0: 'specformer' is not an embedding; did you"),
         ({"regression": {"differences": [["astroclip", "photometri"]]}}, "did you mean 'photometry'"),
         ({"examples": {"modalities": ["xray"]}}, "examples.modalities.0: 'xray' is not a modality"),
         ({"catalog": {"bins": 3}}, "catalog: unknown key 'bins: 3'"),

@@ -1,79 +1,204 @@
-"""Redshift of guests among the galaxies of a survey: right where they belong, flagged where they do not."""
+"""Redshifts of a survey: the table says what was found, the scores are shares, posteriors open elsewhere."""
+
+import json
 
 import numpy as np
 import pandas
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import qp
+import torch
+from safetensors.torch import save_file
+from scipy.stats import binomtest
 
-from skyloom.analysis.common import tables
-from skyloom.analysis.common.embeddings import read_embedding
-from skyloom.analysis.redshift import neighbours as redshift
+from skyloom.analysis.common import blocks, tables
+from skyloom.analysis.redshift import KIND, Settings, measure, scores
+from skyloom.analysis.redshift.present import present
 from skyloom.core.errors import BadInput
+from skyloom.models import networks
+from skyloom.models.redshift import CLASSES, FLAGS
+from skyloom.models.redshift.objective import Objective
+from tests.models import toy_spectra as toy
 
 from . import synthetic
 
+COUNT = 60
+START, STEP, BINS = 0.0, 0.002, 500
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    """A redshift model that has its templates, though its network was not trained."""
+    folder = tmp_path_factory.mktemp("model")
+    config = {"kind": "redshift", "modality": "spectrum", "model": {**toy.CONFIG, "grid": toy.GRID.plain()}}
+    config["model"] = {name: list(v) if isinstance(v, tuple) else v for name, v in config["model"].items()}
+    torch.manual_seed(0)
+    model = networks.build(config)
+    Objective(model).eval().finish([toy.batch(toy.spectra(200, seed=1))], [])
+    save_file(model.state_dict(), folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps({"config": networks.describe(model)}))
+    return folder
+
 
 @pytest.fixture
-def guests(tmp_path):
-    """Five galaxies of the mock's test split, posing as a survey: as they are, without redrock, far in z, far off."""
-    survey = synthetic.survey(tmp_path, n=(400, 100, 60), models=("specformer-spectrum",))
-    reference = read_embedding(survey["embeddings"][0])
-    rows = np.flatnonzero(reference.split == "test")[:5]
-    galaxies = survey["table"].set_index("targetid").loc[reference.targetid[rows]].reset_index()
-    galaxies["spectrum_file"] = "coadd-1.fits"
-    galaxies.loc[1, "z"], galaxies.loc[2, "z"] = np.nan, 2.5
-    values = reference.values[rows].copy()
-    values[3] *= 20
-    (tmp_path / "real").mkdir()
-    tables.write_parquet(tmp_path / "real/galaxies.parquet", galaxies)
-    synthetic.embed(tmp_path / "real/specformer-spectrum.parquet", galaxies["targetid"], galaxies["split"], values)
-    return survey, tmp_path, synthetic.shards(tmp_path / "real", galaxies.assign(z=0.2))["spectrum"]
+def survey(tmp_path, model_folder):
+    """Sixty toy spectra, half of them in the test split, with answers that are right but for a few that are flagged."""
+    made = toy.spectra(COUNT, seed=2)
+    rng = np.random.default_rng(0)
+    targetid = 39600000000 + np.arange(COUNT)
+    z = made["z"].astype(float) + rng.normal(0, 2e-4, COUNT)
+    z[::10] += 0.2
+    place = np.round(np.log1p(z) / STEP).astype(int)
+    posterior = np.zeros((COUNT, BINS), "f4")
+    posterior[np.arange(COUNT), place] = 0.7
+    posterior[np.arange(COUNT), place + 1] = 0.3
+    split = np.repeat(["train", "validation", "test"], [20, 10, 30])
+    said = {
+        "z": z,
+        "zerr": np.full(COUNT, 2e-4),
+        "probability": np.where(np.arange(COUNT) % 10, 0.99, 0.4),
+        "z_second": z + 0.1,
+        "probability_second": np.full(COUNT, 0.01),
+        "p_qso": made["quasar"].astype(float),
+        "delta_chi2": np.full(COUNT, 40.0),
+        "reduced_chi2": np.ones(COUNT),
+        "good": np.ones(COUNT),
+        "flag": np.where(np.arange(COUNT) % 10, 0, FLAGS["unsure"] + FLAGS["misfit"]),
+        "z_network": z,
+        "class": made["quasar"].astype(int),
+    }
+    columns = {"targetid": targetid, "split": split, **said}
+    columns["posterior"] = pa.FixedSizeListArray.from_arrays(posterior.ravel(), BINS)
+    about = {b"skyloom": json.dumps({"log_scale": [START, STEP, BINS]}).encode()}
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), tmp_path / "redshift-redshift.parquet")
+    spectype = np.where(made["quasar"], "QSO", "GALAXY")
+    galaxies = pandas.DataFrame({"targetid": targetid, "z": made["z"].astype(float), "spectype": spectype})
+    galaxies["z_true"], galaxies["spectype_true"] = np.nan, ""
+    galaxies["spectrum_file"], galaxies["spectrum_row"] = "coadd-1.fits", np.arange(COUNT)
+    tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
+    tables.write_parquet(tmp_path / "splits.parquet", pandas.DataFrame({"targetid": targetid, "split": split}))
+    synthetic.write_shard(tmp_path / "spectrum.h5", targetid, {name: made[name] for name in ("flux", "ivar")})
+    return {
+        "predictions": tmp_path / "redshift-redshift.parquet",
+        "model": [model_folder / "model.safetensors", model_folder / "model.json"],
+        "galaxies": tmp_path / "galaxies.parquet",
+        "splits": tmp_path / "splits.parquet",
+        "tokens": [tmp_path / "spectrum.h5"],
+    }
 
 
-def run(guests, config=None):
-    survey, folder, shards = guests
-    inputs = {"galaxies": folder / "real/galaxies.parquet", "tokens": shards}
-    inputs |= {"embedding": folder / "real/specformer-spectrum.parquet", "reference": survey["embeddings"][0]}
-    inputs |= {"reference_galaxies": survey["galaxies"]}
-    return pandas.read_csv(synthetic.run("redshift", inputs, folder / "out", config, "real")["table"])
+def run(survey, folder, settings=None):
+    given = {role: paths if isinstance(paths, list) else [paths] for role, paths in survey.items()}
+    given = {role: [str(path) for path in paths] for role, paths in given.items()}
+    return synthetic.run("redshift", given, folder / "out", settings)
 
 
-def test_estimates_and_notes(guests):
-    table = run(guests)
-    assert list(table) == redshift.COLUMNS
-    assert table["delta"].iloc[[0, 4]].abs().max() < 0.05
-    assert (table["delta"] * (1 + table["z_redrock"]) + table["z_redrock"] - table["z_estimate"]).abs().max() < 1e-4
-    assert np.isnan(table["delta"][1]) and table["note"][1] == "no redrock redshift"
-    assert "outside the training range" in table["note"][2]
-    assert "unlike the training galaxies" in table["note"][3] and table["distance_percentile"][3] == 100
-    assert table["note"].isna()[0] and table["distance_percentile"][0] < 99
+def test_the_table_holds_what_was_found_what_is_known_and_why_to_doubt(survey, tmp_path):
+    table = pandas.read_csv(run(survey, tmp_path)["table"])
+    assert len(table) == COUNT and set(table["class"]) == set(CLASSES)
+    assert table["dz"].to_numpy() == pytest.approx((table["z"] - table["z_known"]) / (1 + table["z_known"]), abs=1e-5)
+    assert (table.loc[table["flag"] != 0, "doubt"] == "unsure; misfit").all()
+    assert table.loc[table["flag"] == 0, "doubt"].isna().all()
+    assert (table["spectrum_row"] == np.arange(COUNT)).all()
 
 
-def test_spread_is_that_of_the_neighbours(guests):
-    survey, folder, _ = guests
-    table = run(guests, {"k": 400, "weights": "uniform"})
-    train = survey["table"].query("split == 'train'")["z"]
-    assert table["z_spread"].to_numpy() == pytest.approx(train.std(ddof=0), rel=1e-4)
-    assert table["z_estimate"].to_numpy() == pytest.approx(train.mean(), rel=1e-4)
+def test_scores_are_of_the_test_split_with_exact_intervals(survey, tmp_path):
+    outputs = run(survey, tmp_path)
+    table = pandas.read_csv(outputs["table"]).query("split == 'test'")
+    rows = pandas.read_csv(outputs["scores"]).set_index(["method", "group", "metric"])
+    galaxies = table[table["class_known"] == "GALAXY"]
+    hits = int((galaxies["dz"].abs() < 0.003).sum())
+    row = rows.loc["network and fit", "galaxies", "within 0.003"]
+    assert row["n"] == len(galaxies) and row["value"] == pytest.approx(hits / len(galaxies), rel=1e-5)
+    interval = binomtest(hits, len(galaxies)).proportion_ci(0.95, "exact")
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx([interval.low, interval.high], rel=1e-4)
+    pure = rows.loc["network and fit", "galaxies", "accepted right"]
+    assert pure["value"] == 1.0 and pure["n"] == (galaxies["flag"] == 0).sum()
 
 
-def test_only_the_training_split_is_a_reference(guests):
-    survey, folder, _ = guests
-    exact = run(guests)["nearest_distance"][0]
-    assert exact > 0.1  # the guest itself is in the test split of the reference
+def test_completeness_and_purity_follow_the_probability():
+    probability = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    right = np.array([True, True, False, True, False])
+    complete, pure, at = scores.curve(probability, right)
+    assert complete.tolist() == pytest.approx([0.2, 0.4, 0.4, 0.6, 0.6])
+    assert pure.tolist() == pytest.approx([1, 1, 2 / 3, 3 / 4, 3 / 5])
+    assert scores.threshold(probability, right, 0.75) == 0.6
+    assert scores.threshold(probability, right, 1.0) == 0.8
+    assert scores.threshold(probability, ~right, 0.99) == np.inf
+    assert at.tolist() == probability.tolist()
 
 
-def test_embeddings_of_another_width_are_refused(guests):
-    _, folder, _ = guests
-    synthetic.embed(folder / "real/specformer-spectrum.parquet", [1], ["test"], np.ones((1, 7)))
-    with pytest.raises(BadInput, match="7 dimensions.*32: not the same model"):
-        run(guests)
+def test_posteriors_open_in_qp_and_are_densities_where_they_were_put(survey, tmp_path):
+    outputs = run(survey, tmp_path)
+    ensemble = qp.read(str(outputs["posteriors"]))
+    table = pandas.read_csv(outputs["table"]).query("split == 'test'").set_index("targetid")
+    targetid = ensemble.ancil["targetid"]
+    assert sorted(targetid) == sorted(table.index)
+    grid = np.linspace(0, 1.7, 80001)
+    density = ensemble.pdf(grid)
+    assert np.trapezoid(density, grid, axis=1) == pytest.approx(1, abs=0.02)
+    mean = np.trapezoid(density * grid, grid, axis=1)
+    expected = table.loc[targetid, "z"]
+    assert mean == pytest.approx(expected.to_numpy(), abs=2 * STEP * 2.5)
 
 
-def test_a_catalogue_without_files_and_vectors_in_place_of_spectra(guests):
-    survey, folder, _ = guests
-    galaxies = pandas.read_parquet(folder / "real/galaxies.parquet").drop(columns="spectrum_file")
-    tables.write_parquet(folder / "real/galaxies.parquet", galaxies)
-    path = folder / "real/vectors.h5"
-    synthetic.write_shard(path, galaxies["targetid"], {"values": np.random.default_rng(0).random((5, 9))})
-    table = run((survey, folder, [path]))
-    assert table["file"].isna().all() and table["z_estimate"].notna().all()
+def test_neighbours_and_magnitudes_are_compared_on_the_same_spectra(survey, tmp_path):
+    galaxies = pandas.read_parquet(survey["galaxies"])
+    rng = np.random.default_rng(0)
+    for band in ("g", "r", "z"):
+        galaxies[f"mag_{band}"] = 20 - galaxies["z"] + rng.normal(0, 0.01, COUNT)
+    tables.write_parquet(survey["galaxies"], galaxies)
+    splits = pandas.read_parquet(survey["splits"])["split"]
+    values = np.stack([galaxies["z"], rng.normal(size=COUNT)], 1)
+    path = synthetic.embed(tmp_path / "specformer-spectrum.parquet", galaxies["targetid"], splits, values)
+    more = {"embeddings": path, "reference": path}
+    more |= {"reference_galaxies": survey["galaxies"], "reference_splits": survey["splits"]}
+    found = pandas.read_csv(run({**survey, **more}, tmp_path, {"k": 3, "epochs": 40})["scores"])
+    methods = set(found["method"])
+    assert {
+        "specformer (spectrum), mean of 3 neighbours",
+        "specformer (spectrum), probe",
+        "photometry, probe",
+    } < methods
+    n = found[(found["group"] == "galaxies") & (found["metric"] == "within 0.01")].set_index("method")["n"]
+    assert n.nunique() == 1
+    spread = found[(found["metric"] == "sigma_nmad") & (found["group"] == "galaxies")].set_index("method")["value"]
+    assert spread["specformer (spectrum), mean of 3 neighbours"] < 0.2
+
+
+def test_the_report_says_what_holds_what_was_doubted_and_what_is_wrong(survey, tmp_path):
+    outputs = {role: str(path) for role, path in run(survey, tmp_path).items()}
+    found = present(outputs, Settings(), blocks.Shown("real", False, "mock", True))
+    claims = [block for block in found if block.shape == "claim"]
+    assert len(claims) == 2 and "galaxies" in claims[0].text and "quasars" in claims[1].text
+    assert any("has seen nothing but" in block.text for block in found if block.shape == "text")
+    doubted = next(b for b in found if b.shape == "table" and b.title.startswith("What was doubted"))
+    assert dict((line[0], line[1]) for line in doubted.lines)["unsure"] == "6"
+    assert sum(block.shape == "figure" for block in found) == 2
+    quiet = present(outputs, Settings(), blocks.Shown("mock", True, "mock", True))
+    assert not any("has seen nothing but" in block.text for block in quiet if block.shape == "text")
+
+
+def test_a_survey_without_known_redshifts_has_a_table_and_figures(survey, tmp_path):
+    galaxies = pandas.read_parquet(survey["galaxies"])
+    galaxies["z"], galaxies["spectype"] = np.nan, ""
+    tables.write_parquet(survey["galaxies"], galaxies)
+    outputs = run(survey, tmp_path)
+    assert len(pandas.read_csv(outputs["table"])) == COUNT
+    assert pandas.read_csv(outputs["scores"]).query("group != 'all'").empty
+    assert outputs["figure"].stat().st_size > 5000 and outputs["fits"].stat().st_size > 5000
+    found = present({role: str(path) for role, path in outputs.items()}, Settings(), blocks.Shown("mine", False))
+    assert not [block for block in found if block.shape == "claim"]
+
+
+def test_a_table_that_does_not_say_its_redshifts_is_refused(survey, tmp_path):
+    table = pq.read_table(survey["predictions"]).replace_schema_metadata({b"skyloom": b"{}"})
+    pq.write_table(table, survey["predictions"])
+    with pytest.raises(BadInput, match="does not say on which redshifts"):
+        run(survey, tmp_path)
+
+
+def test_words_of_a_flag():
+    assert measure.words(0) == "" and measure.words(FLAGS["edge"] + FLAGS["misfit"]) == "misfit; edge"
+    assert set(KIND.outputs) == {"table", "scores", "posteriors", "figure", "fits"}

@@ -72,7 +72,12 @@ def test_regression_table_is_tidy_and_complete(finished):
 def test_real_spectra_have_a_redshift_beside_redrock(finished):
     table = pandas.read_csv(finished / "results/desi_samples/analysis/redshift.csv")
     assert {39633345008634465, 39089837499744649} <= set(table.targetid)
-    assert table.z_redrock.notna().sum() >= 2 and table.z_estimate.notna().all()
+    assert table.z_catalogue.notna().sum() >= 2 and table.z.notna().all()
+    scores = pandas.read_csv(finished / "results/mock_spectra/analysis/redshift-scores.csv")
+    assert {"network and fit", "network", "catalogue"} <= set(scores.method)
+    assert {"galaxies", "quasars"} <= set(scores.group)
+    compared = pandas.read_csv(finished / "results/mock/analysis/redshift-scores.csv")
+    assert {"specformer (spectrum), probe", "photometry, probe"} <= set(compared.method)
     cuts = pandas.read_csv(finished / "results/desi_samples/catalog/cuts.csv")
     assert cuts.lost.sum() > 0  # sky rows and bad fibres of the samples
 
@@ -81,7 +86,7 @@ def test_report_opens_offline_and_shows_both_surveys(finished):
     page = (finished / "results/mock/report.html").read_text()
     assert "data:image/png;base64," in page
     assert not re.search(r"(src|href)=[\"']https?://", page)
-    assert "mock" in page and "redrock" in page
+    assert "Redshifts of spectra, desi_samples" in page and "Redshifts of spectra, mock_spectra" in page
 
 
 def test_every_artefact_knows_where_it_comes_from(finished):

@@ -309,7 +309,7 @@ def made_when_asked(name: str) -> list[str]:
 
 def results_of(survey: str) -> list[str]:
     """All that a survey with a report has, so that a file that was deleted is made again."""
-    shown = [survey, *settings.guests(survey)]
+    shown = settings.shown(survey)
     tables = [path for name in shown for path in layout.embeddings(name, settings).values()]
     files = layout.report_files(survey, settings)
     return [*tables, *files["analyses"], *files["cards"], *files["predictions"]]

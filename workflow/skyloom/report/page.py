@@ -49,9 +49,7 @@ def build_report(survey: str, config: Mapping, files: Mapping[str, list[str]], o
     BadInput : a file is not what it should be.
     """
     loaded = load(config)
-    parts = [
-        part for name in (survey, *loaded.guests(survey)) for part in sections(name, survey, loaded, files["published"])
-    ]
+    parts = [part for name in loaded.shown(survey) for part in sections(name, survey, loaded, files["published"])]
     claims = [block for part in parts for block in part.blocks if block.shape == "claim"]
     quarantined = tables.below_each_other(files["quarantine"])
     paths = [*itertools.chain(*(given for role, given in files.items() if role != "published"))]

@@ -167,6 +167,10 @@ class Config:
         """Other surveys that are embedded with models of this one."""
         return [name for name in self.surveys if name != survey and survey in self.hosts(name)]
 
+    def shown(self, survey: str) -> list[str]:
+        """The surveys in the report of a survey: itself, those that train models of its, those that use its models."""
+        return list(dict.fromkeys([survey, *self.hosts(survey), *self.guests(survey)]))
+
     def hosts(self, survey: str) -> list[str]:
         """The surveys on which the models of a survey are trained."""
         return list(dict.fromkeys(self.surveys[survey].host(model.name) for model in self.models_of(survey)))

@@ -124,7 +124,7 @@ def report_files(survey: str, config: "Config") -> dict[str, list[str]]:
     """What the report of a survey shows, by role: its own results, and those of surveys embedded with its models."""
     folder, entry = survey_folder(survey), config.surveys[survey].settings
     models = config.models_of(survey)
-    shown = (survey, *config.guests(survey))
+    shown = config.shown(survey)
     made = [
         path
         for name in shown

@@ -35,6 +35,8 @@ class Augment(Section):
     "share of spectra of which a part of the range is hidden"
     smoothed: float = setting(0.15, ge=0, le=1)
     "share of spectra that are smoothed"
+    blank: float = setting(0.05, ge=0, lt=1)
+    "share of spectra replaced by noise, of which any redshift is as good as any other"
     calibration: float = setting(0.1, ge=0)
     "scatter of a smooth wrong calibration, and of the inverse variance"
 

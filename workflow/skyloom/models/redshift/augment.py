@@ -72,3 +72,10 @@ def hidden(bins: int, share: float, cropped: float, draws: Draws) -> Tensor:
     place = torch.linspace(0, 1, bins, device=blocks.device)
     outside = ((place < begin) | (place > begin + keep)) & (draws.uniform(1) < cropped)
     return blocks.repeat_interleave(BLOCK, 1)[:, :bins] | outside
+
+
+def blanked(flux: Tensor, ivar: Tensor, share: float, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Some spectra with nothing but noise in place of the flux, and which they are, (B,) bool."""
+    blank = draws.uniform() < share
+    sigma = torch.where(ivar > 0, ivar.clamp(min=1e-30).rsqrt(), 0)
+    return torch.where(blank[:, None], sigma * draws.normal(flux.shape[1]), flux), blank

@@ -50,7 +50,7 @@ class RedshiftNet(nn.Module):
             nn.Conv2d(c.channels, c.channels, size, padding=padding),
             nn.GELU(),
             nn.Conv2d(c.channels, c.features, 1),
-        ).to(memory_format=torch.channels_last)
+        )
         length = self.grid.bins + len(shift) - 1
         self.fast = next_fast_len(length, real=True)
         self.templates = nn.Parameter(torch.randn(len(CLASSES), c.features, length) * 0.01)

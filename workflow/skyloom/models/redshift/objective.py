@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from skyloom.models.redshift import CLASSES
 from skyloom.models.redshift import templates as rest
-from skyloom.models.redshift.augment import augment
+from skyloom.models.redshift.augment import augment, blanked
 from skyloom.models.redshift.network import RedshiftNet
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
@@ -21,7 +21,8 @@ LEAST = 20  # validation spectra of a class from which the scale of its errors i
 
 
 class Objective(nn.Module):
-    """Cross-entropy of the posterior with the known class and redshift, a Gaussian of one bin."""
+    """Cross-entropy of the posterior with the known class and redshift, a Gaussian of one bin; of blank spectra, with
+    every redshift alike."""
 
     def __init__(self, model: RedshiftNet):
         super().__init__()
@@ -46,18 +47,26 @@ class Objective(nn.Module):
         model = self.model
         flux, ivar = model.binned(batch)
         kind, place, there = self.known(batch)
+        blank = torch.zeros_like(there)
         if self.training:
             flux, ivar, moved = augment(flux, ivar, model.config, model.grid.step, draws)
             after = place + moved
             stays = (after < 2) | (after > model.shifts - 3)  # it would leave the range: it is not there then
             there, place = there & ~stays, after
+            flux, blank = blanked(flux, ivar, model.config.augment.blank, draws)
         log_p = model.log_posterior(flux, ivar)
         shift = torch.arange(model.shifts, device=flux.device)
         soft = functional.softmax(-0.5 * (shift - place[:, None]).float().square(), 1)
         own = log_p[torch.arange(len(flux), device=flux.device), kind].clamp(min=-50)
         count = there.sum().clamp(min=1)
-        loss = -((soft * own).sum(1) * there).sum() / count
+        likely = (soft * own).sum(1)
+        if blank.any():
+            anywhere = torch.isfinite(log_p)
+            flat = torch.where(anywhere, log_p.clamp(min=-50), 0).sum((1, 2)) / anywhere.sum((1, 2))
+            likely = torch.where(blank, flat, likely)
+        loss = -(likely * there).sum() / count
         best = log_p.amax(1).argmax(1)
+        there, count = there & ~blank, (there & ~blank).sum().clamp(min=1)
         right = ((best - place).abs() * model.grid.step < RIGHT) & there
         return loss, {"right": right.sum() / count}
 

@@ -1,0 +1,71 @@
+"""The logarithmic grid: nothing is made or lost in rebinning, and a mean is a mean."""
+
+import numpy as np
+import pytest
+import torch
+
+from skyloom.nn.log_grid import SPEED_OF_LIGHT, LogGrid, Rebin, running_mean, shares
+
+
+@pytest.fixture
+def grid():
+    return LogGrid.over(3650.0, 9700.0, 125.0)
+
+
+def test_bins_have_the_velocity_asked_for_and_stay_inside(grid):
+    steps = np.diff(np.log(grid.edges)) * SPEED_OF_LIGHT
+    assert steps == pytest.approx(125.0, rel=1e-9)
+    assert grid.edges[0] == 3650.0 and 9700 - 5 < grid.edges[-1] <= 9700
+    assert grid.centres[0] ** 2 == pytest.approx(grid.edges[0] * grid.edges[1])
+
+
+@pytest.mark.parametrize("step", [0.8, 3.0, 20.0])
+def test_shares_are_the_overlaps_of_every_pixel_with_every_bin(grid, step):
+    pixels = int(7000 / step)
+    lower = 3500 + step * np.arange(pixels)
+    share, index = shares(lower, lower + step, grid.edges)
+    dense = np.zeros((grid.bins, pixels))
+    np.add.at(dense, (np.repeat(np.arange(grid.bins), share.shape[1]), index.ravel()), share.ravel())
+    low = np.maximum(lower, grid.edges[:-1, None])
+    high = np.minimum(lower + step, grid.edges[1:, None])
+    assert dense == pytest.approx(np.clip(high - low, 0, None) / step, abs=1e-9)
+
+
+@pytest.mark.parametrize("step", [0.8, 12.0])
+def test_rebinning_keeps_information_and_fluxes(grid, step):
+    pixels = int(6400 / step)
+    wavelength = 3500 + step * np.arange(pixels)
+    rebin = Rebin(3500.0, step, pixels, grid)
+    generator = torch.Generator().manual_seed(0)
+    ivar = torch.rand(3, pixels, generator=generator) * (torch.rand(3, pixels, generator=generator) > 0.2)
+    slope = torch.from_numpy((2 + wavelength / 1000).astype("f4")).expand(3, -1)
+    flux, total = rebin(slope, ivar)
+    upper, lower = wavelength + step / 2, wavelength - step / 2
+    inside = np.clip(np.minimum(upper, grid.edges[-1]) - np.maximum(lower, grid.edges[0]), 0, None) / step
+    assert total.sum(1).numpy() == pytest.approx((ivar.numpy() * inside).sum(1), rel=1e-5)
+    seen = (total > 0).numpy()
+    truth = 2 + np.broadcast_to(grid.centres, seen.shape) / 1000
+    assert abs(flux.numpy() - truth)[seen].max() < (step + np.diff(grid.edges).max()) / 2 / 1000
+    assert (flux.numpy()[~seen] == 0).all()
+
+
+def test_what_lies_outside_has_no_weight():
+    grid = LogGrid.over(3000.0, 9000.0, 300.0)
+    flux, ivar = Rebin(4000.0, 2.0, 1000, grid)(torch.ones(1, 1000), torch.ones(1, 1000))
+    outside = (grid.edges[1:] < 3999) | (grid.edges[:-1] > 5999)
+    assert (ivar.numpy()[0, outside] == 0).all() and (ivar.numpy()[0, ~outside] > 0).all()
+    assert (flux.numpy()[0, outside] == 0).all()
+
+
+def test_the_running_mean_is_numpys_weighted_average():
+    rng = np.random.default_rng(1)
+    flux, ivar = rng.normal(5, 1, (2, 60)), rng.random((2, 60)) * (rng.random((2, 60)) > 0.3)
+    ivar[0, 20:40] = 0
+    mean, weight = running_mean(torch.tensor(flux).float(), torch.tensor(ivar).float(), 7)
+    for row in range(2):
+        for place in range(60):
+            near = slice(max(0, place - 3), place + 4)
+            total = ivar[row, near].sum()
+            assert float(weight[row, place]) == pytest.approx(total, abs=1e-5)
+            expected = np.average(flux[row, near], weights=ivar[row, near]) if total else 0
+            assert float(mean[row, place]) == pytest.approx(expected, rel=1e-4)
