@@ -1,4 +1,4 @@
-"""Posteriors of every property from any embedding, pair or model: are they calibrated, how sharp are they, and where."""
+"""Posteriors of every property from any embedding, pair or model: how sharp they are, and whether they hold."""
 
 from typing import Annotated
 
@@ -41,10 +41,12 @@ class Settings(AnalysisSettings):
     "of a head"
     epochs: int = setting(30, ge=1)
     "of a head at most; each property takes the one that did best on galaxies set apart"
+    set_apart: float = setting(0.2, ge=0, lt=1)
+    "share of the training split, by a hash of the targetid, that calibrates with the validation split; 0: that alone"
     chosen_on: float = setting(0.1, gt=0, lt=1)
-    "share of the training split, by a hash of the targetid, that epochs are chosen on and no head is trained on"
+    "share of the rest that epochs are chosen on and no head is trained on"
     galaxies: int = setting(100_000, ge=100)
-    "that a head is trained on at most, and half of it that calibrate; chosen by a hash of the targetid"
+    "that train a head at most, and twice the number of either split that calibrate; chosen by a hash of the targetid"
     absent: float = setting(0.5, gt=0, lt=1)
     "how often a head of a pair sees one of the two alone in training"
     bins: int = setting(5, ge=2)

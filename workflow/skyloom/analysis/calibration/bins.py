@@ -1,4 +1,4 @@
-"""Groups of galaxies in which a calibration must hold too: bins of redshift, magnitude, signal-to-noise, and classes."""
+"""Groups in which a calibration must hold too: bins of redshift, magnitude, signal-to-noise, and classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -67,9 +67,9 @@ def draw(table: pandas.DataFrame, drawn: Sequence[Drawn], traits: Mapping, path)
     properties = list(dict.fromkeys(one.property for one in drawn))
     sources = list(dict.fromkeys((one.source, one.given) for one in drawn))
     palette = style.Palette(traits)
-    rows = 0.2 * len(sources)
+    rows = 0.18 * len(sources)
     heights = [1.5, 1.15, rows + 0.15, rows + 0.15]
-    fig = style.figure(height=sum(heights) + 2.4)
+    fig = style.figure(height=sum(heights) + 2.3)
     axes = fig.subplots(4, len(properties), squeeze=False, sharey="row", height_ratios=heights)
     for column, name in zip(axes.T, properties, strict=True):
         mine = [one for one in drawn if one.property == name]
@@ -109,15 +109,15 @@ def _curves(axis, drawn: Sequence[Drawn], palette: style.Palette) -> None:
 def _pit(axis, one: Drawn, palette: style.Palette) -> None:
     edges = np.linspace(0, 1, PIT_BINS + 1)
     expected = one.n / PIT_BINS
-    count = conformal.by_chance(1 / PIT_BINS, one.n, one.calibration) if one.calibration else None
-    if count is not None:
-        axis.axhspan(*(count.ppf([0.025, 0.975]) / expected), color=INNER, lw=0)
+    chance = conformal.by_chance(1 / PIT_BINS, one.n, one.calibration)
+    axis.axhspan(*(chance.ppf([0.025, 0.975]) / expected), color=INNER, lw=0)
     axis.stairs(one.pit / expected, edges, fill=True, color=palette.colour(one.source), alpha=0.55)
     axis.stairs(one.pit_before / expected, edges, color=style.INK, lw=0.9, ls=":")
     axis.axhline(1, color=style.INK, lw=0.7)
     axis.set(xlim=(0, 1), ylim=(0, 2.05), xticks=(0, 0.5, 1))
     p = f"p = {one.p:.2f}" if one.p >= 0.005 else f"p = {one.p:.0e}"
-    axis.set_title(f"{called(one.source, one.given)}\n{p}", fontsize=7.5, pad=3)
+    given, _, models = called(one.source, one.given).partition(": ")
+    axis.set_title(f"{given}\n{models}".strip() + f"\n{p}", fontsize=7, pad=3)
 
 
 def _bins(axis, own: pandas.DataFrame, sources: list, palette: style.Palette) -> None:
@@ -129,15 +129,14 @@ def _bins(axis, own: pandas.DataFrame, sources: list, palette: style.Palette) ->
         for row in rows[(rows["group"] != OVERALL) & (rows["holds"] != "")].itertuples():
             marker = MARKERS.get(row.group, MAGNITUDE)[0]
             value = 100 * getattr(row, f"coverage{JUDGED}")
-            colour = style.OTHER_MARK if row.holds == "no" else BEFORE
-            axis.plot(max(value, FLOOR), place + 0.12, "<" if value < FLOOR else marker, ms=3.2, color=colour, mfc="none")
+            look = {"ms": 3.2, "mfc": "none", "color": style.OTHER_MARK if row.holds == "no" else BEFORE}
+            axis.plot(max(value, FLOOR), place + 0.12, "<" if value < FLOOR else marker, **look)
         for row in rows[rows["group"] == OVERALL].itertuples():
             ends = [100 * max(getattr(row, f"coverage{JUDGED}{end}"), FLOOR / 100) for end in ("_low", "_high")]
             colour, value = palette.colour(source[0]), 100 * getattr(row, f"coverage{JUDGED}")
             axis.plot(ends, [place - 0.15] * 2, color=colour, lw=1.1)
             axis.plot(max(value, FLOOR), place - 0.15, "D" if value >= FLOOR else "<", ms=4, color=colour)
-    axis.set(xlim=(FLOOR - 1, 101), xticks=(75, 85, 90, 95, 100))
-    axis.tick_params(axis="x", labelsize=7.5)
+    axis.set(xlim=(FLOOR - 1, 101), xticks=(80, 90, 100))
     axis.grid(axis="y", color=style.GRID, lw=0.4)
     axis.set_axisbelow(True)
 
@@ -162,11 +161,13 @@ def _chance(n: int, calibration: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _legend(fig, table: pandas.DataFrame) -> None:
     groups = [group for group in dict.fromkeys(table["group"]) if group != OVERALL]
-    axis = fig.axes[0]
+    axis, look = fig.axes[0], {"ms": 4, "mfc": "none", "ls": ""}
     handles = [axis.plot([], [], "D-", ms=4, color=style.INK)[0]]
-    handles += [axis.plot([], [], MARKERS.get(g, MAGNITUDE)[0], ms=4, color=BEFORE, mfc="none", ls="")[0] for g in groups]
-    handles += [axis.plot([], [], "o", ms=4, color=style.OTHER_MARK, mfc="none", ls="")[0]]
+    handles += [axis.plot([], [], MARKERS.get(group, MAGNITUDE)[0], color=BEFORE, **look)[0] for group in groups]
+    handles += [axis.plot([], [], "o", color=style.OTHER_MARK, **look)[0]]
     handles += [axis.plot([], [], color=BEFORE, ls=":")[0]]
-    texts = ["all galaxies", *(f"bins of {MARKERS.get(group, MAGNITUDE)[1]}" for group in groups)]
+    handles += [axis.fill_between([], [], color=colour, lw=0) for colour in (INNER, BAND)]
+    texts = ["all galaxies, 95 % interval", *(f"bins of {MARKERS.get(group, MAGNITUDE)[1]}" for group in groups)]
     texts += ["a bin beyond its margin", "before the conformal step"]
-    fig.legend(handles, texts, loc="outside lower center", ncol=4)
+    texts += [f"by chance, or {JUDGED} ± {100 * OVERALL_MARGIN:.0f} %", f"{JUDGED} ± {100 * BIN_MARGIN:.0f} %"]
+    fig.legend(handles, texts, loc="upper left", labelspacing=0.3)

@@ -9,6 +9,6 @@ def called(source: str, given: str) -> str:
     if source == PHOTOMETRY:
         return PHOTOMETRY
     parts = source.split("+")
-    models = " + ".join(part.rpartition("-")[0] or part for part in parts)
+    models = " + ".join(dict.fromkeys(part.rpartition("-")[0] or part for part in parts))
     alone = " alone" if len(parts) > 1 and "+" not in given else ""
     return style.pretty(f"{given}{alone}: {models}" if given else models)

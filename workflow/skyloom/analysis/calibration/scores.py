@@ -52,12 +52,14 @@ class Scored:
     def of(cls, rows: np.ndarray, truth: np.ndarray, densities: Densities, before: np.ndarray) -> "Scored":
         """Of a block of galaxies; those without a label are left out."""
         known = np.isfinite(truth)
+        rows, truth, before = rows[known], truth[known], before[known]
+        densities = Densities(densities.quantiles[known], densities.pit[known], densities.log_density[known])
         ends = {level: densities.interval(level / 100) for level in COVERED}
         covered = np.stack([(low <= truth) & (truth <= high) for low, high in ends.values()], axis=1)
         widths = [ends[level][1] - ends[level][0] for level in (68, 90)]
         median = densities.at([0.5])[:, 0]
         columns = (rows, truth, densities.crps(truth), densities.log_density, densities.pit, before, median, *widths)
-        return cls(*(column[known] for column in columns), covered[known])
+        return cls(*columns, covered)
 
     @classmethod
     def join(cls, parts: list["Scored"]) -> "Scored":

@@ -1,7 +1,6 @@
 """Where posteriors come from: density heads on embeddings, pairs and magnitudes, and models that give them themselves.
 
-Galaxies of the training split train a head, a hashed share of them choose its epochs; the validation split is left for
-the conformal step, the test split for the scores.
+Of the galaxies that it is given, a hashed share choose the epochs of a head and the others train it.
 """
 
 import dataclasses
@@ -42,6 +41,7 @@ class Answer:
     traits : of the model; a pair is a kind of its own
     properties : what it has posteriors of
     block : galaxies asked at once
+    saw_labels : it was trained on the labels of the whole training split
     """
 
     source: str
@@ -49,6 +49,7 @@ class Answer:
     traits: Mapping
     properties: Sequence[str]
     block: int
+    saw_labels: bool
     _asked: "_Asked"
 
     def has(self, targetid: np.ndarray) -> np.ndarray:
@@ -89,7 +90,7 @@ def answers(
         yield from _asked_head(parts, samples["train"], properties, settings, seed)
     for path in predictions:
         file = PosteriorFile(path)
-        yield Answer(file.name, file.given, file.traits, [Z], file.block, _AskedModel(file))
+        yield Answer(file.name, file.given, file.traits, [Z], file.block, True, _AskedModel(file))
 
 
 class _Columns:
@@ -167,7 +168,7 @@ def _asked_head(parts, train: pandas.DataFrame, properties, settings: Settings, 
     log.info("%s: %d galaxies train, %d choose; epochs %s", name, (~chooses).sum(), chooses.sum(), head.epochs.tolist())
     for given in heads.ways(len(parts)):
         modalities = "+".join(part.modality for part, there in zip(parts, given, strict=True) if there)
-        yield Answer(name, modalities, _traits(parts), names, BLOCK, _AskedHead(head, parts, given))
+        yield Answer(name, modalities, _traits(parts), names, BLOCK, False, _AskedHead(head, parts, given))
 
 
 def _traits(parts: Sequence) -> Mapping:

@@ -18,58 +18,43 @@ MIDDLE = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Recalibration:
-    """Maps of levels, one for each group of galaxies; `pits` : the sorted PIT (n,) of each group's calibration set.
+    """A map of levels; `pits` : the sorted PIT (n,) of the calibration galaxies. Without any, levels stay."""
 
-    A group without calibration galaxies keeps its levels.
-    """
-
-    pits: tuple[np.ndarray, ...]
+    pits: np.ndarray
 
     @classmethod
-    def of(cls, pit: np.ndarray, group: np.ndarray | None = None, groups: int = 1) -> "Recalibration":
-        """From the PIT (n,) of calibration galaxies, NaN where the truth is not known, and their groups (n,)."""
-        group = np.zeros(len(pit), int) if group is None else group
-        known = np.isfinite(pit)
-        return cls(tuple(np.sort(pit[known & (group == g)]) for g in range(groups)))
+    def of(cls, pit: np.ndarray) -> "Recalibration":
+        """From the PIT (n,) of calibration galaxies, NaN where the truth is not known."""
+        return cls(np.sort(pit[np.isfinite(pit)]))
 
     @property
     def n(self) -> int:
-        """Calibration galaxies in all."""
-        return sum(map(len, self.pits))
+        """Calibration galaxies."""
+        return len(self.pits)
 
     @property
     def shift(self) -> float:
         """The farthest that a level moves: the Kolmogorov-Smirnov distance of the PIT from uniform; NaN for none."""
-        distances = [stats.ks_1samp(pit, stats.uniform.cdf).statistic for pit in self.pits if len(pit)]
-        return float(max(distances, default=np.nan))
+        return float(stats.ks_1samp(self.pits, stats.uniform.cdf).statistic) if self.n else float("nan")
 
-    def probabilities(self, levels: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
-        """At which levels of the uncorrected densities to look: (L,), or (N, L) for the groups (N,) of N galaxies.
+    def probabilities(self, levels: np.ndarray) -> np.ndarray:
+        """At which levels (L,) of the uncorrected densities to look for the quantiles at `levels` (L,).
 
         A level that takes more calibration galaxies than there are becomes 0 or 1.
         """
-        found = np.stack([_order_statistics(pit, np.asarray(levels, float)) for pit in self.pits])
-        return found[0] if group is None else found[group]
+        levels = np.asarray(levels, float)
+        if not self.n:
+            return levels
+        # 1e-9: a rank that is whole stays so, 0.05 * 20 is not 1.0000000000000002
+        rank = levels * (self.n + 1)
+        rank = np.where(levels < MIDDLE, np.floor(rank + 1e-9), np.ceil(rank - 1e-9)).astype(int)
+        return np.concatenate([[0.0], self.pits, [1.0]])[np.clip(rank, 0, self.n + 1)]
 
-    def pit(self, pit: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
+    def pit(self, pit: np.ndarray) -> np.ndarray:
         """The corrected PIT (N,), linear between the order statistics."""
-        found = np.stack([_rank(sample, pit) for sample in self.pits])
-        return found[0] if group is None else found[group, np.arange(len(pit))]
-
-
-def _order_statistics(pit: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    if not len(pit):
-        return levels
-    # 1e-9: a rank that is whole stays so, 0.05 * 20 is not 1.0000000000000002
-    rank = levels * (len(pit) + 1)
-    rank = np.where(levels < MIDDLE, np.floor(rank + 1e-9), np.ceil(rank - 1e-9)).astype(int)
-    return np.concatenate([[0.0], pit, [1.0]])[np.clip(rank, 0, len(pit) + 1)]
-
-
-def _rank(sample: np.ndarray, pit: np.ndarray) -> np.ndarray:
-    if not len(sample):
-        return pit
-    return np.interp(pit, np.concatenate([[0.0], sample, [1.0]]), np.linspace(0, 1, len(sample) + 2))
+        if not self.n:
+            return pit
+        return np.interp(pit, np.concatenate([[0.0], self.pits, [1.0]]), np.linspace(0, 1, self.n + 2))
 
 
 def uniformity(pit: np.ndarray, calibration: int | None = None) -> float:
@@ -87,6 +72,12 @@ def uniformity(pit: np.ndarray, calibration: int | None = None) -> float:
     return float(stats.kstwobign.sf((root + 0.12 + 0.11 / root) * distance))
 
 
+def alike(first: np.ndarray, second: np.ndarray) -> float:
+    """P-value of the two-sample Kolmogorov-Smirnov test, NaN left out; 1 when there is nothing to compare."""
+    first, second = (values[np.isfinite(values)] for values in (first, second))
+    return float(stats.ks_2samp(first, second, method="asymp").pvalue) if len(first) and len(second) else 1.0
+
+
 def share_interval(share: np.ndarray, n: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Bootstrap interval of a share of n galaxies: resampled, it is binomial, so its percentiles need no draws."""
     tail = (1 - level) / 2
@@ -98,11 +89,8 @@ def by_chance(level: float, n: int, calibration: int) -> "stats.distributions.rv
 
     Beta-binomial: the coverage itself varies with the `calibration` galaxies of the conformal step.
     """
-    ends = _order_ranks(level, calibration)
-    inside = ends[1] - ends[0]
-    return stats.betabinom(n, inside, calibration + 1 - inside) if 0 < inside <= calibration else stats.binom(n, 1.0)
-
-
-def _order_ranks(level: float, n: int) -> tuple[int, int]:
-    low, high = (1 - level) / 2 * (n + 1), (1 + level) / 2 * (n + 1)
-    return int(np.floor(low + 1e-9)), int(np.ceil(high - 1e-9))
+    if not calibration:
+        return stats.binom(n, level)
+    low, high = (1 - level) / 2 * (calibration + 1), (1 + level) / 2 * (calibration + 1)
+    inside = int(np.ceil(high - 1e-9)) - int(np.floor(low + 1e-9))  # as in `Recalibration.probabilities`
+    return stats.betabinom(n, inside, calibration + 1 - inside) if inside <= calibration else stats.binom(n, 1.0)

@@ -10,7 +10,6 @@ galaxies and level-hundred. Callers go by blocks of `BLOCK` galaxies.
 """
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -42,7 +41,7 @@ class Family(Protocol):
         """The natural logarithm (N,) of the density of each at its own value (N,), per unit of the property."""
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
-        """Values (N, L) at levels (L,), or (N, L) of their own, strictly between 0 and 1."""
+        """Values (N, L) at levels (L,) strictly between 0 and 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +79,12 @@ class Mixtures:
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """See `Family`. The inverse of the piecewise linear distribution function through 25 values a component."""
-        levels = _own(levels, len(self))
         values = np.sort((self.means[:, :, None] + self.sigmas[:, :, None] * _NODES).reshape(len(self), -1), axis=1)
         return _inverse(self._cdf(values), values, levels)
 
     def crps(self, value: np.ndarray) -> np.ndarray:
         """The continuous ranked probability score (N,) in closed form."""
-        return scoringrules.crps_mixnorm(value, self.means, self.sigmas, self.weights)
+        return scoringrules.crps_mixnorm(value, self.means, self.sigmas, self.weights, backend="numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +133,7 @@ class Grids:
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """See `Family`."""
         edges = np.broadcast_to(self._edges, self._below.shape)
-        return _inverse(self._below, edges, _own(levels, len(self)))
+        return _inverse(self._below, edges, levels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,13 +166,11 @@ class Densities:
 
         The integral of the pinball loss over levels by the trapezium rule: the loss is 0 at levels 0 and 1.
         """
-        loss = scoringrules.crps_quantile(truth, self.quantiles, LEVELS)
+        loss = scoringrules.crps_quantile(truth, self.quantiles, LEVELS, backend="numpy")
         return loss * len(LEVELS) / STEPS
 
 
-def tabulate(
-    family: Family, truth: np.ndarray, step: Recalibration | None = None, group: np.ndarray | None = None
-) -> Densities:
+def tabulate(family: Family, truth: np.ndarray, step: Recalibration | None = None) -> Densities:
     """Quantiles of a family and its scores at the truth.
 
     Parameters
@@ -182,33 +178,22 @@ def tabulate(
     family : of N galaxies
     truth : (N,), NaN where not known
     step : the conformal step; none: the densities as they are
-    group : (N,) which of the maps of the step is a galaxy's
     """
     pit, levels = family.cdf(truth), LEVELS
     if step is not None:
-        pit, levels = step.pit(pit, group), step.probabilities(LEVELS, group)
+        pit, levels = step.pit(pit), step.probabilities(LEVELS)
     quantiles = family.quantiles(np.clip(levels, TAIL, 1 - TAIL))
     return Densities(quantiles, pit, family.log_density(truth))
 
 
-def blocks(total: int) -> Iterator[slice]:
-    """Rows of galaxies, BLOCK at a time."""
-    for start in range(0, total, BLOCK):
-        yield slice(start, min(start + BLOCK, total))
-
-
-def _own(levels: np.ndarray, total: int) -> np.ndarray:
-    levels = np.asarray(levels, float)
-    return np.broadcast_to(levels, (total, levels.shape[-1]))
-
-
 def _inverse(rising: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Where (N, L) the piecewise linear curves through (rising, values), both (N, V), reach `levels` (N, L).
+    """Where (N, L) the piecewise linear curves through (rising, values), both (N, V), reach `levels` (L,).
 
     One search for all rows: row n is lifted by 2n, so that all are one rising sequence. Levels beyond the ends of a
     curve get its ends.
     """
     total, count = rising.shape
+    levels = np.broadcast_to(np.asarray(levels, float), (total, len(levels)))
     lift = 2.0 * np.arange(total)[:, None]
     place = np.searchsorted((rising + lift).ravel(), (levels + lift).ravel()).reshape(levels.shape)
     right = np.clip(place - np.arange(total)[:, None] * count, 1, count - 1)
