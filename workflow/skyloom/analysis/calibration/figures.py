@@ -117,7 +117,7 @@ def _pit(axis, one: Drawn, palette: style.Palette) -> None:
     axis.set(xlim=(0, 1), ylim=(0, 2.05), xticks=(0, 0.5, 1))
     p = f"p = {one.p:.2f}" if one.p >= 0.005 else f"p = {one.p:.0e}"
     given, _, models = called(one.source, one.given).partition(": ")
-    axis.set_title(f"{given}\n{models}".strip() + f"\n{p}", fontsize=7, pad=3)
+    axis.set_title(f"{given}\n{models}".strip() + f"\n{p}", fontsize=6.5, pad=3)
 
 
 def _bins(axis, own: pandas.DataFrame, sources: list, palette: style.Palette) -> None:

@@ -26,12 +26,18 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     overall = table[table["group"] == OVERALL]
     if overall.empty:
         return [Text("No galaxy of the test split has a property and a source of it.", warns=True)]
-    found = [*claims(table, settings), *_texts(overall, survey), Figure(paths["figure"])]
+    found = [*claims(table, settings), *_texts(overall, settings, survey), Figure(paths["figure"])]
     found += [coverage_table(overall), crps_table(overall), misses(table, settings)]
     return [block for block in found if block is not None]
 
 
-def _texts(overall: pandas.DataFrame, survey: Shown) -> Iterator[Text]:
+def _texts(overall: pandas.DataFrame, settings: Settings, survey: Shown) -> Iterator[Text]:
+    few = overall[overall["holds"] == ""]
+    if len(few):
+        yield Text(
+            f"{len(few)} of {len(overall)} rows have fewer than {settings.least} galaxies: not judged.",
+            warns=True,
+        )
     n = overall["calibrated_on"]
     yield Text(
         "Each source gives every property of a galaxy a whole density with as many peaks as it takes. A conformal step "
@@ -52,14 +58,15 @@ def _texts(overall: pandas.DataFrame, survey: Shown) -> Iterator[Text]:
 
 def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
     """Whether the judged intervals hold what they say, overall and in every bin; the misses are named."""
-    overall = table[table["group"] == OVERALL]
-    bins = table[(table["group"] != OVERALL) & (table["holds"] != "")]
-    yield _claim(
-        f"{JUDGED} % intervals cover {JUDGED} ± {100 * OVERALL_MARGIN:.0f} % of the test galaxies, every source and "
-        "property",
-        overall,
-        OVERALL_MARGIN,
-    )
+    judged = table[table["holds"] != ""]
+    overall, bins = (judged[(judged["group"] == OVERALL) == whole] for whole in (True, False))
+    if len(overall):
+        yield _claim(
+            f"{JUDGED} % intervals cover {JUDGED} ± {100 * OVERALL_MARGIN:.0f} % of the test galaxies, every source "
+            "and property",
+            overall,
+            OVERALL_MARGIN,
+        )
     if len(bins):
         yield _claim(
             f"{JUDGED} % intervals cover {JUDGED} ± {100 * BIN_MARGIN:.0f} % in every bin with at least "

@@ -101,7 +101,7 @@ def _row(scored: Scored, inside: np.ndarray, step: Recalibration, group: str, le
         row |= dict(zip((f"coverage{level}{end}" for end in ("", "_low", "_high")), (share, *ends), strict=True))
     chance = conformal.by_chance(JUDGED / 100, n, step.n).ppf([0.025, 0.975]) / n
     row |= dict(zip((f"coverage{JUDGED}_chance_low", f"coverage{JUDGED}_chance_high"), chance, strict=True))
-    if group == OVERALL or n >= least:
+    if n >= least:
         margin = OVERALL_MARGIN if group == OVERALL else BIN_MARGIN
         row["holds"] = "yes" if abs(shares[COVERED.index(JUDGED)] - JUDGED / 100) <= margin + 1e-9 else "no"
     return row
