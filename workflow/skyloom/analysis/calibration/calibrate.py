@@ -8,7 +8,7 @@ for models that saw labels. The test split is only scored. Intervals of level L 
 between L and L + 2 / (n + 1), n the galaxies of the step, for galaxies that are exchangeable with those: of the same
 survey, not of the sky.
 
-Cost: 2 s a head and 5,000 galaxies, 40 microseconds a galaxy and posterior, on one core. Galaxies are asked by blocks;
+Cost: 2 s a head and 5,000 galaxies, 130 microseconds a galaxy and posterior, on one core. Galaxies are asked by blocks;
 what is held of each is a dozen numbers of one source at a time, while it is scored.
 """
 

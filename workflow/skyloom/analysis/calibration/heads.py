@@ -21,6 +21,10 @@ NARROW = 1e-3
 """The least width of a component, in deviations of the property: labels have no noise of their own below it."""
 
 
+PATIENCE = 8
+"""Epochs without a better score of any property after which training ends."""
+
+
 class Network(nn.Module):
     """(B, width) -> (B, properties, 3 * components): logits of weights, means, widths before softplus."""
 
@@ -139,6 +143,8 @@ def train(inputs: Inputs, labels: np.ndarray, chooses: np.ndarray, settings: Map
                 copied = copy.deepcopy(network)
                 for p in torch.nonzero(better)[:, 0].tolist():
                     best[p], epochs[p], kept[p] = score[p], epoch, copied
+            if epoch - epochs.max() >= PATIENCE:
+                break
     return Head([network.eval() for network in kept], mean, std, location, scale, best.numpy(), epochs)
 
 

@@ -5,8 +5,8 @@ its logarithmic density there, and its quantiles. `tabulate` asks them once, cor
 one, and gives `Densities`: all that tables, scores and figures need. Several peaks stay: they are jumps of the
 quantiles.
 
-Cost: about 40 microseconds a galaxy for a mixture of 8 and 205 levels, on one core; memory 0.2 MB a thousand
-galaxies and level-hundred. Callers go by blocks of `BLOCK` galaxies.
+Cost, on one core: 130 microseconds a galaxy for a mixture of 8 components, 220 for a grid of 1,800 points; memory 70 and
+150 MB for the 4,096 and 2,000 galaxies that callers ask at once.
 """
 
 import dataclasses
@@ -194,7 +194,7 @@ def tabulate(family: Family, truth: np.ndarray, step: Recalibration | None = Non
 
 
 def _inverse(rising: np.ndarray, values: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where (N, L) piecewise linear curves through (rising, values), both (N, V), reach `levels` (L,), and the ends there.
+    """Where (N, L) piecewise linear curves through (rising, values), both (N, V), reach `levels` (L,), and ends there.
 
     One search for all rows: row n is lifted by 2n, so that all are one rising sequence. Levels beyond the ends of a
     curve get its ends.
