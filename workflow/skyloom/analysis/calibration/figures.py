@@ -69,7 +69,7 @@ def draw(table: pandas.DataFrame, drawn: Sequence[Drawn], traits: Mapping, path)
     palette = style.Palette(traits)
     rows = 0.18 * len(sources)
     heights = [1.5, 1.15, rows + 0.15, rows + 0.15]
-    fig = style.figure(height=sum(heights) + 2.3)
+    fig = style.figure(height=sum(heights) + 2.7)
     axes = fig.subplots(4, len(properties), squeeze=False, sharey="row", height_ratios=heights)
     for column, name in zip(axes.T, properties, strict=True):
         mine = [one for one in drawn if one.property == name]
@@ -133,9 +133,10 @@ def _bins(axis, own: pandas.DataFrame, sources: list, palette: style.Palette) ->
             axis.plot(max(value, FLOOR), place + 0.12, "<" if value < FLOOR else marker, **look)
         for row in rows[rows["group"] == OVERALL].itertuples():
             ends = [100 * max(getattr(row, f"coverage{JUDGED}{end}"), FLOOR / 100) for end in ("_low", "_high")]
-            colour, value = palette.colour(source[0]), 100 * getattr(row, f"coverage{JUDGED}")
+            colour, face = palette.colour(source[0]), palette.face(source[0])
+            value = 100 * getattr(row, f"coverage{JUDGED}")
             axis.plot(ends, [place - 0.15] * 2, color=colour, lw=1.1)
-            axis.plot(max(value, FLOOR), place - 0.15, "D" if value >= FLOOR else "<", ms=4, color=colour)
+            axis.plot(max(value, FLOOR), place - 0.15, "D" if value >= FLOOR else "<", ms=4, color=colour, mfc=face)
     axis.set(xlim=(FLOOR - 1, 101), xticks=(80, 90, 100))
     axis.grid(axis="y", color=style.GRID, lw=0.4)
     axis.set_axisbelow(True)
@@ -146,7 +147,8 @@ def _widths(axis, own: pandas.DataFrame, spread: Mapping, sources: list, palette
     for place, source in enumerate(sources):
         if source in rows.index and spread.get(source, 0) > 0:
             value = rows.loc[source, f"width{JUDGED}"] / spread[source]
-            axis.barh(place, value, 0.6, color=palette.colour(source[0]), alpha=0.8, lw=0)
+            colour, face = palette.colour(source[0]), palette.face(source[0])
+            axis.barh(place, value, 0.6, color=face, ec=colour, alpha=0.8, lw=0.8)
     axis.axvline(1, color=style.INK, lw=0.6, ls=":")
     axis.set_xlim(0, 1.15)
     axis.grid(axis="x", color=style.GRID, lw=0.4)
@@ -170,4 +172,4 @@ def _legend(fig, table: pandas.DataFrame) -> None:
     texts = ["all galaxies, 95 % interval", *(f"bins of {MARKERS.get(group, MAGNITUDE)[1]}" for group in groups)]
     texts += ["a bin beyond its margin", "before the conformal step"]
     texts += [f"by chance, or {JUDGED} ± {100 * OVERALL_MARGIN:.0f} %", f"{JUDGED} ± {100 * BIN_MARGIN:.0f} %"]
-    fig.legend(handles, texts, loc="upper left", labelspacing=0.3)
+    fig.legend(handles, texts, loc="outside lower center", ncol=4)

@@ -5,8 +5,8 @@ its logarithmic density there, and its quantiles. `tabulate` asks them once, cor
 one, and gives `Densities`: all that tables, scores and figures need. Several peaks stay: they are jumps of the
 quantiles.
 
-Cost, on one core: 130 microseconds a galaxy for a mixture of 8 components, 220 for a grid of 1,800 points; memory 70 and
-150 MB for the 4,096 and 2,000 galaxies that callers ask at once.
+Cost, on one core: 130 microseconds a galaxy for a mixture of 8 components, 220 for a grid of 1,800 points; memory
+70 and 150 MB for the 4,096 and 2,000 galaxies that callers ask at once.
 """
 
 import dataclasses
