@@ -50,7 +50,7 @@ def fit_predict(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, conf
     known = torch.as_tensor(known, dtype=torch.float32)
     train, queries = (torch.as_tensor(x, dtype=torch.float32) for x in (train, queries))
     predictions = {}
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
         heads = Heads(train.shape[1], labels.shape[1], config["hidden"], config["dropout"])
         adam = torch.optim.Adam(heads.parameters(), lr=config["learning_rate"], fused=True)
@@ -71,7 +71,7 @@ def fit_predict(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, conf
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
