@@ -292,8 +292,15 @@ def posteriors(path, galaxies, wrong=1.0, **changed):
     z = galaxies["z"].to_numpy()[:, None]
     centre = z + 0.02 * rng.normal(size=z.shape)
     pdf = stats.norm.pdf(grid, centre, 0.02 * wrong) + 0.1 * stats.norm.pdf(grid, centre + 0.2, 0.02 * wrong)
-    meta = {"model": "redshift", "modality": "spectrum", "kind": "redshift", "trained": True, "grid": grid.tolist()}
-    column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(pdf.ravel(), pyarrow.float32()), len(grid))
+    meta = {
+        "model": "redshift",
+        "modality": "spectrum",
+        "kind": "redshift",
+        "trained": True,
+        "log_scale": [0.0, 0.002, 300],
+    }
+    mass = pdf * (1 + grid) * 0.002
+    column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(mass.ravel(), pyarrow.float32()), len(grid))
     columns = {"targetid": galaxies["targetid"].to_numpy(), "posterior": column}
     schema = {"skyloom": json.dumps(meta | changed)}
     pyarrow.parquet.write_table(pyarrow.table(columns).replace_schema_metadata(schema), path, row_group_size=700)
@@ -306,7 +313,7 @@ def test_posteriors_that_a_model_gives_itself_enter_the_same_table(world, tmp_pa
     grid, pdf = posteriors(path, galaxies, wrong=0.4)
     targetid, found_grid, found = read_posterior(path)
     assert (targetid == galaxies["targetid"]).all() and found_grid == pytest.approx(grid)
-    assert found == pytest.approx(pdf, rel=1e-6)
+    assert found == pytest.approx(pdf, rel=1e-5)
     some = targetid[[900, 3, 1700]]
     assert (PosteriorFile(path).of(some) == found[[900, 3, 1700]]).all()
     settings = {"properties": ["z", "log_mstar"], "predictions": ["redshift"], "epochs": 1}
@@ -320,8 +327,9 @@ def test_posteriors_that_a_model_gives_itself_enter_the_same_table(world, tmp_pa
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"grid": [0.1, 0.2]}, "metadata skyloom.grid has 2 redshifts; expected 300, rising"),
-        ({"grid": list(np.linspace(1, 0, 300))}, "expected 300, rising"),
+        ({"log_scale": [0.0, 0.002, 2]}, "metadata skyloom.log_scale is .*; expected 300 bins, rising"),
+        ({"log_scale": [0.6, -0.002, 300]}, "expected 300 bins, rising"),
+        ({"log_scale": None}, "does not say on which redshifts its posteriors are"),
     ],
 )
 def test_a_table_of_posteriors_without_its_grid_is_refused(world, tmp_path, changed, words):

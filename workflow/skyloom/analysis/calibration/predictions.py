@@ -1,8 +1,8 @@
 """Posteriors over redshift that a model gives itself: tables of predictions with densities on a grid.
 
-The table has the columns targetid and posterior, a fixed-size list of G numbers, a density over redshift (not
-necessarily normalised) at the G rising redshifts that stand in its metadata: `skyloom` (JSON) has the key `grid`, and
-model, modality or modalities, kind and the like as an embedding has.
+The table has the columns targetid and posterior, the probability of each of G bins of ln(1 + z)
+(`skyloom.analysis.common.posteriors`); its metadata say model, modality or modalities, kind and the like as those of an
+embedding do.
 """
 
 import json
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from skyloom.analysis.common.posteriors import read_log_scale
 from skyloom.core.errors import BadInput
 
 NUMBERS = 2**22
@@ -32,24 +33,11 @@ class PosteriorFile:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        try:
-            schema = pyarrow.parquet.read_schema(path)
-        except FileNotFoundError:
-            raise BadInput(f"{path}: no such file") from None
-        except pyarrow.ArrowInvalid as error:
-            raise BadInput(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
-        for column in ("targetid", "posterior"):
-            if column not in schema.names:
-                raise BadInput(f"{path}: no column {column!r}; it has {', '.join(schema.names)}")
-        kind = schema.field("posterior").type
-        if not pyarrow.types.is_fixed_size_list(kind):
-            raise BadInput(f"{path}: column posterior is {kind}; expected a fixed-size list of float")
-        self.traits = json.loads((schema.metadata or {}).get(b"skyloom", b"{}"))
-        self.grid = np.asarray(self.traits.pop("grid", []), float)
-        if len(self.grid) != kind.list_size or len(self.grid) < 2 or (np.diff(self.grid) <= 0).any():
-            raise BadInput(
-                f"{path}: metadata skyloom.grid has {len(self.grid)} redshifts; expected {kind.list_size}, rising"
-            )
+        log_scale = read_log_scale(path)
+        self.traits = json.loads(pyarrow.parquet.read_schema(path).metadata[b"skyloom"])
+        del self.traits["log_scale"]
+        self.grid = np.expm1(log_scale)
+        self._width = (1 + self.grid) * (log_scale[1] - log_scale[0])
         self.name = self.traits.get("model") or self.path.stem.rpartition("-")[0]
         modalities = self.traits.get("modalities") or [self.traits.get("modality", "")]
         self.given = "+".join(modalities)
@@ -80,7 +68,7 @@ class PosteriorFile:
         bad = ~np.isfinite(found).all(axis=1) | (found < 0).any(axis=1) | (found.sum(axis=1) <= 0)
         if bad.any():
             raise BadInput(f"{self.path}: the posterior of targetid {targetid[bad][0]} is negative, not finite or 0")
-        return found
+        return found / self._width.astype("f4")
 
 
 def read_posterior(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

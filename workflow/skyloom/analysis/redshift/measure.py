@@ -7,6 +7,7 @@ import pandas
 import torch
 
 from skyloom.analysis.common import tables
+from skyloom.analysis.common.posteriors import read_log_scale
 from skyloom.analysis.redshift import Settings, compare, figures, posteriors, scores
 from skyloom.core.errors import BadInput
 from skyloom.models import networks
@@ -40,7 +41,7 @@ def measure_redshift(job: Job) -> None:
     validation = table[(table["split"] == "validation").to_numpy()]
     scored = pandas.DataFrame(list(all_scores(job, shown, validation)), columns=scores.COLUMNS)
     tables.write_csv(job.outputs["scores"], scored, scores.COLUMNS)
-    log_scale = posteriors.read_grid(job.one("predictions"))
+    log_scale = read_log_scale(job.one("predictions"))
     write_posteriors(job, shown["targetid"].to_numpy(), log_scale)
     figures.draw_redshifts(shown, scored, settings, job.outputs["figure"])
     some = examples(shown, settings.shown)

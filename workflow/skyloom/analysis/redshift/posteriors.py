@@ -1,6 +1,5 @@
 """Posteriors in the field's own format: a `qp` ensemble, each on the redshifts where it is not zero."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 
@@ -8,21 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
-from skyloom.embedding.parts import METADATA
 
 _ROWS = 4096
 _MOST = 512  # redshifts of one posterior; of flatter ones only the most probable are kept
-
-
-def read_grid(path: str | os.PathLike) -> np.ndarray:
-    """ln(1 + z) of the columns of `posterior` in a table of predictions, (G,)."""
-    about = json.loads((pq.read_schema(path).metadata or {}).get(METADATA, b"{}"))
-    if "log_scale" not in about:
-        raise BadInput(f"{path}: does not say on which redshifts its posteriors are; delete it and rerun")
-    first, step, count = about["log_scale"]
-    return first + step * np.arange(int(count))
 
 
 def blocks(path: str | os.PathLike) -> Iterator[tuple[np.ndarray, np.ndarray]]:
