@@ -134,8 +134,9 @@ def test_the_embedding_is_that_of_the_rest_frame(trained):
         near, far = (trained.embed(toy.batch(made), "spectrum").numpy() for made in pairs)
     spread = trained.embed(toy.batch(toy.spectra(200, seed=9)), "spectrum").detach().numpy()[:, :6].std(0)
     assert (abs(near[:, :6] - far[:, :6]).mean(0) < 0.5 * spread).mean() > 0.6
-    step = (far[:, -1] - near[:, -1]) / trained.config.redshift_weight
-    assert np.median(step) == pytest.approx(np.log(1.3 / 1.1), abs=0.005)
+    sine, cosine = near[:, 7], near[:, 7 + trained.config.code]  # of the longest period
+    assert np.median(np.arctan2(sine, cosine)) == pytest.approx(2 * np.pi * np.log(1.1) / 4, abs=0.01)
+    assert far.shape[1] == 6 + 1 + 2 * trained.config.code
 
 
 def test_the_scan_is_a_weighted_least_squares_fit_at_every_place():

@@ -64,8 +64,8 @@ class Config(Section):
     "compared with the templates"
     dim: int = setting(48, ge=1)
     "rest-frame components in the embedding"
-    redshift_weight: float = setting(10.0, ge=0)
-    "of ln(1 + z) in the embedding"
+    code: int = setting(7, ge=1, le=12)
+    "periods of ln(1 + z) in the embedding, a sine and a cosine each, every period half of the one before"
     accept: float = setting(0.7, ge=0, le=1)
     "least probability of a redshift without flag"
     delta_chi2: float = setting(25.0, ge=0)

@@ -14,6 +14,7 @@ from skyloom.nn.batch import Batch
 from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
 
 FINE = 2  # fine bins of the fit in a bin of the network
+LONGEST = 4.0  # period of the code of ln(1+z): more than twice what is searched
 CANDIDATES = 4  # peaks that are fitted
 
 
@@ -185,15 +186,16 @@ class RedshiftNet(nn.Module):
         return torch.cat([curve(flux[i], ivar[i], self.basis[kind[i][0]], begin[i]) for i in rows])
 
     def embed(self, batch: Batch, name: str) -> Tensor:
-        """The rest-frame spectrum in few numbers, its brightness, and ln(1+z), (B, dim + 1 + CODE).
+        """The rest-frame spectrum in few numbers, its brightness, and ln(1+z), (B, dim + 1 + 2 code).
 
         The numbers are what a spectrum says of the rest-frame components at its most likely redshift; a noisy spectrum
-        says little, and they stay near zero (the posterior mean of probabilistic PCA).
+        says little, and they stay near zero (the posterior mean of probabilistic PCA). ln(1+z) is written as sines and
+        cosines of several periods: in a single column it would be one of many, and neighbours would not agree in it.
         """
         log_p = self.log_posterior(*self.binned(batch))
         _, place, _ = peaks.highest(log_p, 1)
         log_scale = self.log_scale[place[:, 0]]
         flux, ivar = self.finely_binned(batch)
         numbers, scale = embedding(flux, ivar, self.rest_place(log_scale), self.rest_basis, self.rest_variance)
-        u = log_scale[:, None].float()
-        return torch.cat([numbers, scale, self.config.redshift_weight * u], 1)
+        turn = 2 * math.pi * log_scale[:, None].float() / LONGEST * 2.0 ** torch.arange(self.config.code).to(scale)
+        return torch.cat([numbers, scale, turn.sin(), turn.cos()], 1)
