@@ -75,8 +75,8 @@ def build_galaxies(
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
-        companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. Without a ``zcatalog`` the rows are those of the coadds'
-        fibermaps, with redshifts where ``redrock`` has them.
+        companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. Without a ``zcatalog`` the
+        rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyloom.formats.rebin import shares
+
 SPEED_OF_LIGHT = 299792.458  # km/s
 
 
@@ -44,8 +46,8 @@ class LogGrid:
 class Rebin(nn.Module):
     """From pixels of equal width to the bins of a `LogGrid`, by inverse variance.
 
-    A pixel's weight, its inverse variance, goes to the bins by the share of the pixel in each, so that no information is
-    made: bins narrower than pixels get less inverse variance each.
+    A pixel's weight, its inverse variance, goes to the bins by the share of the pixel in each, so that no information
+    is made: bins narrower than pixels get less inverse variance each.
     """
 
     def __init__(self, start: float, step: float, pixels: int, grid: LogGrid):
@@ -63,29 +65,6 @@ class Rebin(nn.Module):
         total = weight.sum(2)
         mean = (weight * flux.index_select(1, index).view(shape)).sum(2) / total.clamp(min=1e-30)
         return torch.where(total > 0, mean, 0), total
-
-
-def shares(lower: np.ndarray, upper: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels lie in each bin, and by which part.
-
-    Parameters
-    ----------
-    lower, upper : (P,) edges of the pixels, rising, without gaps
-    edges : (N + 1,) of the bins
-
-    Returns
-    -------
-    share : (N, M) part of the pixel that is in the bin, 0 where a bin has fewer than M pixels
-    index : (N, M) int64, the pixel
-    """
-    first = np.searchsorted(upper, edges[:-1], side="right")
-    last = np.searchsorted(lower, edges[1:], side="left")
-    most = max(1, int((last - first).max()))
-    index = first[:, None] + np.arange(most)
-    valid = index < last[:, None]
-    index = np.minimum(index, len(lower) - 1)
-    inside = np.minimum(upper[index], edges[1:, None]) - np.maximum(lower[index], edges[:-1, None])
-    return np.where(valid, np.clip(inside, 0, None) / (upper - lower)[index], 0), index
 
 
 def running_mean(flux: Tensor, ivar: Tensor, width: int) -> tuple[Tensor, Tensor]:

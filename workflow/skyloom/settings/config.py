@@ -13,7 +13,7 @@ from skyloom.settings import kinds
 from skyloom.settings.analysis import AnalysisSettings, Lacking
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind, ModelKind, SurveyKind
-from skyloom.settings.names import JOINT, MODALITIES, PROPERTIES, ROLES
+from skyloom.settings.names import JOINT, MODALITIES, NUMBERED, PROPERTIES, ROLES
 from skyloom.settings.section import Section, hint, parse, setting, short
 from skyloom.settings.survey import SurveySettings
 from skyloom.settings.training import Training
@@ -251,8 +251,8 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
     survey = Survey(name, entry["kind"], kind, parse(kind.settings, entry, where, known))
     everything = survey.settings.model_copy(update={"modalities": list(MODALITIES)})
     files = kind.raw_files(everything)
-    possible = [modality for modality, role in MODALITIES.items() if files.get(role)]
-    numbered = max(len(survey.raw["coadd"]), len(survey.raw["simulated"]))
+    possible = [modality for modality, roles in MODALITIES.items() if any(files.get(role) for role in roles)]
+    numbered = max(len(survey.raw[role]) for role in NUMBERED)
     if survey.settings.shards > max(1, numbered):
         text = f"{survey.settings.shards} is not allowed; must be at most {numbered}, the files of its galaxies"
         raise BadConfig(f"{where}.shards: {text}: those of a file go to one shard")
