@@ -33,6 +33,7 @@ rule catalog_spectra:
     """One row a spectrum that is of use, and how many were put aside for which reason."""
     input:
         parts=raw_files("spectra"),
+        known=lambda wildcards: catalog_files(settings.surveys[wildcards.survey].settings),
     output:
         galaxies="results/{survey}/catalog/galaxies.parquet",
         cuts="results/{survey}/catalog/cuts.csv",
@@ -50,7 +51,7 @@ rule catalog_spectra:
         runtime=30,
     params:
         code=code("catalog_spectra"),
-        survey=survey_settings("shards"),
+        survey=survey_settings("shards", "catalog"),
     message:
         "Catalogue {wildcards.survey}"
     script:

@@ -1,4 +1,4 @@
-"""One row a spectrum of the user's that is of use. In: part files. Out: galaxies, what was lost."""
+"""One row a spectrum of the user's that is of use. In: part files, tables of what is known. Out: galaxies, what was lost."""
 
 from skyloom.core.job import job
 
@@ -8,7 +8,8 @@ with job(snakemake):
     build_galaxies(
         snakemake.wildcards.survey,
         snakemake.input.parts,
-        snakemake.params.survey["shards"],
+        snakemake.params.survey,
+        list(snakemake.input.known),
         snakemake.output.galaxies,
         snakemake.output.cuts,
     )

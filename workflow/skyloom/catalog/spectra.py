@@ -4,15 +4,17 @@ import hashlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from skyloom.catalog import columns, cuts
 from skyloom.catalog.crossmatch import nested_pixel
 from skyloom.catalog.labels import labels
+from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.formats.file_names import file_names, sorted_paths
+from skyloom.formats.spectrum_files.tables import read_catalog
 from skyloom.formats.spectrum_parts import UNREADABLE, read_part
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ _NONE = {"f8": np.nan, "i4": -1, "i8": -1, "U": ""}
 def build_galaxies(
     survey: str,
     part_paths: Sequence[str | os.PathLike],
-    shards: int,
+    config: Mapping,
+    known_paths: Sequence[str | os.PathLike],
     galaxies_path: str | os.PathLike,
     flow_path: str | os.PathLike,
 ) -> None:
@@ -41,9 +44,14 @@ def build_galaxies(
 
     Galaxies of a part go to shard `number of the part % shards`.
 
+    Parameters
+    ----------
+    config : ``shards`` and, where there are `known_paths`, ``catalog``: which of their columns is what
+    known_paths : tables of what is known of the objects; it wins over what the files of the spectra say
+
     Raises
     ------
-    BadInput : no spectrum is left, or two get the same targetid.
+    BadInput : no spectrum is left, or the tables know none of them.
     """
     part_paths = sorted_paths(part_paths)
     found = [read_part(path) for path in part_paths]
@@ -52,6 +60,8 @@ def build_galaxies(
     aside = {name: np.concatenate([part[name] for _, part in found]) for name in found[0][1]}
     flow = cuts.Flow(survey)
     _count(flow, len(kept["row"]), aside)
+    if known_paths:
+        _add_known(kept, known_paths, {name: place for name, place in config["catalog"].items() if name != "files"})
     paths, number = np.unique(np.append(kept["file"], aside["file"]).astype(str), return_inverse=True)
     names = file_names(paths.tolist())
     number = number[: len(kept["row"])]
@@ -66,7 +76,7 @@ def build_galaxies(
         "spectrum_row": kept["row"],
         "healpix": nested_pixel(ra, dec, NSIDE),
         **labels(known["log_mstar"], known["z_mw"], known["t_age"], known["avg_sfr"]),
-        "shard": np.repeat(np.arange(len(sizes)) % shards, sizes),
+        "shard": np.repeat(np.arange(len(sizes)) % config.get("shards", 1), sizes),
         "identifier": kept["identifier"].astype(str),
         "ivar_estimated": kept["ivar_estimated"],
         "part_file": columns.numbered(np.repeat(np.arange(len(sizes)), sizes), file_names(part_paths)),
@@ -78,6 +88,27 @@ def build_galaxies(
     with atomic(flow_path) as temporary:
         flow.frame().to_csv(temporary, index=False)
     log.info("%s: %d spectra, the noise of %d estimated", galaxies_path, len(z), kept["ivar_estimated"].sum())
+
+
+def _add_known(kept: dict[str, np.ndarray], paths: Sequence[str | os.PathLike], places: Mapping) -> None:
+    """Put what tables know of the objects into `kept`; BadInput if they know none of them."""
+    total = np.zeros(len(kept["identifier"]), bool)
+    for path in paths:
+        table = read_catalog(path, places)
+        rows = {name: row for row, name in reversed(list(enumerate(table.pop("identifier"))))}  # the first of several
+        row = np.array([rows.get(name, -1) for name in kept["identifier"]])
+        total |= row >= 0
+        for name, values in table.items():
+            column = "spectype" if name == "class" else name
+            found = values[row] if len(values) else kept[column]
+            has = (row >= 0) & (found != "" if name == "class" else np.isfinite(found))
+            kept[column] = np.where(has, found, kept[column])
+    if not total.any():
+        example = next(iter(rows), "nothing")
+        raise BadInput(
+            f"{paths[0]}: no identifier is that of a spectrum; it has {example}, the spectra have {kept['identifier'][0]}"
+        )
+    log.info("%d of %d spectra are in the catalogue", total.sum(), len(total))
 
 
 def target_numbers(identifier: np.ndarray, file: np.ndarray, row: np.ndarray) -> np.ndarray:

@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 UNREADABLE = "the file cannot be read"
 """Reason of a file without a row; what is wrong with it follows after a colon."""
+LIGHT = (1e-8, 1e10)
+"""Mean absolute fluxes that can be, 1e-17 erg/s/cm2/Angstrom: from less than any noise to more than the brightest star."""
+WRONG_UNIT = f"the flux is not within {LIGHT[0]:g} and {LIGHT[1]:g} of 1e-17 erg/s/cm2/A: set columns.flux.unit"
 _TEXT = h5py.string_dtype()
 _COLUMNS = {
     **{"identifier": _TEXT, "file": "i4", "row": "i4", "ivar_estimated": "?", "spectype": _TEXT},
@@ -105,9 +108,10 @@ def on_grid(spectra: Spectra, edges: np.ndarray, minimum_good: float) -> tuple[n
     count = len(spectra)
     flux, ivar = np.zeros((2, count, len(edges) - 1))
     reason = spectra.reason.copy()
-    shared = spectra.wavelength.ndim == 1
+    grids = np.atleast_2d(spectra.wavelength)
+    shared = np.array_equal(grids, np.broadcast_to(grids[:1], grids.shape), equal_nan=True)
     for rows in [np.arange(count)] if shared else np.arange(count)[:, None]:
-        wavelength = spectra.wavelength if shared else spectra.wavelength[rows[0]]
+        wavelength = grids[0 if shared else rows[0]]
         real = np.isfinite(wavelength)
         wavelength = wavelength[real]
         if why := _no_wavelengths(wavelength):
@@ -143,10 +147,11 @@ def _on_grid(wavelength, flux, good, ivar, edges, minimum_good: float):
     unknown = ~(weight > 0).any(axis=1)
     flux, weight = rebin(pixels, flux, weight, edges)
     share = (weight > 0).mean(axis=1)
+    typical = np.abs(flux).sum(axis=1) / np.maximum((weight > 0).sum(axis=1), 1)
     few = f"fewer than {minimum_good:g} of the grid's pixels are good"
     checks = [(dark, "flux is zero or NaN everywhere"), (blind, "no good pixel")]
     checks += [(unknown, "its noise cannot be estimated"), (share == 0, "no good pixel within the grid")]
-    checks += [(share < minimum_good, few)]
+    checks += [(share < minimum_good, few), ((typical < LIGHT[0]) | (typical > LIGHT[1]), WRONG_UNIT)]
     reason = np.select([bad for bad, _ in checks], [why for _, why in checks], default="").astype(object)
     return flux, weight, reason
 

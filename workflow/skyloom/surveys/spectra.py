@@ -151,6 +151,33 @@ class ColumnMap(Section):
         return self
 
 
+class Catalog(Section):
+    """Tables with what is known of the objects, found by identifier: redshifts from files of their own."""
+
+    files: Annotated[list[str], Field(min_length=1)] = setting()
+    "FITS, HDF5, Parquet or CSV, paths or patterns"
+    identifier: Annotated[Identifier, Name] = setting()
+    "the same texts or numbers as those of the spectra"
+    redshift: Label | None = setting(None)
+    "known redshift"
+    zerr: Label | None = setting(None)
+    "its standard error"
+    object_class: Annotated[ObjectClass, Name] | None = Field(None, alias="class")
+    "GALAXY, QSO or STAR"
+    ra: Label | None = setting(None)
+    "degrees"
+    dec: Label | None = setting(None)
+    "degrees"
+    log_mstar: Label | None = setting(None)
+    "log10 of the stellar mass, Msun"
+    z_mw: Label | None = setting(None)
+    "mass-weighted stellar metallicity, mass fraction"
+    t_age: Label | None = setting(None)
+    "mass-weighted stellar age, Gyr"
+    avg_sfr: Label | None = setting(None)
+    "star formation rate, Msun/yr"
+
+
 class SpectraSettings(SurveySettings):
     """Keys of a survey of kind `spectra`."""
 
@@ -160,6 +187,8 @@ class SpectraSettings(SurveySettings):
     "of the files (skyloom/formats/spectrum_files/readers.py); auto looks into each"
     columns: ColumnMap | None = setting(None)
     "which column is what, of tables whose names do not say it"
+    catalog: Catalog | None = setting(None)
+    "tables with redshifts, classes, positions or labels of the objects"
     grid: Grid = setting(Grid())
     "the pixels that all spectra are brought to; models see these"
     files_per_part: int = setting(1000, ge=1)
@@ -175,9 +204,10 @@ class SpectraSettings(SurveySettings):
     def _readable(self):
         if self.columns is not None and self.format not in ("auto", "table"):
             raise refuse("columns", f"format '{self.format}' has columns of its own; only auto and table take a map")
-        for pattern in self.files:
-            if not matching(pattern):
-                raise refuse("files", f"'{pattern}' matches no file")
+        for where, patterns in (("files", self.files), ("catalog.files", self.catalog.files if self.catalog else ())):
+            for pattern in patterns:
+                if not matching(pattern):
+                    raise refuse(where, f"'{pattern}' matches no file")
         return self
 
 
@@ -207,6 +237,12 @@ def _parts(patterns: tuple[str, ...], most: int) -> tuple[tuple[str, ...], ...]:
 def files_of_part(settings: SpectraSettings, part: int) -> list[str]:
     """The user's files that go to a part."""
     return list(_parts(tuple(settings.files), settings.files_per_part)[part])
+
+
+def catalog_files(settings: SpectraSettings) -> list[str]:
+    """The user's tables of what is known of the objects."""
+    patterns = settings.catalog.files if settings.catalog else ()
+    return sorted({path for pattern in patterns for path in matching(pattern)})
 
 
 def raw_files(settings: SpectraSettings) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Arrays by name out of FITS, HDF5, NumPy and Parquet files, read a few hundred rows at a time; nothing is unpickled.
+"""Arrays by name out of FITS, HDF5, NumPy, Parquet and CSV files, read a few hundred rows at a time; nothing is unpickled.
 
 A *place* says where an array is (`skyloom.surveys.spectra.Source`): {column, hdu, row, header}. In HDF5 and Parquet a
 column may lie deeper, as in ``spectra/flux`` or ``spectrum.flux``.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
@@ -277,6 +278,25 @@ class _Lazy(dict):
 
 
 @contextlib.contextmanager
+def _open_csv(path) -> Iterator[_Arrays]:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read as CSV ({' '.join(str(error).split())[:120]}); {MEND}") from error
+    columns = {str(name).strip(): table[name].to_numpy(dtype=object) for name in table}
+    yield _Arrays(path, {name: _numbers_if_all(values) for name, values in columns.items()})
+
+
+def _numbers_if_all(values: np.ndarray) -> np.ndarray:
+    """Texts (n,) as they are if all are whole numbers (identifiers keep all digits) or one is none, else as numbers."""
+    with contextlib.suppress(ValueError):
+        numbers = np.array([float(value or "nan") for value in values])
+        if any("." in value for value in values):
+            return numbers
+    return values
+
+
+@contextlib.contextmanager
 def _open_parquet(path) -> Iterator[_Parquet]:
     try:
         with pq.ParquetFile(path) as file:
@@ -292,4 +312,5 @@ _OPENERS = {
     (".h5", ".hdf5"): _open_hdf5,
     (".npz",): _open_npz,
     (".parquet", ".pq"): _open_parquet,
+    (".csv",): _open_csv,
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 import warnings
 from collections.abc import Mapping
 
@@ -19,6 +20,8 @@ NOISE = ("ivar", "error", "variance")
 MOST_FALLS = 8
 """Wavelengths fall this often at most: from the end of an arm to the beginning of the next. More, and they are no
 wavelengths."""
+_SPELLINGS = {r"\b(Ang|Angstroms)\b": "Angstrom", r"\bergs\b": "erg", r"\bmicrons\b": "micron", r"\b10\^": "10**"}
+"""How archives write units, and how astropy does."""
 _NAMES = {"GAL": "GALAXY", "QUASAR": "QSO", **{name: name for name in CLASSES}}
 
 
@@ -96,6 +99,8 @@ def parsed(unit: str, what: str, target: units.UnitBase) -> float:
 
 
 def _unit(text: str) -> units.UnitBase:
+    for pattern, name in _SPELLINGS.items():
+        text = re.sub(pattern, name, text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", units.UnitsWarning)  # several slashes, as everyone writes them
         return units.Unit(text)

@@ -4,6 +4,7 @@ Three forms are told apart by the shape of the flux: (N, P), a row a spectrum; (
 and, where the name of the column has a ``*``, a column a spectrum, whose identifier is what the star stands for.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ class _Table:
         self.flux, stated = self._pixels("flux")
         self.one = not self.wide and len(np.shape(self.flux)) == 1 and np.asarray(self.flux[:1]).dtype.kind != "O"
         self.rows = 1 if self.one else len(self.flux)
-        self.unit = columns["flux"].get("unit") or (stated if is_flux_unit(stated) else FLUX_UNIT.to_string())
+        self.unit = columns["flux"].get("unit") or _flux_unit(stated)
         self.noise = next((name for name in NOISE if name in columns), None)
 
     def blocks(self) -> Iterator[Spectra]:
@@ -141,7 +142,7 @@ class _Table:
         if isinstance(factor, str):
             factor = float(self.source.keyword(place, factor))
         scale = factor * flux_factor(self.unit, wavelength)
-        ivar = None if noise is None else self._ivar(noise, scale, wavelength)
+        ivar = None if noise is None else np.broadcast_to(self._ivar(noise, scale, wavelength), flux.shape)
         return Spectra(
             row=np.arange(rows.start, rows.stop),
             wavelength=wavelength,
@@ -208,11 +209,7 @@ class _Table:
         count = rows.stop - rows.start
         if name not in self.columns:
             return np.full(count, np.nan)
-        values = self._values(name, rows)
-        try:
-            return np.asarray(values, np.float64)
-        except (ValueError, TypeError):
-            raise BadInput(f"{self.path}: columns.{name}: {values[:1]} is not a number") from None
+        return _floats(self.path, name, self._values(name, rows))
 
     def _values(self, name: str, rows: slice) -> np.ndarray:
         """One value a spectrum, (n,)."""
@@ -236,3 +233,43 @@ class _Table:
         if len(values) != 1 and not same:
             raise BadInput(f"{self.path}: columns.{name}: {shape} values for {self.rows} spectra")
         return np.full(rows.stop - rows.start, values[0], dtype=values.dtype)
+
+
+def read_catalog(path: str | os.PathLike, columns: Mapping[str, Mapping]) -> dict[str, np.ndarray]:
+    """What a table says of objects: quantity of `columns` -> (N,) texts (identifier, class) or numbers. BadInput."""
+    with open_source(path) as source:
+        found = {}
+        for name, place in columns.items():
+            names = place["column"] if isinstance(place["column"], list) else [place["column"]]
+            parts = [np.asarray(source.find({**place, "column": column})[0][:]) for column in names]
+            if any(part.ndim != 1 or len(part) != len(parts[0]) for part in parts):
+                raise BadInput(f"{path}: column {', '.join(names)}: {parts[0].shape} values; expected one a row")
+            if name in NUMBERS:
+                found[name] = _floats(path, name, parts[0])
+            else:
+                words = np.array(["-".join(row) for row in zip(*map(texts, parts), strict=True)], dtype=object)
+                found[name] = classes(words, place.get("names")) if name == "class" else words
+    lengths = {name: len(values) for name, values in found.items()}
+    if len(set(lengths.values())) > 1:
+        raise BadInput(f"{path}: lengths differ: {', '.join(f'{name} {length}' for name, length in lengths.items())}")
+    return found
+
+
+def _floats(path, name: str, values: np.ndarray) -> np.ndarray:
+    """Numbers (n,) f8; empty texts are NaN."""
+    if values.dtype.kind in "OUS":
+        values = np.where((words := texts(values)) == "", "nan", words)
+    try:
+        return values.astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{path}: columns.{name}: {error}; expected numbers") from None
+
+
+@functools.cache
+def _flux_unit(stated: str | None) -> str:
+    """The unit a file states, if it can be that of a flux; else `FLUX_UNIT`, with a word in the log."""
+    if is_flux_unit(stated):
+        return stated
+    if stated:
+        log.warning("flux in %r, which is no known flux density: taken as %s", stated, FLUX_UNIT)
+    return FLUX_UNIT.to_string()
