@@ -1,4 +1,4 @@
-"""One row a spectrum of the user's that is of use. In: part files, tables of what is known. Out: galaxies, what was lost."""
+"""One row a spectrum of the user's that is of use. In: part files, tables of what is known. Out: galaxies, losses."""
 
 from skyloom.core.job import job
 

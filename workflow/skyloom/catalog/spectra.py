@@ -104,10 +104,8 @@ def _add_known(kept: dict[str, np.ndarray], paths: Sequence[str | os.PathLike], 
             has = (row >= 0) & (found != "" if name == "class" else np.isfinite(found))
             kept[column] = np.where(has, found, kept[column])
     if not total.any():
-        example = next(iter(rows), "nothing")
-        raise BadInput(
-            f"{paths[0]}: no identifier is that of a spectrum; it has {example}, the spectra have {kept['identifier'][0]}"
-        )
+        theirs, ours = next(iter(rows), "nothing"), kept["identifier"][0]
+        raise BadInput(f"{paths[0]}: no identifier is that of a spectrum; it has {theirs}, the spectra have {ours}")
     log.info("%d of %d spectra are in the catalogue", total.sum(), len(total))
 
 

@@ -27,6 +27,8 @@ LAGS, LEAST = 40, 0.1
 """The autocorrelation is added up to the first lag at which it is below LEAST."""
 CLIP = 3.0
 """Standard deviations at which a line or a cosmic ray is cut off before correlations are measured."""
+LINE = 4.0
+"""Standard deviations beyond which a pixel is a line or a cosmic ray, and no noise."""
 CONSTANT = 10
 """So many equal values in a row are no measurement."""
 FLOOR = 0.1
@@ -53,7 +55,9 @@ def estimate_ivar(flux: np.ndarray, good: np.ndarray) -> np.ndarray:
     shared = _correlation(smooth)
     correlation = np.where(white, 1.0, shared * (1 + TAKEN * shared / (CONTINUUM * STRIDE)))
     scatter = np.where(white[:, None], next_but_one, smooth)
-    sigma = _running(np.abs(scatter), WINDOW, lambda window: ROBUST * np.nanmedian(window, axis=-1))
+    sigma = _local_deviation(scatter)
+    with np.errstate(invalid="ignore"):
+        sigma = _local_deviation(np.where(np.abs(scatter) > LINE * sigma, np.nan, scatter))
     known = np.where(sigma > 0, sigma, np.nan)
     with np.errstate(all="ignore"):
         typical = _quiet(np.nanmedian, known, axis=1, keepdims=True)
@@ -86,6 +90,11 @@ def _second_differences(values: np.ndarray, lag: int) -> np.ndarray:
 def _deviation(values: np.ndarray) -> np.ndarray:
     """(N,) robust standard deviation of values (N, P) about zero."""
     return ROBUST * _quiet(np.nanmedian, np.abs(values), axis=1)
+
+
+def _local_deviation(values: np.ndarray) -> np.ndarray:
+    """(N, P) robust standard deviation of values (N, P) about zero, in running windows."""
+    return _running(np.abs(values), WINDOW, lambda window: ROBUST * np.nanmedian(window, axis=-1))
 
 
 def _correlation(residual: np.ndarray) -> np.ndarray:

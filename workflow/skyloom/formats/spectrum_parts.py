@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 UNREADABLE = "the file cannot be read"
 """Reason of a file without a row; what is wrong with it follows after a colon."""
 LIGHT = (1e-8, 1e10)
-"""Mean absolute fluxes that can be, 1e-17 erg/s/cm2/Angstrom: from less than any noise to more than the brightest star."""
+"""Mean absolute fluxes that can be, 1e-17 erg/s/cm2/Angstrom: from less than any noise to the brightest stars."""
 WRONG_UNIT = f"the flux is not within {LIGHT[0]:g} and {LIGHT[1]:g} of 1e-17 erg/s/cm2/A: set columns.flux.unit"
 _TEXT = h5py.string_dtype()
 _COLUMNS = {
@@ -138,7 +138,7 @@ def _no_wavelengths(wavelength: np.ndarray) -> str:
 def _on_grid(wavelength, flux, good, ivar, edges, minimum_good: float):
     """As `on_grid`, of spectra (n, P) with one wavelength (P,); ivar is None where noise is to be estimated."""
     dark = ~(good & np.isfinite(flux) & (flux != 0)).any(axis=1)
-    padding = noise.constant(flux)
+    padding = noise.constant(flux) & (flux == 0)  # with a noise that the file states, or without
     weight = np.where(good & np.isfinite(flux) & ~padding, 1.0 if ivar is None else ivar, 0)
     blind = ~(weight > 0).any(axis=1)
     pixels, flux, weight = in_order(wavelength, flux, weight)

@@ -1,4 +1,4 @@
-"""Arrays by name out of FITS, HDF5, NumPy, Parquet and CSV files, read a few hundred rows at a time; nothing is unpickled.
+"""Arrays by name out of FITS, HDF5, NumPy, Parquet and CSV files, read a few rows at a time; nothing is unpickled.
 
 A *place* says where an array is (`skyloom.surveys.spectra.Source`): {column, hdu, row, header}. In HDF5 and Parquet a
 column may lie deeper, as in ``spectra/flux`` or ``spectrum.flux``.
@@ -185,6 +185,9 @@ class _ParquetColumn:
                 found = found.field(name)
             self._held = number, as_array(found, self.source.path, self.top)
         return self._held[1]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
 
     def __getitem__(self, rows: slice | tuple) -> np.ndarray:
         first, last, _ = (rows if isinstance(rows, slice) else slice(None)).indices(len(self))

@@ -106,7 +106,7 @@ class _Table:
             if place["row"] >= len(values):
                 raise BadInput(f"{self.path}: columns.{name}.row: {place['row']}, the array has {len(values)} rows")
             values = values[place["row"]]
-        if np.ndim(values) == 0 and len(np.shape(values)) == 0:
+        if not np.shape(values):
             raise BadInput(f"{self.path}: columns.{name}: a single number; expected one a pixel")
         return values, unit
 
