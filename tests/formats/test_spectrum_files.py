@@ -159,8 +159,8 @@ def test_fits_images_by_name_row_or_header_have_their_wavelengths_too(tmp_path):
 
 
 def test_identifiers_of_several_columns_and_classes_by_other_names(tmp_path):
-    path = as_fits(tmp_path / "x.fits", table(flux=FLUX, PLATE=IDS % 100, FIBER=np.arange(ROWS), KIND=["g", "QSO", "s", "?", ""]),
-                   table(GRID=WAVE[None]))  # fmt: skip
+    columns = {"flux": FLUX, "PLATE": IDS % 100, "FIBER": np.arange(ROWS), "KIND": ["g", "QSO", "s", "?", ""]}
+    path = as_fits(tmp_path / "x.fits", table(**columns), table(GRID=WAVE[None]))
     places = {
         "flux": {"column": "flux"},
         "wavelength": {"column": "GRID", "hdu": 2},
@@ -322,7 +322,10 @@ def test_units_that_cannot_be_are_errors_of_the_configuration(tmp_path):
         whole(path, columns={**NAMES, "wavelength": {"column": "wave", "unit": "erg"}})
 
 
-@pytest.mark.parametrize(("name", "content"), [("x.fits", b"SIMPLE"), ("x.h5", b"\x89HDF"), ("x.npz", b"PK"), ("x.parquet", b"P"), ("x.txt", b"1")])  # fmt: skip
+DAMAGED = {"x.fits": b"SIMPLE", "x.h5": b"\x89HDF", "x.npz": b"PK", "x.parquet": b"P", "x.txt": b"1"}
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGED.items())
 def test_a_file_that_is_damaged_or_of_another_kind_is_one_line(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput) as error:

@@ -15,7 +15,7 @@ from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind, ModelKind, SurveyKind
 from skyloom.settings.names import JOINT, MODALITIES, NUMBERED, PROPERTIES, ROLES
 from skyloom.settings.section import Section, hint, parse, setting, short
-from skyloom.settings.survey import SurveySettings
+from skyloom.settings.survey import Grid, SurveySettings
 from skyloom.settings.training import Training
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -305,8 +305,16 @@ def _check_models(survey: Survey, config: Config) -> None:
                 f"'{model.name}' takes {', '.join(model.takes)}, but '{host.name}' has no {missing[0]} to train it on"
             )
             raise BadConfig(f"{where}.models: {text}; its modalities are {', '.join(host.settings.modalities)}")
+        if "spectrum" in model.takes and _grid(survey) != _grid(host):
+            pixels = f"{_grid(survey).plain()} is not allowed; '{model.name}' learns from those of '{host.name}'"
+            raise BadConfig(f"{where}.grid: {pixels}, {_grid(host).plain()}")
         for part in (model, *(config.models[name] for name in model.backbones.values())):
             part.kind.check(part, survey)
+
+
+def _grid(survey: Survey) -> Grid:
+    """The pixels of a survey's spectra; without a setting those of DESI."""
+    return getattr(survey.settings, "grid", Grid())
 
 
 def _analysis(name: str, entry: dict, known: Mapping) -> Analysis:
