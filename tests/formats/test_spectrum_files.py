@@ -9,6 +9,7 @@ from astropy import constants, units
 from astropy.io import fits
 
 from skyloom.core.errors import BadConfig, BadInput
+from skyloom.formats.fits_files import one_row, open_fits
 from skyloom.formats.spectrum_files import spectra, tables
 from skyloom.formats.spectrum_files.readers import read
 from skyloom.formats.spectrum_files.tables import read_catalog
@@ -190,6 +191,35 @@ def test_sdss_spec_files_are_known_by_what_they_hold(tmp_path):
     assert [found.numbers[name][0] for name in ("redshift", "ra", "dec")] == pytest.approx([0.12, 146.9, -0.7])
     assert np.flatnonzero(~found.good[0]).tolist() == [10]
     assert np.isnan(whole(sdss(tmp_path / "warned.fits", 4)).numbers["redshift"][0])
+
+
+def test_one_row_straight_from_the_bytes_is_that_of_astropy(tmp_path):
+    columns = [
+        fits.Column("NAME", "7A", array=["ab"]),
+        fits.Column("FLAGS", "11X", array=np.ones((1, 11), bool)),
+        fits.Column("MANY", "3E", array=np.ones((1, 3))),
+        *(fits.Column(f"C{code}", code, array=[value]) for code, value in {"B": 7, "I": -8, "J": 9, "E": 1.5}.items()),
+        fits.Column("TRUE", "L", array=[True]),
+        fits.Column("LAST", "K", array=[39633345008634465]),
+    ]  # fmt: skip
+    hdu = fits.BinTableHDU.from_columns(columns, name="ROW")
+    as_fits(tmp_path / "x.fits", hdu)
+    as_fits(tmp_path / "x.fits.gz", hdu)
+    names = [column.name for column in columns]
+    single = [name for name in names if name not in ("FLAGS", "MANY", "TRUE")]
+    for name in ("x.fits", "x.fits.gz"):
+        with open_fits(tmp_path / name, whole=False) as hdus:
+            found = one_row(tmp_path / name, hdus[1], names)
+            assert found == {key: hdus[1].data[key][0] for key in single}
+
+
+@pytest.mark.parametrize("length", [2880 * 3, 2880 * 6, 2880 * 8 + 50])
+def test_a_truncated_sdss_file_is_one_line(length, tmp_path):
+    whole_file = sdss(tmp_path / "spec.fits").read_bytes()
+    (tmp_path / "cut.fits").write_bytes(whole_file[:length])
+    with pytest.raises(BadInput) as error:
+        whole(tmp_path / "cut.fits")
+    assert "\n" not in str(error.value) and "cut.fits" in str(error.value)
 
 
 def test_multimodal_universe_hdf5_has_padded_wavelengths_and_a_mask_of_bad_pixels(tmp_path):

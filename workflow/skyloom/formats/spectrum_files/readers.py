@@ -24,8 +24,8 @@ import numpy as np
 
 from skyloom.core.errors import BadInput
 from skyloom.formats import desi
-from skyloom.formats.fits_files import open_fits
-from skyloom.formats.spectrum_files.sources import Source, open_source
+from skyloom.formats.fits_files import one_row, open_fits
+from skyloom.formats.spectrum_files.sources import FITS, Source, open_source
 from skyloom.formats.spectrum_files.spectra import NOISE, NUMBERS, Spectra, angstrom, blank, classes
 from skyloom.formats.spectrum_files.tables import BLOCK, read_table
 
@@ -51,6 +51,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
 SDSS_BAD = 1 << 18 | 1 << 22 | 1 << 23 | 1 << 24
 """Bits of SPPIXMASK that are bad in all exposures: FULLREJECT, NOSKY, BRIGHTSKY, NODATA. The others of and_mask, as
 LOWFLAT, are true of most pixels of many good spectra."""
+_SDSS_COLUMNS = ("flux", "loglam", "ivar", "and_mask")
 _SDSS_NAMES = {"ra": ("PLUG_RA", "FIBER_RA", "RA"), "dec": ("PLUG_DEC", "FIBER_DEC", "DEC")}
 _MULTIMODAL = ("spectrum_flux", "spectrum.flux")
 _ASTROCLIP = {
@@ -90,10 +91,12 @@ def read(
 
 def recognised(path: str | os.PathLike) -> str:
     """The form of a file, by what it holds; "table" for one that is none of the others. Raises BadInput."""
+    if str(path).lower().endswith(FITS):
+        with open_fits(path, whole=False) as hdus:
+            if _is_sdss(hdus):
+                return "sdss"
     with open_source(path) as source:
         names = set(source.names)
-        if {"loglam", "ivar"} <= {name.lower() for name in names} and "COADD" in getattr(source, "hdus", ()):
-            return "sdss"
         if {"B_FLUX", "R_FLUX", "Z_FLUX"} <= names:
             return "desi"
         if names & set(_MULTIMODAL):
@@ -127,49 +130,53 @@ def _by_name(source: Source, names: Mapping[str, tuple[str, ...]]) -> dict[str, 
 
 
 def _read_sdss(path) -> Iterator[Spectra]:
-    with open_fits(path) as hdus:
-        if "COADD" not in hdus:
-            raise BadInput(f"{path}: no HDU COADD, expected an SDSS spec file")
-        data = hdus["COADD"].data
-        for name in ("flux", "loglam", "ivar", "and_mask"):
-            if name not in map(str.lower, data.names):
-                raise BadInput(f"{path}: HDU COADD has no column {name}, expected an SDSS spec file")
-        flux = np.asarray(data["flux"], np.float64)[None]
-        ivar = np.asarray(data["ivar"], np.float64)[None]
+    with open_fits(path, whole=False) as hdus:
+        if not _is_sdss(hdus):
+            raise BadInput(f"{path}: HDU 1 is not COADD with {', '.join(_SDSS_COLUMNS)}, expected an SDSS spec file")
+        data = hdus[1].data
+        flux, ivar = (np.asarray(data[name], np.float64)[None] for name in ("flux", "ivar"))
         mask = np.asarray(data["and_mask"], np.int64)[None]
         wavelength = angstrom(np.asarray(data["loglam"], np.float64), "Angstrom", "log10", "vacuum")
-        known = _sdss_object(hdus)
-    numbers = {name: np.array([known.get(name, np.nan)], np.float64) for name in NUMBERS}
-    good = np.isfinite(flux) & (mask & SDSS_BAD == 0)
+        known = _sdss_object(path, hdus)
     yield Spectra(
         row=np.zeros(1, np.int64),
         wavelength=wavelength,
         flux=flux,
         ivar=np.where(np.isfinite(ivar), ivar, 0),
-        good=good,
+        good=np.isfinite(flux) & (mask & SDSS_BAD == 0),
         identifier=np.array([known.get("identifier", "")], dtype=object),
         spectype=classes(np.array([known.get("class", "")])),
-        numbers=numbers,
+        numbers={name: np.array([known.get(name, np.nan)], np.float64) for name in NUMBERS},
         reason=blank(1),
     )
 
 
-def _sdss_object(hdus) -> dict[str, object]:
-    """What the file's row of specObj or spAll says of the object; a redshift only where ZWARNING is 0."""
-    for hdu in hdus[1:]:
-        names = getattr(getattr(hdu, "columns", None), "names", ())
-        if hdu.name == "COADD" or "Z" not in names or "CLASS" not in names or len(hdu.data) != 1:
-            continue
-        row = {name: hdu.data[name][0] for name in names if np.ndim(hdu.data[name][0]) == 0}
-        found = {"class": row["CLASS"]}
-        if not row.get("ZWARNING", 0):
-            found |= {"redshift": row["Z"], "zerr": row.get("Z_ERR", np.nan)}
-        for axis, columns in _SDSS_NAMES.items():
-            found[axis] = next((row[name] for name in columns if name in row), np.nan)
-        if {"PLATE", "MJD", "FIBERID"} <= set(row):
-            found["identifier"] = f"{row['PLATE']:04d}-{row['MJD']:05d}-{row['FIBERID']:04d}"
-        return found
-    return {}
+def _is_sdss(hdus) -> bool:
+    """True for a file whose HDU 1 is COADD of SDSS."""
+    try:
+        hdu = hdus[1]
+    except IndexError:
+        return False
+    names = {str(value).strip().lower() for key, value in hdu.header.items() if key.startswith("TTYPE")}
+    return hdu.name == "COADD" and names >= set(_SDSS_COLUMNS)
+
+
+def _sdss_object(path, hdus) -> dict[str, object]:
+    """What HDU 2, the object's row of specObj or spAll, says of it; a redshift only where ZWARNING is 0."""
+    try:
+        hdu = hdus[2]
+    except IndexError:
+        return {}
+    wanted = ("Z", "Z_ERR", "ZWARNING", "CLASS", "PLATE", "MJD", "FIBERID", *sum(_SDSS_NAMES.values(), ()))
+    row = one_row(path, hdu, wanted) if hdu.header.get("NAXIS2") == 1 else {}
+    found = {"class": row.get("CLASS", "")}
+    if not row.get("ZWARNING", 0):
+        found |= {"redshift": row.get("Z", np.nan), "zerr": row.get("Z_ERR", np.nan)}
+    for axis, names in _SDSS_NAMES.items():
+        found[axis] = next((row[name] for name in names if name in row), np.nan)
+    if {"PLATE", "MJD", "FIBERID"} <= set(row):
+        found["identifier"] = f"{row['PLATE']:04d}-{row['MJD']:05d}-{row['FIBERID']:04d}"
+    return found
 
 
 def _read_desi(path) -> Iterator[Spectra]:

@@ -23,6 +23,7 @@ from skyloom.formats.fits_files import MEND, open_fits
 from skyloom.formats.hdf5_files import open_hdf5
 
 Place = Mapping[str, object]
+FITS = (".fits", ".fit", ".fits.gz", ".fits.fz", ".fits.bz2")
 
 
 class Source:
@@ -311,7 +312,7 @@ def _open_parquet(path) -> Iterator[_Parquet]:
 
 
 _OPENERS = {
-    (".fits", ".fit", ".fits.gz", ".fits.fz", ".fits.bz2"): _open_fits,
+    FITS: _open_fits,
     (".h5", ".hdf5"): _open_hdf5,
     (".npz",): _open_npz,
     (".parquet", ".pq"): _open_parquet,
