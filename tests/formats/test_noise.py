@@ -5,6 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from skyloom.formats.noise import constant, estimate_ivar
+from skyloom.formats.spectrum_files.readers import read
+from tests.paths import SHARED
 
 PIXELS = 6000
 
@@ -89,3 +91,17 @@ def test_constant_stretches_are_found_whole():
     flux = np.arange(40.0)[None].copy()
     flux[0, 5:16], flux[0, 20:29], flux[0, 30:] = 3, 4, 7
     np.testing.assert_array_equal(np.flatnonzero(constant(flux)[0]), [*range(5, 16), *range(30, 40)])
+
+
+@pytest.mark.parametrize("width", [1, 10])
+def test_of_real_desi_spectra_the_noise_is_that_of_the_pipeline_smoothed_or_not(width):
+    paths = sorted([*SHARED.glob("desi_edr_npz/*.npz"), *SHARED.glob("desi_fastspecfit/coadd*.fits")])
+    if not paths:
+        pytest.skip(f"no DESI spectra in {SHARED}")
+    ratios = []
+    for path in paths:
+        (block,) = read(path)
+        good = (block.ivar > 0) & block.good
+        found = ivar(uniform_filter1d(np.where(good, block.flux, 0), width, axis=1), good)
+        ratios.append(np.sqrt(np.median(block.ivar[good] / found[good])))
+    assert len(ratios) == 5 and 0.95 < np.median(ratios) < 1.2 and max(ratios) < 1.45

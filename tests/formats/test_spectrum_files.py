@@ -370,3 +370,21 @@ def test_catalogues_keep_long_identifiers_and_know_missing_redshifts(tmp_path):
     assert found["identifier"].tolist() == [str(IDS[0]), str(IDS[1])]
     assert found["redshift"][0] == 0.5 and np.isnan(found["redshift"][1])
     assert found["class"].tolist() == ["QSO", "GALAXY"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_damage_anywhere_in_a_file_is_one_line_or_harmless(name, tmp_path):
+    many = np.broadcast_to(WAVE, FLUX.shape)
+    content = WRITERS[name](tmp_path / name, flux=FLUX, ivar=IVAR, wave=many, targetid=IDS).read_bytes()
+    rng, refused = np.random.default_rng(3), 0
+    for trial in range(60):
+        damaged = bytearray(content[: rng.integers(1, len(content))] if trial % 5 == 0 else content)
+        for place in rng.integers(0, min(len(damaged), 6000), 3):
+            damaged[place] = rng.integers(0, 256)
+        (tmp_path / name).write_bytes(damaged)
+        try:
+            whole(tmp_path / name)
+        except BadInput as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused >= 12

@@ -110,7 +110,7 @@ def _add_known(kept: dict[str, np.ndarray], paths: Sequence[str | os.PathLike], 
 
 
 def target_numbers(identifier: np.ndarray, file: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """A number (N,) int64 for each spectrum, which stays the same when files are added.
+    """A number (N,) int64 for each spectrum; it stays the same when files are added that do not bring its identifier.
 
     The identifier itself where it is a whole number of 64 bits; else the first 63 bits of its SHA-256. Spectra whose
     identifier is there more than once (several observations of an object) get a number of identifier, file and row.

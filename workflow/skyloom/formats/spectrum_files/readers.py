@@ -22,9 +22,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from skyloom.core.errors import BadInput
+from skyloom.core.errors import BadInput, SkyloomError
 from skyloom.formats import desi
-from skyloom.formats.fits_files import one_row, open_fits
+from skyloom.formats.fits_files import MEND, one_row, open_fits
 from skyloom.formats.spectrum_files.sources import FITS, Source, open_source
 from skyloom.formats.spectrum_files.spectra import NOISE, NUMBERS, Spectra, angstrom, blank, classes
 from skyloom.formats.spectrum_files.tables import BLOCK, read_table
@@ -77,6 +77,17 @@ def read(
     BadInput : the file cannot be read, or is not of this form.
     BadConfig : a unit that cannot be.
     """
+    try:
+        yield from _read(path, form, columns)
+    except (SkyloomError, MemoryError):
+        raise
+    except Exception as error:  # damage inside a file makes libraries raise anything
+        log.exception("%s", path)
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise BadInput(f"{path}: cannot be read ({words}); {MEND}") from error
+
+
+def _read(path, form: str, columns: Mapping[str, Mapping] | None) -> Iterator[Spectra]:
     form = recognised(path) if form == "auto" and not columns else form
     if form == "sdss":
         return _read_sdss(path)
