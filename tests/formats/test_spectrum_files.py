@@ -316,6 +316,24 @@ def test_a_unit_that_the_file_states_is_used_unless_another_is_given(tmp_path, c
     assert "'counts', which is no known flux density" in caplog.text
 
 
+def test_wavelengths_come_in_the_unit_that_the_file_states_as_jwst_has_them(tmp_path):
+    """An x1d file: EXTRACT1D with WAVELENGTH in um, FLUX and FLUX_ERROR in Jy."""
+    per_hertz = FLUX[0] * 1e-6
+    hdu = table("EXTRACT1D", WAVELENGTH=WAVE * 1e-4, FLUX=per_hertz, FLUX_ERROR=per_hertz / 20)
+    for name, unit in (("WAVELENGTH", "um"), ("FLUX", "Jy"), ("FLUX_ERROR", "Jy")):
+        hdu.columns[name].unit = unit
+    found = whole(as_fits(tmp_path / "jw_x1d.fits", hdu))
+    np.testing.assert_allclose(found.wavelength, WAVE)
+    expected = per_hertz * 1e-23 * constants.c.to_value(units.Angstrom / units.s) / WAVE**2 / 1e-17
+    np.testing.assert_allclose(found.flux[0], expected)
+    np.testing.assert_allclose(found.ivar[0], (expected / 20) ** -2.0)
+    hdu.columns["WAVELENGTH"].unit = "pixel"
+    path = as_fits(tmp_path / "odd.fits", hdu)
+    np.testing.assert_allclose(whole(path).wavelength, WAVE * 1e-4)
+    places = {"flux": {"column": "FLUX"}, "wavelength": {"column": "WAVELENGTH", "unit": "um"}}
+    np.testing.assert_allclose(whole(path, columns=places).wavelength, WAVE)
+
+
 def test_objects_are_refused_since_they_would_be_unpickled(tmp_path):
     np.savez(tmp_path / "x.npz", flux=np.array([[1.0], "text"], dtype=object), wave=WAVE)
     with pytest.raises(BadInput, match="array flux holds objects"):

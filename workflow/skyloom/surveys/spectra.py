@@ -72,8 +72,8 @@ class Wavelength(Source):
     "log10, ln: the file has logarithms"
     medium: Literal["vacuum", "air"] = setting("vacuum")
     "air: they are converted (Ciddor 1996)"
-    unit: str = setting("Angstrom")
-    "as astropy.units reads it"
+    unit: str | None = setting(None)
+    "for astropy.units; else what the file states, else Angstrom"
     start: float | None = setting(None)
     "of the first pixel, where there is no column"
     step: Annotated[float, Field(gt=0)] | None = setting(None)
@@ -182,7 +182,7 @@ class SpectraSettings(SurveySettings):
     """Keys of a survey of kind `spectra`."""
 
     files: Annotated[list[str], Field(min_length=1)] = setting()
-    "paths of the user's files, or patterns with * and **"
+    "paths of the user's files, or patterns with * and **, from the folder the workflow runs in"
     format: Literal["auto", "table", "sdss", "desi", "multimodal_universe", "astroclip"] = setting("auto")
     "of the files (skyloom/formats/spectrum_files/readers.py); auto looks into each"
     columns: ColumnMap | None = setting(None)

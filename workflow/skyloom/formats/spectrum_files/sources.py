@@ -157,9 +157,13 @@ class _Parquet(Source):
         unit = (field.metadata or {}).get(b"unit", b"").decode() or None
         return _ParquetColumn(self, top, deeper), unit
 
-    def group(self, number: int, top: str) -> pa.Array:
-        """A column of one row group."""
-        return self.file.read_row_group(number, columns=[top], use_threads=False)[top].combine_chunks()
+    def group(self, number: int, top: str, deeper: list[str]) -> pa.Array:
+        """A column of one row group; of a struct only the part that is asked for."""
+        found = self.file.read_row_group(number, columns=[".".join([top, *deeper])], use_threads=False)[top]
+        found = found.combine_chunks()
+        for name in deeper:
+            found = found.field(name)
+        return found
 
 
 class _ParquetColumn:
@@ -181,9 +185,7 @@ class _ParquetColumn:
 
     def _group(self, number: int) -> np.ndarray:
         if self._held[0] != number:
-            found = self.source.group(number, self.top)
-            for name in self.deeper:
-                found = found.field(name)
+            found = self.source.group(number, self.top, self.deeper)
             self._held = number, as_array(found, self.source.path, self.top)
         return self._held[1]
 

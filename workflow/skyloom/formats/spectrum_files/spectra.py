@@ -136,6 +136,15 @@ def is_flux_unit(unit: str | None) -> bool:
     return True
 
 
+def is_length(unit: str | None) -> bool:
+    """True for the name of a unit of length that astropy knows."""
+    try:
+        parsed(unit or "none", "wavelength", units.Angstrom)
+    except BadConfig:
+        return False
+    return True
+
+
 def inverse_variance(noise: np.ndarray, kind: str) -> np.ndarray:
     """Inverse variances from values of a `kind` of `NOISE`; 0 where it is not a number above zero."""
     noise = np.asarray(noise, np.float64)

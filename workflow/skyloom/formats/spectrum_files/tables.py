@@ -24,6 +24,7 @@ from skyloom.formats.spectrum_files.spectra import (
     flux_factor,
     inverse_variance,
     is_flux_unit,
+    is_length,
     same_length,
     texts,
 )
@@ -75,7 +76,7 @@ class _Table:
     def blocks(self) -> Iterator[Spectra]:
         """Yield the spectra; one block of an empty table has none."""
         others = {name: self._pixels(name)[0] for name in (self.noise, "mask") if name in self.columns}
-        wave = self._wavelength()
+        wave, self.length = self._wavelength()
         for start in range(0, self.rows, BLOCK):
             rows = slice(start, min(start + BLOCK, self.rows))
             flux = self._block(self.flux, rows)
@@ -111,13 +112,14 @@ class _Table:
         return values, unit
 
     def _wavelength(self):
-        """The wavelengths as the file has them; None where they are numbered by start and step."""
+        """The wavelengths as the file has them (None where they are numbered by start and step), and their unit."""
         place = self.columns.get("wavelength", {})
-        if "column" in place or "hdu" in place or "row" in place:
-            values = self._pixels("wavelength")[0]
-            single = len(np.shape(values)) == 2 and len(values) == 1 and self.rows != 1
-            return np.asarray(values[0:1])[0] if single else values
-        return None
+        if not {"column", "hdu", "row"} & set(place):
+            return None, place.get("unit", "Angstrom")
+        values, stated = self._pixels("wavelength")
+        single = len(np.shape(values)) == 2 and len(values) == 1 and self.rows != 1
+        own = stated if place.get("scale", "linear") == "linear" and is_length(stated) else "Angstrom"
+        return np.asarray(values[0:1])[0] if single else values, place.get("unit", own)
 
     def _by_row(self, values) -> bool:
         """True for an array with a row a spectrum."""
@@ -170,13 +172,13 @@ class _Table:
 
     def _angstrom(self, values, pixels: int) -> np.ndarray:
         place = self.columns.get("wavelength", {})
-        scale, unit = place.get("scale", "linear"), place.get("unit", "Angstrom")
+        scale = place.get("scale", "linear")
         if values is None:
             start, step = place.get("start"), place.get("step")
             if start is None:
                 start, step, scale = self._from_header(scale)
             values = start + step * np.arange(pixels)
-        return angstrom(np.asarray(values, np.float64), unit, scale, place.get("medium", "vacuum"))
+        return angstrom(np.asarray(values, np.float64), self.length, scale, place.get("medium", "vacuum"))
 
     def _from_header(self, scale: str) -> tuple[float, float, str]:
         """First wavelength, step and scale of the image's own header (FITS paper III; DC-FLAG 1 means log10)."""
