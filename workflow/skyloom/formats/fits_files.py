@@ -145,7 +145,7 @@ def read_image_rows(hdu: Hdu, rows: np.ndarray, dtype: str) -> np.ndarray:
 def one_row(path: str | os.PathLike, hdu: Hdu, names: Sequence[str]) -> dict[str, object]:
     """Those single values of the first row of a binary table that are there, by name: numbers and texts.
 
-    Straight from the bytes: for a table of a hundred columns and one row ten times as fast as through astropy's.
+    Straight from the bytes: astropy describes every column of a table before it gives one, and SDSS has 126 a row.
     """
     header, offset, wanted = hdu.header, 0, {}
     for number in range(1, header.get("TFIELDS", 0) + 1):
