@@ -38,20 +38,27 @@ def merged(base: dict, over: dict) -> dict:
     return {**base, **{k: merged(base[k], v) if isinstance(v, dict) and k in base else v for k, v in over.items()}}
 
 
+WITH_REDSHIFT = merged(DEFAULT, {"models": {"redshift": {"kind": "redshift", "modality": "spectrum"}}})
+
+
 @pytest.mark.parametrize("preset", sorted((ROOT / "resources/presets").glob("*.yaml")), ids=lambda path: path.stem)
 def test_presets_are_valid_on_top_of_the_default(preset):
     validate(merged(DEFAULT, yaml.safe_load(preset.read_text())))
 
 
-def test_configurations_shown_in_the_readme_are_valid():
+def test_configurations_shown_in_the_readme_are_valid(tmp_path, monkeypatch):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/spectra.fits").touch()  # the reader's own
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text()
     shown = [
         *re.findall(r"```yaml\n(.*?)```", text, re.DOTALL),
         *re.findall(r"^echo '(.*)' > mine.yaml", text, re.MULTILINE),
+        *re.findall(r"^cat > mine.yaml <<END\n(.*?)^END", text, re.MULTILINE | re.DOTALL),
     ]
-    assert len(shown) == 2
+    assert len(shown) == 4
     for lines in shown:
-        validate(merged(DEFAULT, yaml.safe_load(lines)))
+        validate(merged(WITH_REDSHIFT, yaml.safe_load(lines)))
 
 
 @pytest.mark.parametrize(

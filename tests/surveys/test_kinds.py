@@ -20,6 +20,7 @@ ENTRIES = {
         "columns": dict.fromkeys(("ra", "dec", "redshift", "log_mhalo", "log_mstar"), "name"),
         "modalities": ["lsst"],
     },
+    "spectra": {"files": [__file__]},
 }
 
 

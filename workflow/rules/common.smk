@@ -16,6 +16,7 @@ from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
 from skyloom.surveys import desi_samples
+from skyloom.surveys.spectra import catalog_files, files_of_part
 
 try:
     settings = load(config)

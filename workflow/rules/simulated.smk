@@ -124,7 +124,7 @@ rule tokenize_vectors:
         "results/{survey}/benchmarks/tokenize_vectors-{modality}-{shard}.tsv"
     wildcard_constraints:
         survey=with_files("simulated"),
-        modality=one_of(name for name, role in MODALITIES.items() if role == "simulated"),
+        modality=one_of(name for name, roles in MODALITIES.items() if "simulated" in roles),
     conda:
         "../../envs/survey.yaml"
     threads: 1

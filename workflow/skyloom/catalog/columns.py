@@ -66,7 +66,7 @@ SPLITS: dict[str, tuple[str, str, str, str]] = {
 
 _ROWS = 2**17  # of a row group
 
-ARROW = {"i8": pa.int64(), "i4": pa.int32(), "f8": pa.float64(), "U": pa.string()}
+ARROW = {"i8": pa.int64(), "i4": pa.int32(), "f8": pa.float64(), "?": pa.bool_(), "U": pa.string()}
 
 
 def numbered(number: np.ndarray, names: Sequence[str]) -> pa.DictionaryArray:

@@ -5,6 +5,7 @@ import errno
 import functools
 import io
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,22 +29,31 @@ MEND = "delete it and run again, or copy it again from where it came from"
 """What to do about a damaged file: the workflow makes, fetches or asks for what is not there."""
 BLOCK = 2880
 """Bytes: a FITS file is made of whole blocks."""
+_TFORM = re.compile(r"(\d*)([A-Z])")
+_BYTES = {
+    **{"L": ("", 1), "X": ("", 1), "B": ("u1", 1), "I": (">i2", 2), "J": (">i4", 4), "K": (">i8", 8)},
+    **{"A": ("S", 1), "E": (">f4", 4), "D": (">f8", 8), "C": ("", 8), "M": ("", 16), "P": ("", 8), "Q": ("", 16)},
+}
+"""Letter of a column's format -> numpy type of one value (none: not a single value), bytes."""
 _COMPRESSED = (".gz", ".bz2", ".fz")
 _FORMATS = {"i2": "I", "i4": "J", "i8": "K", "u1": "B", "f4": "E", "f8": "D", "b1": "L"}
 _STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "EXTEND", "COMMENT", "HISTORY", "", "CHECKSUM", "DATASUM")
 
 
 @contextlib.contextmanager
-def open_fits(path: str | os.PathLike) -> Iterator[fits.HDUList]:
+def open_fits(path: str | os.PathLike, whole: bool = True) -> Iterator[fits.HDUList]:
     """Open a FITS file to read in a ``with`` block; BadInput if it is not FITS, damaged, or shorter than it says.
 
-    Only reading belongs in the block: what astropy raises there about a damaged file becomes BadInput.
+    Only reading belongs in the block: what astropy raises there about a damaged file becomes BadInput. Without `whole`
+    HDUs are looked at when they are asked for, which is much faster where a file has many and two are wanted; those
+    behind them may be missing.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)  # truncation and damage are errors here, the rest is noise
         try:
-            with fits.open(path, mode="readonly", lazy_load_hdus=False) as hdus:
-                _check_length(path, hdus)
+            with fits.open(path, mode="readonly", lazy_load_hdus=not whole) as hdus:
+                if whole:
+                    _check_length(path, hdus)
                 yield hdus
         except FileNotFoundError as error:
             raise BadInput(f"{path}: no such file, expected a FITS file") from error
@@ -130,6 +140,33 @@ def read_image_rows(hdu: Hdu, rows: np.ndarray, dtype: str) -> np.ndarray:
     for first, last in stretches(wanted):
         found[first:last] = hdu.section[int(wanted[first]) : int(wanted[last - 1]) + 1]
     return found if np.array_equal(rows, wanted) else found[place]
+
+
+def one_row(path: str | os.PathLike, hdu: Hdu, names: Sequence[str]) -> dict[str, object]:
+    """Those single values of the first row of a binary table that are there, by name: numbers and texts.
+
+    Straight from the bytes: astropy describes every column of a table before it gives one, and SDSS has 126 a row.
+    """
+    header, offset, wanted = hdu.header, 0, {}
+    for number in range(1, header.get("TFIELDS", 0) + 1):
+        count, code = _TFORM.match(str(header[f"TFORM{number}"]).strip()).groups()
+        kind, size = _BYTES[code]
+        width = -(-int(count or 1) // 8) if code == "X" else int(count or 1) * size
+        name = str(header.get(f"TTYPE{number}", "")).strip()
+        if name in names and kind and (code == "A" or count in ("", "1")):
+            wanted[name] = (offset, f"S{width}" if code == "A" else kind)
+        offset += width
+    if not wanted or not header.get("NAXIS2", 0):
+        return {}
+    if str(path).endswith(_COMPRESSED):
+        return {name: hdu.data[name][0] for name in wanted}
+    with open(path, "rb") as file:
+        file.seek(hdu.fileinfo()["datLoc"])
+        row = file.read(offset)
+    if len(row) < offset:
+        raise BadInput(f"{path}: truncated: HDU {hdu.name} ends after {len(row)} bytes; {MEND}")
+    found = {name: np.frombuffer(row, kind, 1, place)[0] for name, (place, kind) in wanted.items()}
+    return {name: value.decode().rstrip() if isinstance(value, bytes) else value for name, value in found.items()}
 
 
 def stretches(rows: np.ndarray) -> list[tuple[int, int]]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyloom.formats.rebin import shares
+
 SPEED_OF_LIGHT = 299792.458  # km/s
 
 
@@ -61,29 +63,6 @@ class Rebin(nn.Module):
         sums = functional.embedding_bag(self.index, both, per_sample_weights=self.share, mode="sum")
         total, weight = sums.T.contiguous().chunk(2)
         return torch.where(weight > 0, total / weight.clamp(min=1e-30), 0), weight
-
-
-def shares(lower: np.ndarray, upper: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels lie in each bin, and by which part.
-
-    Parameters
-    ----------
-    lower, upper : (P,) edges of the pixels, rising, without gaps
-    edges : (N + 1,) of the bins
-
-    Returns
-    -------
-    share : (N, M) part of the pixel that is in the bin, 0 where a bin has fewer than M pixels
-    index : (N, M) int64, the pixel
-    """
-    first = np.searchsorted(upper, edges[:-1], side="right")
-    last = np.searchsorted(lower, edges[1:], side="left")
-    most = max(1, int((last - first).max()))
-    index = first[:, None] + np.arange(most)
-    valid = index < last[:, None]
-    index = np.minimum(index, len(lower) - 1)
-    inside = np.minimum(upper[index], edges[1:, None]) - np.maximum(lower[index], edges[:-1, None])
-    return np.where(valid, np.clip(inside, 0, None) / (upper - lower)[index], 0), index
 
 
 def running_mean(flux: Tensor, ivar: Tensor, width: int) -> tuple[Tensor, Tensor]:

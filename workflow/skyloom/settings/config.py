@@ -13,9 +13,9 @@ from skyloom.settings import kinds
 from skyloom.settings.analysis import AnalysisSettings, Lacking
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind, ModelKind, SurveyKind
-from skyloom.settings.names import JOINT, MODALITIES, PROPERTIES, ROLES
+from skyloom.settings.names import JOINT, MODALITIES, NUMBERED, PROPERTIES, ROLES
 from skyloom.settings.section import Section, hint, parse, setting, short
-from skyloom.settings.survey import SurveySettings
+from skyloom.settings.survey import Grid, SurveySettings
 from skyloom.settings.training import Training
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -259,8 +259,8 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
     survey = Survey(name, entry["kind"], kind, parse(kind.settings, entry, where, known))
     everything = survey.settings.model_copy(update={"modalities": list(MODALITIES)})
     files = kind.raw_files(everything)
-    possible = [modality for modality, role in MODALITIES.items() if files.get(role)]
-    numbered = max(len(survey.raw["coadd"]), len(survey.raw["simulated"]))
+    possible = [modality for modality, roles in MODALITIES.items() if any(files.get(role) for role in roles)]
+    numbered = max(len(survey.raw[role]) for role in NUMBERED)
     if survey.settings.shards > max(1, numbered):
         text = f"{survey.settings.shards} is not allowed; must be at most {numbered}, the files of its galaxies"
         raise BadConfig(f"{where}.shards: {text}: those of a file go to one shard")
@@ -321,10 +321,18 @@ def _check_models(survey: Survey, config: Config) -> None:
                 f"'{model.name}' takes {', '.join(model.takes)}, but '{host.name}' has no {missing[0]} to train it on"
             )
             raise BadConfig(f"{where}.models: {text}; its modalities are {', '.join(host.settings.modalities)}")
+        if "spectrum" in model.takes and _grid(survey) != _grid(host):
+            pixels = f"{_grid(survey).plain()} is not allowed; '{model.name}' learns from those of '{host.name}'"
+            raise BadConfig(f"{where}.grid: {pixels}, {_grid(host).plain()}")
         for part in (model, *(config.models[name] for name in model.backbones.values())):
             part.kind.check(part, survey)
             if host is not survey:
                 part.kind.check(part, host)
+
+
+def _grid(survey: Survey) -> Grid:
+    """The pixels of a survey's spectra; without a setting those of DESI."""
+    return getattr(survey.settings, "grid", Grid())
 
 
 def _analysis(name: str, entry: dict, known: Mapping) -> Analysis:

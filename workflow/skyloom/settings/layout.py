@@ -41,8 +41,9 @@ def splits(survey: str) -> str:
 
 
 def cuts(survey: str, config: "Config") -> list[str]:
-    """The flow table of a survey that is cross-matched; none of one that is simulated whole."""
-    return [f"{survey_folder(survey)}/catalog/cuts.csv"] if config.surveys[survey].raw["coadd"] else []
+    """The flow table of a survey with cuts: none of one that is simulated whole."""
+    files = config.surveys[survey].raw
+    return [f"{survey_folder(survey)}/catalog/cuts.csv"] if files["coadd"] or files["spectra"] else []
 
 
 def tokens(survey: str, modality: str) -> str:

@@ -1,15 +1,18 @@
 """The words every room shares: modalities, roles of raw files, splits, properties."""
 
-ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "properties", "derived", "truth")
+ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "spectra", "properties", "derived", "truth")
 """What a raw file is for, in every survey."""
+
+NUMBERED = ("coadd", "simulated", "spectra")
+"""Roles whose files decide the shard of a galaxy: the number of its file, modulo the shards."""
 
 LISTED = ("images", "hsc", "truth")
 """Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
 
-MODALITIES = {"spectrum": "coadd", "image": "images", "hsc_image": "hsc"} | dict.fromkeys(
-    ("scalars", "lsst", "spherex", "sfh", "sed"), "simulated"
+MODALITIES = {"spectrum": ("coadd", "spectra"), "image": ("images",), "hsc_image": ("hsc",)} | dict.fromkeys(
+    ("scalars", "lsst", "spherex", "sfh", "sed"), ("simulated",)
 )
-"""What a survey can hold of a galaxy, and the role of the raw files it is in: each modality has token shards,
+"""What a survey can hold of a galaxy, and the roles of the raw files it may be in: each modality has token shards,
 `results/{survey}/tokens/{modality}`, of its own."""
 
 CLASSES = ("GALAXY", "QSO", "STAR")

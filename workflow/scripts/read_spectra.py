@@ -1,0 +1,16 @@
+"""A group of a user's files. In: FITS, HDF5, Parquet or npz. Out: their spectra on the survey's grid."""
+
+from skyloom.core.job import job
+
+with job(snakemake):
+    from skyloom.formats.spectrum_parts import convert
+
+    survey = snakemake.params.survey
+    convert(
+        snakemake.input.files,
+        survey["format"],
+        survey.get("columns"),
+        survey["grid"],
+        survey["minimum_good"],
+        snakemake.output.part,
+    )
