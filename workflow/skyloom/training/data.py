@@ -212,9 +212,15 @@ def read_labels(path: str | os.PathLike | None, names: Sequence[str], targetid: 
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """A column as float32; a class of spectra by its place in CLASSES, NaN where it is none of them."""
+    """A column as float32; a class of spectra by its place in CLASSES, NaN where it is empty.
+
+    Raises pyarrow.ArrowInvalid for other text.
+    """
     if pa.types.is_string(column.type):
         place = pc.index_in(column, pa.array(CLASSES))
+        other = column.filter(pc.and_(pc.is_null(place), pc.not_equal(column, "")))
+        if len(other):
+            raise pa.ArrowInvalid(f"'{other[0]}' is neither a number nor one of {', '.join(CLASSES)}")
         return place.cast(pa.float32()).to_numpy(zero_copy_only=False)
     return column.cast(pa.float32()).to_numpy()
 
