@@ -27,11 +27,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A section of the page: an analysis of a survey."""
+    """A section of the page: an analysis of a survey. `place`: 0 opens the page with real data, 1 with simulated."""
 
     anchor: str
     title: str
     blocks: list
+    place: int = 2
 
 
 def build_report(survey: str, config: Mapping, files: Mapping[str, list[str]], out_path: str | os.PathLike) -> None:
@@ -50,6 +51,7 @@ def build_report(survey: str, config: Mapping, files: Mapping[str, list[str]], o
     """
     loaded = load(config)
     parts = [part for name in loaded.shown(survey) for part in sections(name, survey, loaded, files["published"])]
+    parts.sort(key=lambda part: part.place)  # else in the order of surveys and analyses
     claims = [block for part in parts for block in part.blocks if block.shape == "claim"]
     quarantined = tables.below_each_other(files["quarantine"])
     paths = [*itertools.chain(*(given for role, given in files.items() if role != "published"))]
@@ -84,7 +86,8 @@ def sections(name: str, survey: str, config: Config, published: list[str]) -> It
             title += f" ({analysis.name})"
         if name != survey:
             title += f", {name}"
-        yield Part(f"{name}-{analysis.name}", title, list(present(analysis, name, shown)))
+        place = (1 if simulated[name] else 0) if analysis.kind.opens else 2
+        yield Part(f"{name}-{analysis.name}", title, list(present(analysis, name, shown)), place)
 
 
 def present(analysis: Analysis, name: str, shown: blocks.Shown) -> Iterator[object]:

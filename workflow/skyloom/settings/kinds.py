@@ -101,6 +101,7 @@ class AnalysisKind:
     mem_mb, runtime : megabytes and minutes of a job
     data : files the code reads besides modules (templates), as patterns beside the module; they count in its hash
     folder : where below ``results/{survey}/`` its results go
+    opens : shown at the top of a report, that of real data first
     default : part of the report and so of `all`; otherwise made when asked for by name
     keys : settings of the survey that the job depends on and is given (`Job.of_survey`)
     """
@@ -117,6 +118,7 @@ class AnalysisKind:
     runtime: int = 60
     data: tuple[str, ...] = ()
     folder: str = "analysis"
+    opens: bool = False
     default: bool = True
     keys: tuple[str, ...] = ()
 

@@ -79,4 +79,5 @@ KIND = AnalysisKind(
     },
     run="skyloom.analysis.redshift.measure:measure_redshift",
     present="skyloom.analysis.redshift.present:present",
+    opens=True,
 )
