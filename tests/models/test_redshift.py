@@ -139,6 +139,20 @@ def test_the_embedding_is_that_of_the_rest_frame(trained):
     assert far.shape[1] == 6 + 1 + 2 * trained.config.code
 
 
+def test_tokens_are_pieces_of_the_rest_frame(trained):
+    pairs = [toy.spectra(8, seed=8, noise=1e-3, z=z, quasar=False) for z in (0.1, 0.3)]
+    with torch.inference_mode():
+        near, far = (trained.tokens(toy.batch(made)) for made in pairs)
+    assert near.shape[2] == trained.width
+    seen = [(tokens[:, :, :-8] != 0).any(2).all(0) for tokens in (near, far)]
+    both = seen[0] & seen[1]
+    inner = both & both.roll(1) & both.roll(-1)  # ends of a spectrum are seen by convolutions
+    assert inner.sum() >= 5 and (seen[0] != seen[1]).any()
+    a, b = near[:, inner, :-8].flatten(), far[:, inner, :-8].flatten()
+    assert torch.corrcoef(torch.stack([a, b]))[0, 1] > 0.8
+    assert torch.equal(near[:, :, -8:], far[:, :, -8:])
+
+
 def test_the_scan_is_a_weighted_least_squares_fit_at_every_place():
     rng = np.random.default_rng(0)
     flux, ivar = rng.normal(3, 1, (2, 70)), rng.uniform(0.5, 2, (2, 70))

@@ -15,6 +15,8 @@ from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
 
 FINE = 2  # fine bins of the fit in a bin of the network
 LONGEST = 4.0  # period of the code of ln(1+z): more than twice what is searched
+PART, PARTS = 16, 4  # bins whose features are averaged, and such averages in a token
+PLACES = 4  # sines and cosines that say where in the rest frame a token is
 CANDIDATES = 4  # peaks that are fitted
 
 
@@ -30,6 +32,7 @@ class RedshiftNet(nn.Module):
     def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
         self.config = c = config
+        self.width = PARTS * c.features + 2 * PLACES
         (self.modality,) = takes
         self.inputs = {self.modality: ("flux", "ivar")}
         pixels = (c.grid.start, c.grid.step, c.grid.pixels)
@@ -199,3 +202,23 @@ class RedshiftNet(nn.Module):
         numbers, scale = embedding(flux, ivar, self.rest_place(log_scale), self.rest_basis, self.rest_variance)
         turn = 2 * math.pi * log_scale[:, None].float() / LONGEST * 2.0 ** torch.arange(self.config.code).to(scale)
         return torch.cat([numbers, scale, turn.sin(), turn.cos()], 1)
+
+    def tokens(self, batch: Batch) -> Tensor:
+        """Features of the spectrum at its most likely redshift, in pieces of the rest frame, (B, T, width).
+
+        A piece is the same part of the rest frame in every spectrum, PARTS averages of PART bins, 0 where the spectrum
+        does not reach, and where it is.
+        """
+        flux, ivar = self.binned(batch)
+        features = self.features(flux, ivar)
+        scores = torch.where(self.searched & self.known[:, None], self.scores(features), -torch.inf)
+        _, place, _ = peaks.highest(scores, 1)
+        length = self.grid.bins + self.shifts - 1
+        whole = math.ceil(length / (PART * PARTS)) * PART * PARTS
+        index = self.shifts - 1 - place[:, :, None] + torch.arange(self.grid.bins, device=place.device)
+        rest = torch.zeros(*features.shape[:2], whole, device=place.device, dtype=features.dtype)
+        rest.scatter_(2, index.expand_as(features), features)
+        pieces = rest.unflatten(2, (-1, PARTS, PART)).mean(4).transpose(1, 2).flatten(2)
+        where = torch.linspace(0, math.pi, pieces.shape[1], device=place.device)
+        turn = where[:, None] * 2.0 ** torch.arange(PLACES, device=place.device)
+        return torch.cat([pieces, torch.cat([turn.sin(), turn.cos()], 1).expand(len(pieces), -1, -1)], 2)
