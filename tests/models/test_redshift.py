@@ -84,6 +84,11 @@ def test_it_learns_class_and_redshift(tested):
     assert plain.mean() > 0.8 and (error[plain] < 0.003).mean() > 0.985
 
 
+def test_the_best_fit_elsewhere_is_always_compared(tested):
+    _, said = tested
+    assert np.isfinite(said["delta_chi2"]).mean() > 0.97
+
+
 def test_the_fit_is_finer_than_the_bins_and_its_errors_are_errors(tested):
     made, said = tested
     near = abs(said["z"] - made["z"]) / (1 + made["z"]) < 0.003

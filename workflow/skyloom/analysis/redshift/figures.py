@@ -45,9 +45,10 @@ def draw_redshifts(table: pandas.DataFrame, scored: pandas.DataFrame, settings: 
             below.scatter(x[some], known["dz"][some].clip(-0.012, 0.012), **look)
     span = np.array([min(x.min(), 0), max(x.max(), 0.1)])
     above.plot(span, span, color=style.INK, lw=0.6, zorder=0)
-    ticks = [z for z in (0, 0.2, 0.5, 1, 1.5, 2, 3, 4) if np.log1p(z) <= span[1] * 1.05 + 0.02]
-    for axis in (above.xaxis, above.yaxis):
+    for axis, most in ((above.xaxis, span[1]), (above.yaxis, max(span[1], np.log1p(known["z"]).max()))):
+        ticks = [z for z in (0, 0.2, 0.5, 1, 1.5, 2, 3, 4) if np.log1p(z) <= most * 1.05 + 0.02]
         axis.set_ticks(np.log1p(ticks), [f"{z:g}" for z in ticks])
+    above.set_ylim(top=above.get_ylim()[1] * 1.2)  # room for the legend
     above.set_ylabel("redshift found")
     above.legend(loc="upper left", handletextpad=0.2, borderpad=0.1)
     for limit in (-settings.right, settings.right):

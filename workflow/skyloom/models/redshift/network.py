@@ -140,7 +140,9 @@ class RedshiftNet(nn.Module):
         kind, place, _ = peaks.highest(log_p, CANDIDATES)
         marginal = log_p.exp().sum(1)
         probability = peaks.within(marginal, place, round(math.log(1.003) / self.grid.step))
-        worth = (probability > 1e-3) | (torch.arange(CANDIDATES, device=place.device) < 2)
+        apart = torch.nn.functional.pad(peaks.elsewhere(self.log_scale[place], math.log(1.003)), (1, 0))
+        worth = (probability > 1e-3) | (apart & (apart.cumsum(1) == 1))  # and the best that means another redshift
+        worth[:, 0] = True
         fitted = best_fit(flux, ivar, self.basis, kind, self.rest_place(self.log_scale[place]), worth)
         log_scale = self.log_scale[place] - fitted.shift.double() * self.fine.step
         z = torch.expm1(log_scale)
