@@ -42,7 +42,7 @@ def test_description_builds_the_same_network(config):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"kind": "resnet"}, "kind: 'resnet' is not allowed; allowed are astroclip, astrodino, pca, redshift, specformer"),
+        ({"kind": "resnet"}, "'resnet' is not allowed; allowed are astroclip, astrodino, pca, redshift, specformer"),
         ({"model": {"depth": 3}}, "specformer.model: unknown key 'depth: 3'; allowed are dim, drop_path"),
         ({"model": {"dim": "big"}}, "specformer.model.dim: 'big' is not allowed; expected integer"),
         ({"model": {"layers": True}}, "specformer.model.layers: True is not allowed; expected integer"),
