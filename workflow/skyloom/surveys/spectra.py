@@ -102,23 +102,9 @@ Name = BeforeValidator(_named)
 Label = Annotated[Value, Name]
 
 
-class ColumnMap(Section):
-    """Which column of the user's files is what; a name alone is the column of that name."""
+class Known(Section):
+    """What is known of the objects, one value a spectrum; a name alone is the column of that name."""
 
-    flux: Annotated[Flux, Name] = setting()
-    "flux densities: (N, P) a row a spectrum, or (P,) one spectrum a file"
-    ivar: Annotated[Noise, Name] | None = setting(None)
-    "inverse variance; without ivar, error and variance the noise is estimated from the flux, and said so"
-    error: Annotated[Noise, Name] | None = setting(None)
-    "standard deviation"
-    variance: Annotated[Noise, Name] | None = setting(None)
-    "its square"
-    wavelength: Annotated[Wavelength, Name] | None = setting(None)
-    "of all spectra, or of each"
-    mask: Annotated[Mask, Name] | None = setting(None)
-    "bad pixels"
-    identifier: Annotated[Identifier, Name] | None = setting(None)
-    "text or number; without it the file's name, and the row in a file of several"
     redshift: Label | None = setting(None)
     "known redshift: models are compared with it"
     zerr: Label | None = setting(None)
@@ -138,6 +124,25 @@ class ColumnMap(Section):
     avg_sfr: Label | None = setting(None)
     "star formation rate, Msun/yr"
 
+
+class ColumnMap(Known):
+    """Which column of the user's files is what; a name alone is the column of that name."""
+
+    flux: Annotated[Flux, Name] = setting()
+    "flux densities: (N, P) a row a spectrum, or (P,) one spectrum a file"
+    ivar: Annotated[Noise, Name] | None = setting(None)
+    "inverse variance; without ivar, error and variance the noise is estimated from the flux, and said so"
+    error: Annotated[Noise, Name] | None = setting(None)
+    "standard deviation"
+    variance: Annotated[Noise, Name] | None = setting(None)
+    "its square"
+    wavelength: Annotated[Wavelength, Name] | None = setting(None)
+    "of all spectra, or of each"
+    mask: Annotated[Mask, Name] | None = setting(None)
+    "bad pixels"
+    identifier: Annotated[Identifier, Name] | None = setting(None)
+    "text or number; without it the file's name, and the row in a file of several"
+
     @model_validator(mode="after")
     def _fit(self):
         given = [name for name in ("ivar", "error", "variance") if getattr(self, name) is not None]
@@ -151,31 +156,13 @@ class ColumnMap(Section):
         return self
 
 
-class Catalog(Section):
+class Catalog(Known):
     """Tables with what is known of the objects, found by identifier: redshifts from files of their own."""
 
     files: Annotated[list[str], Field(min_length=1)] = setting()
     "FITS, HDF5, Parquet or CSV, paths or patterns"
     identifier: Annotated[Identifier, Name] = setting()
     "the same texts or numbers as those of the spectra"
-    redshift: Label | None = setting(None)
-    "known redshift"
-    zerr: Label | None = setting(None)
-    "its standard error"
-    object_class: Annotated[ObjectClass, Name] | None = Field(None, alias="class")
-    "GALAXY, QSO or STAR"
-    ra: Label | None = setting(None)
-    "degrees"
-    dec: Label | None = setting(None)
-    "degrees"
-    log_mstar: Label | None = setting(None)
-    "log10 of the stellar mass, Msun"
-    z_mw: Label | None = setting(None)
-    "mass-weighted stellar metallicity, mass fraction"
-    t_age: Label | None = setting(None)
-    "mass-weighted stellar age, Gyr"
-    avg_sfr: Label | None = setting(None)
-    "star formation rate, Msun/yr"
 
 
 class SpectraSettings(SurveySettings):
