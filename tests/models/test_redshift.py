@@ -120,6 +120,14 @@ def test_what_is_like_nothing_in_training_is_flagged(trained):
     assert ((nothing & FLAGS["unsure"]) > 0).float().mean() > 0.8
 
 
+def test_the_ends_of_what_is_searched_are_those_of_the_class(trained):
+    place = torch.tensor([0, 1, trained.shifts - 1, int(trained.searched[0].nonzero().max()), 5])
+    kind = torch.tensor([0, 0, 1, 0, 1])  # a quasar at place 5 is below what is searched
+    fine = torch.ones(5)
+    flag = trained.flag(kind, place, fine, fine, torch.zeros(5), fine)
+    assert ((flag & FLAGS["edge"]) > 0).tolist() == [True, False, True, True, True]
+
+
 def test_few_pixels_are_flagged_and_none_at_all_do_no_harm(trained):
     made = toy.spectra(4, seed=7)
     made["ivar"][:2, 90:] = 0

@@ -119,6 +119,11 @@ class Survey:
         files = self.kind.raw_files(self.settings)
         return {role: list(files.get(role, ())) for role in ROLES}
 
+    @property
+    def grid(self) -> Grid:
+        """The pixels of its spectra: DESI's, unless its kind has a setting of this name."""
+        return getattr(self.settings, "grid", Grid())
+
     def host(self, model: str) -> str:
         """The survey on which a model that embeds this one is trained: itself, unless it names another."""
         given = self.settings.models_from or {}
@@ -321,18 +326,13 @@ def _check_models(survey: Survey, config: Config) -> None:
                 f"'{model.name}' takes {', '.join(model.takes)}, but '{host.name}' has no {missing[0]} to train it on"
             )
             raise BadConfig(f"{where}.models: {text}; its modalities are {', '.join(host.settings.modalities)}")
-        if "spectrum" in model.takes and _grid(survey) != _grid(host):
-            pixels = f"{_grid(survey).plain()} is not allowed; '{model.name}' learns from those of '{host.name}'"
-            raise BadConfig(f"{where}.grid: {pixels}, {_grid(host).plain()}")
+        if "spectrum" in model.takes and survey.grid != host.grid:
+            pixels = f"{survey.grid.plain()} is not allowed; '{model.name}' learns from those of '{host.name}'"
+            raise BadConfig(f"{where}.grid: {pixels}, {host.grid.plain()}")
         for part in (model, *(config.models[name] for name in model.backbones.values())):
             part.kind.check(part, survey)
             if host is not survey:
                 part.kind.check(part, host)
-
-
-def _grid(survey: Survey) -> Grid:
-    """The pixels of a survey's spectra; without a setting those of DESI."""
-    return getattr(survey.settings, "grid", Grid())
 
 
 def _analysis(name: str, entry: dict, known: Mapping) -> Analysis:

@@ -42,18 +42,15 @@ def photometry(job: Job, targetid: np.ndarray) -> Iterator[tuple[str, np.ndarray
     if not names:
         return
     train = tables.read_known(job.inputs["reference_galaxies"][0], ["z", *names])
-    splits = tables.read_parquet(job.inputs["reference_splits"][0], ["targetid", "split"]).set_index("targetid")[
-        "split"
-    ]
-    train = train[(splits.reindex(train.index) == "train").to_numpy()].dropna()
+    splits = tables.read_parquet(job.inputs["reference_splits"][0], ["targetid", "split"])
+    train = train[train.index.isin(splits["targetid"][splits["split"] == "train"])].dropna()
     target = tables.read_known(job.one("galaxies"), names).reindex(targetid)
     there = target.notna().all(axis=1).to_numpy()
     if len(train) < settings.k or not there.any():
         return
     values = np.full(len(targetid), np.nan)
-    found = estimates(
-        train[names].to_numpy(), train["z"].to_numpy(), target[names].to_numpy()[there], settings, job.seed
-    )
+    known, asked = train[names].to_numpy(), target[names].to_numpy()[there]
+    found = estimates(known, train["z"].to_numpy(), asked, settings, job.seed)
     values[there] = found["probe"]
     yield "photometry, probe", values
 

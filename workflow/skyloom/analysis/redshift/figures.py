@@ -103,26 +103,29 @@ def draw_fits(table: pandas.DataFrame, fits: list[Fit], densities: dict, path) -
     if not len(table):
         style.empty(axes[0, 0], "no spectrum")
         axes[0, 1].set_axis_off()
-    for (left, right), row, fit in zip(axes, table.itertuples(), fits, strict=False):
-        left.plot(fit.wavelength, fit.flux, color="#b5b5b5", lw=0.5)
-        left.plot(fit.fine, fit.curve, color=style.OTHER_MARK, lw=0.9)
-        seen = np.isfinite(fit.flux)
-        inside = fit.wavelength[seen]
-        left.set_xlim(inside.min(), inside.max()) if len(inside) else None
-        low, high = np.nanpercentile(fit.flux, [1, 99.5]) if len(inside) else (0, 1)
-        top = max(high, np.interp(inside, fit.fine, fit.curve).max(initial=high)) if len(inside) else 1
-        left.set_ylim(low - 0.15 * (top - low), top + 0.25 * (top - low))
+    for (left, right), row, fit in zip(axes, table.rename(columns={"class": "kind"}).itertuples(), fits, strict=False):
+        draw_fit(left, fit)
         mark_lines(left, row.z, style.MARK)
         name = getattr(row, "identifier", "") or row.targetid
-        text = f"{name}: {row[table.columns.get_loc('class') + 1]} z = {row.z:.5f} ± {row.zerr:.5f}"
+        text = f"{name}: {row.kind} z = {row.z:.5f} ± {row.zerr:.5f}"
         text += f", known {row.z_known:.4f}" if np.isfinite(row.z_known) else ""
         left.set_title(text + (f" ({row.doubt})" if row.doubt else ""), loc="left", fontsize=8.5)
-        z, probability = densities[int(row.targetid)]
-        draw_posterior(right, z, probability, row)
+        draw_posterior(right, *densities[int(row.targetid)], row)
     axes[-1, 0].set_xlabel("observed wavelength in vacuum [Angstrom]")
     axes[len(axes) // 2, 0].set_ylabel(FLUX_LABEL)
     axes[-1, 1].set_xlabel("redshift")
     style.save(fig, path)
+
+
+def draw_fit(axis, fit: Fit) -> None:
+    """Flux in grey and the fit over it, over the wavelengths that were measured."""
+    axis.plot(fit.wavelength, fit.flux, color="#b5b5b5", lw=0.5)
+    axis.plot(fit.fine, fit.curve, color=style.OTHER_MARK, lw=0.9)
+    inside = fit.wavelength[np.isfinite(fit.flux)]
+    if len(inside):
+        low, high = np.nanpercentile(fit.flux, [1, 99.5])
+        top = np.interp(inside, fit.fine, fit.curve).max(initial=high)
+        axis.set(xlim=(inside.min(), inside.max()), ylim=(low - 0.15 * (top - low), top + 0.25 * (top - low)))
 
 
 def draw_posterior(axis, z: np.ndarray, probability: np.ndarray, row) -> None:

@@ -91,7 +91,7 @@ class Config(Section):
 
 def check(model, survey) -> None:
     """The spectra of the survey have the pixels that the model expects."""
-    expected, found = model.settings.grid, getattr(survey.settings, "grid", Grid())
+    expected, found = model.settings.grid, survey.grid
     if expected != found:
         raise BadConfig(
             f"models.{model.name}.model.grid: {expected.plain()} is not allowed; "

@@ -134,7 +134,6 @@ class RedshiftNet(nn.Module):
         peak), p_qso, delta_chi2 (the best fit elsewhere, less the one here), reduced_chi2, good (share of the bins
         with data), flag (a sum of FLAGS); posterior (B, shifts): of ln(1+z), all classes together, 0 where below 1e-7
         """
-        c = self.config
         log_p = self.log_posterior(*self.binned(batch))
         flux, ivar = self.finely_binned(batch)
         kind, place, _ = peaks.highest(log_p, CANDIDATES)
@@ -150,18 +149,9 @@ class RedshiftNet(nn.Module):
         chi2 = fitted.chi2
         delta = torch.where(other, chi2[:, 1:], torch.inf).amin(1) - chi2[:, 0]
         second = torch.where(other, probability[:, 1:], -1).argmax(1, keepdim=True) + 1
-        bins = (ivar > 0).sum(1)
-        reduced = chi2[:, 0] / bins.clamp(min=1)
-        good = bins / flux.shape[1]
-        edge = (place[:, 0] <= 1) | (place[:, 0] >= self.shifts - 2)
-        raised = {
-            "unsure": probability[:, 0] < c.accept,
-            "fits_elsewhere": delta < -c.delta_chi2,
-            "misfit": reduced > self.misfit,
-            "few_pixels": good < c.least_good,
-            "edge": edge,
-        }
-        flag = sum(bit * raised[name].long() for name, bit in FLAGS.items())
+        seen = (ivar > 0).sum(1)
+        reduced, good = chi2[:, 0] / seen.clamp(min=1), seen / flux.shape[1]
+        flag = self.flag(kind[:, 0], place[:, 0], probability[:, 0], delta, reduced, good)
         return {
             "z": z[:, 0],
             "zerr": fitted.error[:, 0].double() * self.error_scale[kind[:, 0]] * self.fine.step * (1 + z[:, 0]),
@@ -177,6 +167,21 @@ class RedshiftNet(nn.Module):
             "flag": flag,
             "posterior": torch.where(marginal < 1e-7, 0, marginal),
         }
+
+    def flag(
+        self, kind: Tensor, place: Tensor, probability: Tensor, delta: Tensor, reduced: Tensor, good: Tensor
+    ) -> Tensor:
+        """Reasons for doubt, (B,) int64, a sum of FLAGS, of class, place among the shifts, probability, Delta chi2,
+        reduced chi2 and share of bins with data, (B,) each."""
+        c, searched = self.config, torch.nn.functional.pad(self.searched, (1, 1))
+        raised = {
+            "unsure": probability < c.accept,
+            "fits_elsewhere": delta < -c.delta_chi2,
+            "misfit": reduced > self.misfit,
+            "few_pixels": good < c.least_good,
+            "edge": ~(searched[kind, place] & searched[kind, place + 2]),  # of what is searched for this class
+        }
+        return sum(bit * raised[name].long() for name, bit in FLAGS.items())
 
     def about(self, query: str) -> dict:
         """What a table of predictions says of its columns: ln(1+z) of the first column of `posterior`, their step and
