@@ -12,7 +12,7 @@ import yaml
 from scipy import stats
 
 from skyloom.analysis.calibration import Settings, bins, calibrate, heads, present, scores
-from skyloom.analysis.calibration.predictions import PosteriorFile, read_posterior
+from skyloom.analysis.calibration.predictions import PosteriorFile
 from skyloom.analysis.common import conformal, tables
 from skyloom.analysis.common.blocks import Claim, Figure, Scores, Shown
 from skyloom.analysis.common.blocks import Table as Lines
@@ -311,7 +311,8 @@ def test_posteriors_that_a_model_gives_itself_enter_the_same_table(world, tmp_pa
     galaxies = world["galaxy_table"].sample(frac=1, random_state=0)
     path = tmp_path / "redshift-redshift.parquet"
     grid, pdf = posteriors(path, galaxies, wrong=0.4)
-    targetid, found_grid, found = read_posterior(path)
+    file = PosteriorFile(path)
+    targetid, found_grid, found = file.targetid, file.grid, file.of(file.targetid)
     assert (targetid == galaxies["targetid"]).all() and found_grid == pytest.approx(grid)
     assert found == pytest.approx(pdf, rel=1e-5)
     some = targetid[[900, 3, 1700]]
@@ -349,7 +350,7 @@ def test_a_table_that_holds_no_posteriors_is_refused(world, tmp_path):
     bad = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(-pdf.ravel(), pyarrow.float32()), pdf.shape[1])
     pyarrow.parquet.write_table(table.set_column(1, "posterior", bad), tmp_path / "p.parquet")
     with pytest.raises(BadInput, match=f"targetid {galaxies['targetid'].iloc[0]} is negative, not finite or 0"):
-        read_posterior(tmp_path / "p.parquet")
+        PosteriorFile(tmp_path / "p.parquet").of(galaxies["targetid"].to_numpy())
 
 
 def test_signal_to_noise_is_the_median_over_good_pixels(tmp_path):

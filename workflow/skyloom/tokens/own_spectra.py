@@ -4,15 +4,14 @@ import logging
 import os
 from collections.abc import Sequence
 
-from skyloom.formats.desi import FLUX_UNIT, IVAR_UNIT
 from skyloom.formats.file_names import sorted_paths
 from skyloom.formats.spectrum_parts import read_part, read_spectra
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
+from skyloom.tokens.spectra import UNITS
 from skyloom.tokens.store import shard_writer
 
 log = logging.getLogger(__name__)
 
-UNITS = {"flux": FLUX_UNIT, "ivar": IVAR_UNIT}
 _BLOCK = 256  # spectra in memory at once: about 20 MB
 
 

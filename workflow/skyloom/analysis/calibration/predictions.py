@@ -69,9 +69,3 @@ class PosteriorFile:
         if bad.any():
             raise BadInput(f"{self.path}: the posterior of targetid {targetid[bad][0]} is negative, not finite or 0")
         return found / self._width.astype("f4")
-
-
-def read_posterior(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targetid (N,), redshifts (G,) and densities (N, G) of a table of posteriors, all at once."""
-    file = PosteriorFile(path)
-    return file.targetid, file.grid, file.of(file.targetid)

@@ -72,6 +72,7 @@ def fit_predict(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, conf
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
+    """Let torch use one thread: sums do not depend on how many cores there are."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

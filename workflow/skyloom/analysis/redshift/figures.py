@@ -8,6 +8,7 @@ import pandas
 from skyloom.analysis.redshift import Settings, scores
 from skyloom.figures import style
 from skyloom.figures.galaxies import FLUX_LABEL, mark_lines
+from skyloom.models.redshift import CLOSE
 
 COLOURS = {"GALAXY": style.CYCLE[0], "QSO": style.CYCLE[1], "STAR": style.CYCLE[2], "": style.GREYS[0]}
 WORDS = {"GALAXY": "galaxies", "QSO": "quasars", "STAR": "stars", "": "class not known"}
@@ -131,7 +132,7 @@ def draw_fit(axis, fit: Fit) -> None:
 def draw_posterior(axis, z: np.ndarray, probability: np.ndarray, row) -> None:
     """The probability within .003 (1 + z) of every redshift, on a logarithmic scale: second peaks show."""
     step = np.log1p(z[1]) - np.log1p(z[0])
-    reach = max(1, round(np.log(1.003) / step))
+    reach = max(1, round(np.log1p(CLOSE) / step))
     near = np.convolve(probability, np.ones(2 * reach + 1), "same")
     axis.fill_between(z, 1e-4, np.clip(near, 1e-4, 1), color=style.MARK, lw=0.8, alpha=0.85)
     if np.isfinite(row.z_known):

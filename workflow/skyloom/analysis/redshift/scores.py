@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import beta
 
-CLOSE, WIDE = 0.003, 0.01
-"""Limits of |dz| / (1 + z) that are always stated."""
+from skyloom.models.redshift import CLOSE
+
+WIDE = 0.01
+"""Limit of |dz| / (1 + z) that is stated besides CLOSE."""
 COLUMNS = ["method", "group", "metric", "value", "ci_low", "ci_high", "n"]
 LEAST = 5
 """Spectra below which a group has no scores."""
@@ -58,6 +60,7 @@ def share(method: str, group: str, metric: str, hits: int, n: int) -> dict:
 
 
 def row(method, group, metric, value, n, ci=(np.nan, np.nan)) -> dict:
+    """One tidy row (COLUMNS); `ci` is (low, high), NaN where a value has no interval."""
     return dict(zip(COLUMNS, (method, group, metric, float(value), *ci, int(n)), strict=True))
 
 

@@ -12,6 +12,8 @@ from skyloom.settings.survey import Grid
 CLASSES = ("GALAXY", "QSO")
 """What a spectrum can be; a star, of which the mock has none, is known by its misfit."""
 
+CLOSE = 0.003
+"""Difference in dz / (1 + z) up to which two redshifts are the same."""
 
 FLAGS = {"unsure": 1, "fits_elsewhere": 2, "misfit": 4, "few_pixels": 8, "edge": 16}
 """Why a redshift should be doubted: the bits of column `flag`; 0 is a redshift to use.

@@ -6,7 +6,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-from skyloom.models.redshift import CLASSES, FLAGS, Config
+from skyloom.models.redshift import CLASSES, CLOSE, FLAGS, Config
 from skyloom.models.redshift import posterior as peaks
 from skyloom.models.redshift.refine import REACH, best_fit, curve
 from skyloom.models.redshift.templates import embedding
@@ -130,7 +130,7 @@ class RedshiftNet(nn.Module):
         Returns
         -------
         column -> (B,): z, zerr (of the chi2 fit), z_network (the posterior's peak, not refined), class (place in
-        CLASSES), probability (that the redshift is within .003 (1+z) of z), z_second and probability_second (the next
+        CLASSES), probability (that the redshift is within CLOSE (1+z) of z), z_second and probability_second (the next
         peak), p_qso, delta_chi2 (the best fit elsewhere, less the one here), reduced_chi2, good (share of the bins
         with data), flag (a sum of FLAGS); posterior (B, shifts): of ln(1+z), all classes together, 0 where below 1e-7
         """
@@ -138,14 +138,14 @@ class RedshiftNet(nn.Module):
         flux, ivar = self.finely_binned(batch)
         kind, place, _ = peaks.highest(log_p, CANDIDATES)
         marginal = log_p.exp().sum(1)
-        probability = peaks.within(marginal, place, round(math.log(1.003) / self.grid.step))
-        apart = torch.nn.functional.pad(peaks.elsewhere(self.log_scale[place], math.log(1.003)), (1, 0))
+        probability = peaks.within(marginal, place, round(math.log1p(CLOSE) / self.grid.step))
+        apart = torch.nn.functional.pad(peaks.elsewhere(self.log_scale[place], math.log1p(CLOSE)), (1, 0))
         worth = (probability > 1e-3) | (apart & (apart.cumsum(1) == 1))  # and the best that means another redshift
         worth[:, 0] = True
         fitted = best_fit(flux, ivar, self.basis, kind, self.rest_place(self.log_scale[place]), worth)
         log_scale = self.log_scale[place] - fitted.shift.double() * self.fine.step
         z = torch.expm1(log_scale)
-        other = peaks.elsewhere(log_scale, math.log(1.003))
+        other = peaks.elsewhere(log_scale, math.log1p(CLOSE))
         chi2 = fitted.chi2
         delta = torch.where(other, chi2[:, 1:], torch.inf).amin(1) - chi2[:, 0]
         second = torch.where(other, probability[:, 1:], -1).argmax(1, keepdim=True) + 1

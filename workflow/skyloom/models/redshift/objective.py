@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyloom.models.redshift import CLASSES
+from skyloom.models.redshift import CLASSES, CLOSE
 from skyloom.models.redshift import templates as rest
 from skyloom.models.redshift.augment import augment, blanked
 from skyloom.models.redshift.network import RedshiftNet
@@ -16,7 +16,6 @@ from skyloom.nn.draws import Draws
 from skyloom.settings import names
 
 LABELS = {"truth": ("z_true", "spectype_true"), "catalogue": ("z", "spectype")}
-RIGHT = 0.003  # in dz / (1 + z)
 LEAST = 20  # validation spectra of a class from which the scale of its errors is taken
 
 
@@ -67,7 +66,7 @@ class Objective(nn.Module):
         loss = -(likely * there).sum() / count
         best = log_p.amax(1).argmax(1)
         there, count = there & ~blank, (there & ~blank).sum().clamp(min=1)
-        right = ((best - place).abs() * model.grid.step < RIGHT) & there
+        right = ((best - place).abs() * model.grid.step < CLOSE) & there
         return loss, {"right": right.sum() / count}
 
     @torch.no_grad()
@@ -107,7 +106,7 @@ class Objective(nn.Module):
             said = model.predict(batch, "redshift")
             z = torch.expm1((place + model.lowest) * model.grid.step)
             dz = said["z"] - z
-            close = (dz.abs() < RIGHT * (1 + z)) & (said["class"] == kind) & (said["zerr"] > 0)
+            close = (dz.abs() < CLOSE * (1 + z)) & (said["class"] == kind) & (said["zerr"] > 0)
             pull = torch.where(close, dz / said["zerr"], torch.nan)
             kept.append([part[there] for part in (log_p, kind, place, said["reduced_chi2"], pull)])
         log_p, kind, place, reduced, pull = (
