@@ -1,5 +1,7 @@
 """The redshift network: a redshift is a shift, the fit is a least-squares fit, posteriors mean what they say."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,29 @@ def test_the_fit_is_finer_than_the_bins_and_its_errors_are_errors(tested):
     assert 0.6 < 1.4826 * np.median(abs(pull)) < 1.6
 
 
+def test_without_the_fit_redshifts_are_those_of_the_posterior_and_errors_its_width(trained, tested):
+    made, fitted = tested
+    quick = copy.copy(trained)
+    quick.config = trained.config.model_copy(update={"refine": False})
+    with torch.inference_mode():
+        said = {name: values.numpy() for name, values in quick.predict(toy.batch(made), "redshift").items()}
+    assert (said["z"] == fitted["z_network"]).all() and (said["posterior"] == fitted["posterior"]).all()
+    assert np.isnan(said["delta_chi2"]).all() and np.isnan(said["reduced_chi2"]).all()
+    assert (said["flag"] & (FLAGS["misfit"] | FLAGS["fits_elsewhere"]) == 0).all()
+    right = abs(said["z"] - made["z"]) / (1 + made["z"]) < 0.003
+    pull = ((said["z"] - made["z"]) / said["zerr"])[right]
+    assert 0.3 < 1.4826 * np.median(abs(pull)) < 1.6
+
+
+def test_the_width_of_a_peak_is_that_of_a_gaussian_and_of_a_single_bin():
+    shift = torch.arange(200)
+    gaussian = torch.exp(-0.5 * ((shift - 100) / 2.0).square())[None]
+    single = torch.zeros(1, 200)
+    single[0, 5] = 1
+    width = peaks.spread(torch.cat([gaussian / gaussian.sum(), single]), torch.tensor([100, 5]), 12)
+    assert width.tolist() == pytest.approx([(4 + 1 / 12) ** 0.5, 12**-0.5], rel=1e-3)
+
+
 def test_probabilities_are_shares(tested):
     made, said = tested
     right = abs(said["z"] - made["z"]) / (1 + made["z"]) < 0.003
@@ -117,7 +142,7 @@ def test_what_is_like_nothing_in_training_is_flagged(trained):
         strange = trained.predict(toy.batch(made), "redshift")["flag"]
         nothing = trained.predict(toy.batch(noise), "redshift")["flag"]
     assert ((strange & FLAGS["misfit"]) > 0).float().mean() > 0.9
-    assert ((nothing & FLAGS["unsure"]) > 0).float().mean() > 0.8
+    assert ((nothing & FLAGS["unsure"]) > 0).float().mean() > 0.6  # without blank spectra in training .33
 
 
 def test_the_ends_of_what_is_searched_are_those_of_the_class(trained):

@@ -20,6 +20,7 @@ GALAXIES: dict[str, tuple[str, str, str, str]] = {
     "dec": ("f8", "deg", "pos.eq.dec;meta.main", "Declination, ICRS"),
     "z": ("f8", "", "src.redshift", "Heliocentric redshift; NaN where none was measured"),
     "zerr": ("f8", "", "stat.error;src.redshift", "Standard error of z"),
+    "zwarn": ("i4", "", "meta.code.qual;src.redshift", "Warning bits of z as redrock has them, 0 for none; -1 unknown"),
     "spectype": ("U", "", "meta.code.class", "Class of the spectrum, GALAXY, QSO or STAR; empty where not known"),
     "z_true": ("f8", "", "src.redshift;meta.modelled", "Redshift that was put in; NaN in a survey of the sky"),
     "spectype_true": ("U", "", "meta.code.class;meta.modelled", "Class that was put in; empty in a survey of the sky"),

@@ -329,6 +329,7 @@ def _output(galaxies: Table, spectra: sources.Spectra, raw: Mapping, shards: int
         "dec": dec,
         "z": cuts.plausible(_number(galaxies, "Z"), "z", flow),
         "zerr": _number(galaxies, "ZERR"),
+        "zwarn": np.nan_to_num(_number(galaxies, "ZWARN"), nan=-1).astype("i4"),
         "spectype": np.char.strip(np.asarray(galaxies["SPECTYPE"], "U")),
         **truth,
         "spectrum_file": columns.numbered(file, spectra.names),

@@ -59,7 +59,7 @@ def read_zcatalog(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
     """The columns of a redshift catalogue that cuts and output need; a real one has 28 million rows of 150 columns."""
     with open_fits(path) as hdus:
         names = hdu_named(path, hdus, "ZCATALOG").columns.names
-    optional = [name for name in (*PHOTOMETRY, "SURVEY", "PROGRAM") if name in names]
+    optional = [name for name in ("ZWARN", *PHOTOMETRY, "SURVEY", "PROGRAM") if name in names]
     needed = [*BASE, "Z", "ZERR", "SPECTYPE", *optional, *(cut["column"] for cut in wanted_cuts)]
     return desi.read_zcatalog(path, columns=list(dict.fromkeys(needed)))
 

@@ -60,7 +60,7 @@ class Config(Section):
     "bins of the running mean that the continuum itself is compared with"
     width: int = setting(9, ge=1)
     "bins that a convolution sees"
-    channels: int = setting(32, ge=1)
+    channels: int = setting(24, ge=1)
     "of the convolutions"
     features: int = setting(16, ge=1)
     "compared with the templates"
@@ -68,6 +68,8 @@ class Config(Section):
     "rest-frame components in the embedding"
     code: int = setting(7, ge=1, le=12)
     "periods of ln(1 + z) in the embedding, a sine and a cosine each, every period half of the one before"
+    refine: bool = setting(True)
+    "fit templates around the peaks; without it ten times as fast, redshifts to a bin, no chi2, fewer flags"
     accept: float = setting(0.7, ge=0, le=1)
     "least probability of a redshift without flag"
     delta_chi2: float = setting(25.0, ge=0)

@@ -3,14 +3,14 @@
 import math
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
 from skyloom.models.redshift import CLASSES, CLOSE, FLAGS, Config
 from skyloom.models.redshift import posterior as peaks
-from skyloom.models.redshift.refine import REACH, best_fit, curve
+from skyloom.models.redshift.refine import REACH, Fits, best_fit, curve
 from skyloom.models.redshift.templates import embedding
 from skyloom.nn.batch import Batch
+from skyloom.nn.correlation import correlate
 from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
 
 FINE = 2  # fine bins of the fit in a bin of the network
@@ -50,13 +50,12 @@ class RedshiftNet(nn.Module):
         size, padding = (1, c.width), (0, c.width // 2)
         self.layers = nn.Sequential(  # convolutions along a line as 2D ones: those are the fast ones with channels last
             nn.Conv2d(4, c.channels, size, padding=padding),
-            nn.GELU(),
+            nn.SiLU(),
             nn.Conv2d(c.channels, c.channels, size, padding=padding),
-            nn.GELU(),
+            nn.SiLU(),
             nn.Conv2d(c.channels, c.features, 1),
         )
         length = self.grid.bins + len(shift) - 1
-        self.fast = next_fast_len(length, real=True)
         self.templates = nn.Parameter(torch.randn(len(CLASSES), c.features, length) * 0.01)
         # what is known once the training is over (`Objective.finish`)
         self.margin = FINE * -self.lowest + REACH + FINE
@@ -112,10 +111,7 @@ class RedshiftNet(nn.Module):
     def scores(self, features: Tensor) -> Tensor:
         """Agreement with the templates of each class at each shift, (B, classes, shifts)."""
         with torch.autocast(features.device.type, enabled=False):
-            observed = torch.fft.rfft(features.float(), self.fast)  # (B, C, F)
-            rest = torch.fft.rfft(self.templates.float(), self.fast)  # (K, C, F)
-            product = (observed.conj()[:, None] * rest).sum(2)
-            lags = torch.fft.irfft(product, self.fast)[..., : self.shifts]
+            lags = correlate(features, self.templates)
         return lags.flip(-1)
 
     def log_posterior(self, flux: Tensor, ivar: Tensor) -> Tensor:
@@ -129,32 +125,36 @@ class RedshiftNet(nn.Module):
 
         Returns
         -------
-        column -> (B,): z, zerr (of the chi2 fit), z_network (the posterior's peak, not refined), class (place in
-        CLASSES), probability (that the redshift is within CLOSE (1+z) of z), z_second and probability_second (the next
-        peak), p_qso, delta_chi2 (the best fit elsewhere, less the one here), reduced_chi2, good (share of the bins
-        with data), flag (a sum of FLAGS); posterior (B, shifts): of ln(1+z), all classes together, 0 where below 1e-7
+        column -> (B,): z, zerr (of the chi2 fit, else the spread of the posterior about the peak), z_network (the
+        posterior's peak, not refined), class (place in CLASSES), probability (that the redshift is within CLOSE (1+z)
+        of z), z_second and probability_second (the next peak), p_qso, delta_chi2 (the best fit elsewhere, less the one
+        here), reduced_chi2 (both NaN without a fit), good (share of the bins with data), flag (a sum of FLAGS);
+        posterior (B, shifts): of ln(1+z), all classes together, 0 where below 1e-7
         """
-        log_p = self.log_posterior(*self.binned(batch))
-        flux, ivar = self.finely_binned(batch)
+        flux, ivar = self.binned(batch)
+        log_p = self.log_posterior(flux, ivar)
         kind, place, _ = peaks.highest(log_p, CANDIDATES)
         marginal = log_p.exp().sum(1)
-        probability = peaks.within(marginal, place, round(math.log1p(CLOSE) / self.grid.step))
-        apart = torch.nn.functional.pad(peaks.elsewhere(self.log_scale[place], math.log1p(CLOSE)), (1, 0))
-        worth = (probability > 1e-3) | (apart & (apart.cumsum(1) == 1))  # and the best that means another redshift
-        worth[:, 0] = True
-        fitted = best_fit(flux, ivar, self.basis, kind, self.rest_place(self.log_scale[place]), worth)
+        near = round(math.log1p(CLOSE) / self.grid.step)
+        probability = peaks.within(marginal, place, near)
+        good = (ivar > 0).sum(1) / flux.shape[1]
+        if self.config.refine:
+            fitted, seen = self.refined(batch, kind, place, probability)
+            error = fitted.error[:, 0].double() * self.fine.step
+        else:
+            fitted, seen = Fits.none(place), good
+            error = peaks.spread(marginal, place[:, 0], near) * self.grid.step
         log_scale = self.log_scale[place] - fitted.shift.double() * self.fine.step
         z = torch.expm1(log_scale)
         other = peaks.elsewhere(log_scale, math.log1p(CLOSE))
         chi2 = fitted.chi2
         delta = torch.where(other, chi2[:, 1:], torch.inf).amin(1) - chi2[:, 0]
         second = torch.where(other, probability[:, 1:], -1).argmax(1, keepdim=True) + 1
-        seen = (ivar > 0).sum(1)
-        reduced, good = chi2[:, 0] / seen.clamp(min=1), seen / flux.shape[1]
+        reduced = chi2[:, 0] / seen.clamp(min=1)
         flag = self.flag(kind[:, 0], place[:, 0], probability[:, 0], delta, reduced, good)
         return {
             "z": z[:, 0],
-            "zerr": fitted.error[:, 0].double() * self.error_scale[kind[:, 0]] * self.fine.step * (1 + z[:, 0]),
+            "zerr": error * self.error_scale[kind[:, 0]] * (1 + z[:, 0]),
             "z_network": torch.expm1(self.log_scale[place[:, 0]]),
             "class": kind[:, 0],
             "probability": probability[:, 0],
@@ -167,6 +167,15 @@ class RedshiftNet(nn.Module):
             "flag": flag,
             "posterior": torch.where(marginal < 1e-7, 0, marginal),
         }
+
+    def refined(self, batch: Batch, kind: Tensor, place: Tensor, probability: Tensor) -> tuple[Fits, Tensor]:
+        """The chi2 fit around the peaks (B, CANDIDATES) that are worth it, and how many bins it counts, (B,)."""
+        flux, ivar = self.finely_binned(batch)
+        log_scale = self.log_scale[place]
+        apart = torch.nn.functional.pad(peaks.elsewhere(log_scale, math.log1p(CLOSE)), (1, 0))
+        worth = (probability > 1e-3) | (apart & (apart.cumsum(1) == 1))  # and the best that means another redshift
+        worth[:, 0] = True
+        return best_fit(flux, ivar, self.basis, kind, self.rest_place(log_scale), worth), (ivar > 0).sum(1)
 
     def flag(
         self, kind: Tensor, place: Tensor, probability: Tensor, delta: Tensor, reduced: Tensor, good: Tensor

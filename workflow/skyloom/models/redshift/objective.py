@@ -119,8 +119,10 @@ class Objective(nn.Module):
             if len(own) >= LEAST:
                 model.error_scale[number] = (1.4826 * own.abs().median()).clamp(min=1)
         model.temperature.fill_(best_temperature(log_p, kind, place))
-        model.misfit.fill_(float(reduced.quantile(0.995)) * 1.25)
-        row = {"split": "fit", "temperature": float(model.temperature), "misfit": float(model.misfit)}
+        row = {"split": "fit", "temperature": float(model.temperature)}
+        if model.config.refine:
+            model.misfit.fill_(float(reduced.quantile(0.995)) * 1.25)
+            row["misfit"] = float(model.misfit)
         return [row | {f"error_{name}": float(scale) for name, scale in zip(CLASSES, model.error_scale, strict=True)}]
 
 

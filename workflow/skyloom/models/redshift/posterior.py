@@ -32,6 +32,16 @@ def within(marginal: Tensor, place: Tensor, reach: int) -> Tensor:
     return (total.gather(1, upper) - total.gather(1, lower)).clamp(0, 1).float()
 
 
+def spread(marginal: Tensor, place: Tensor, reach: int) -> Tensor:
+    """Root mean square distance (B,), in bins, from a place (B,) of the posterior within `reach` bins of it; that of a
+    single bin is 1/sqrt(12)."""
+    offset = torch.arange(-reach, reach + 1, device=place.device)
+    index = place[:, None] + offset
+    inside = (index >= 0) & (index < marginal.shape[1])
+    near = marginal.double().gather(1, index.clamp(0, marginal.shape[1] - 1)) * inside
+    return ((near * offset.square()).sum(1) / near.sum(1).clamp(min=1e-30) + 1 / 12).sqrt()
+
+
 def elsewhere(log_scale: Tensor, apart: float) -> Tensor:
     """Which of the other peaks (B, n - 1) mean another redshift than the first of (B, n) ln(1+z)."""
     return (log_scale[:, 1:] - log_scale[:, :1]).abs() > apart

@@ -80,6 +80,12 @@ class Fits:
     shift: Tensor
     error: Tensor
 
+    @classmethod
+    def none(cls, place: Tensor) -> "Fits":
+        """No fit at peaks (n, candidates): chi2 and error NaN, shift 0."""
+        nothing = torch.full(place.shape, torch.nan, device=place.device)
+        return cls(nothing, torch.zeros_like(nothing), nothing)
+
 
 def best_fit(flux: Tensor, ivar: Tensor, basis: Tensor, kind: Tensor, begin: Tensor, worth: Tensor) -> Fits:
     """Fit the candidates (n, candidates) that are `worth` it, of class `kind` at place `begin`, with the templates
