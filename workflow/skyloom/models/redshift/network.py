@@ -18,6 +18,7 @@ LONGEST = 4.0  # period of the code of ln(1+z): more than twice what is searched
 PART, PARTS = 16, 4  # bins whose features are averaged, and such averages in a token
 PLACES = 4  # sines and cosines that say where in the rest frame a token is
 CANDIDATES = 4  # peaks that are fitted
+TOGETHER = 8  # spectra in the layers at once on a CPU: they stay in its cache
 
 
 class RedshiftNet(nn.Module):
@@ -106,7 +107,8 @@ class RedshiftNet(nn.Module):
     def features(self, flux: Tensor, ivar: Tensor) -> Tensor:
         """(B, features, bins), zero where nothing was measured."""
         seen = self.channels(flux, ivar)[:, :, None].contiguous(memory_format=torch.channels_last)
-        return self.layers(seen)[:, :, 0].contiguous() * (ivar > 0)[:, None]
+        few = seen.split(TOGETHER if seen.device.type == "cpu" else max(1, len(seen)))
+        return torch.cat([self.layers(part)[:, :, 0].contiguous() for part in few]) * (ivar > 0)[:, None]
 
     def scores(self, features: Tensor) -> Tensor:
         """Agreement with the templates of each class at each shift, (B, classes, shifts)."""
