@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from scipy.stats import binomtest
 
 from skyloom.analysis.common import blocks, tables
-from skyloom.analysis.redshift import KIND, Settings, measure, scores
+from skyloom.analysis.redshift import KIND, Settings, again, measure, scores
 from skyloom.analysis.redshift.present import present
 from skyloom.core.errors import BadInput
 from skyloom.models import networks
@@ -84,6 +84,8 @@ def survey(tmp_path, model_folder):
         "model": [model_folder / "model.safetensors", model_folder / "model.json"],
         "galaxies": tmp_path / "galaxies.parquet",
         "splits": tmp_path / "splits.parquet",
+        "host_galaxies": tmp_path / "galaxies.parquet",
+        "host_splits": tmp_path / "splits.parquet",
         "tokens": [tmp_path / "spectrum.h5"],
     }
 
@@ -202,3 +204,60 @@ def test_a_table_that_does_not_say_its_redshifts_is_refused(survey, tmp_path):
 def test_words_of_a_flag():
     assert measure.words(0) == "" and measure.words(FLAGS["edge"] + FLAGS["misfit"]) == "misfit; edge"
     assert set(KIND.outputs) == {"table", "scores", "posteriors", "figure", "fits"}
+
+
+def test_spectra_are_measured_again_without_inverse_variances(survey, tmp_path):
+    settings = {"without_ivar": 12}
+    found = pandas.read_csv(run(survey, tmp_path, settings)["scores"]).set_index(["method", "metric"])
+    found = found[found["group"].isin(["galaxies", "quasars"])].sort_index()
+    for method in ("network and fit, without ivar", "network and fit, without ivar, smoothed"):
+        assert found.loc[(method, "lost"), "n"].sum() == 12
+    assert found.loc[("network and fit, 12 of them", "within 0.003"), "n"].sum() == 12
+    none = pandas.read_csv(run(survey, tmp_path, {"without_ivar": 0})["scores"])
+    assert not none["method"].str.contains("without ivar").any()
+
+
+def test_spectra_whose_noise_was_estimated_are_not_measured_again():
+    table = pandas.DataFrame({"targetid": range(4), "z_known": [0.1, np.nan, 0.2, 0.3]})
+    table["ivar_estimated"] = [False, False, True, False]
+    assert again.chosen(table, 10)["targetid"].tolist() == [0, 3]
+    assert len(again.chosen(table, 1)) == 1
+
+
+def test_degraded_spectra_have_noise_that_was_estimated_and_no_more_pixels():
+    rng = np.random.default_rng(0)
+    flux = rng.normal(2, 0.5, (3, 2000)).astype("f4")
+    good = np.ones_like(flux, bool)
+    good[:, 100:300] = False
+    for sigma in (0.0, 4.0):
+        new, ivar = again.degraded(flux, good, sigma)
+        assert (ivar[~good] == 0).all() and (new[~good] == 0).all()
+        assert np.median(ivar[good]) == pytest.approx(4, rel=0.35)  # of many pixels together, whatever was done to them
+    assert new[:, 320:].std() < 0.2
+
+
+def test_credible_levels_are_uniform_where_posteriors_are_right():
+    rng = np.random.default_rng(1)
+    weight = rng.gamma(0.5, size=(4000, 60))
+    probability = weight / weight.sum(1, keepdims=True)
+    place = (probability.cumsum(1) < rng.random((4000, 1))).sum(1)
+    level = scores.credible_level(probability, place)
+    for wanted in (0.3, 0.68, 0.9):
+        assert (level < wanted).mean() == pytest.approx(wanted, abs=0.03)
+    assert scores.credible_level(probability, np.full(4000, 60)).tolist() == [1] * 4000
+
+
+def test_a_catalogue_that_warns_has_a_group_of_those_without_warning():
+    known, no = np.array([0.1, 0.2, 0.3]), np.zeros(3, bool)
+    found = scores.groups(known, no, no, np.array([0, 4, 0]))
+    assert found["galaxies without warning in the catalogue"].tolist() == [True, False, True]
+    assert not any("warning" in name for name in scores.groups(known, no, no, np.full(3, -1)))
+
+
+def test_magnitudes_are_compared_where_no_embedding_is(survey, tmp_path):
+    galaxies = pandas.read_parquet(survey["galaxies"])
+    for band in ("g", "r", "z"):
+        galaxies[f"mag_{band}"] = 20 - galaxies["z"]
+    tables.write_parquet(survey["galaxies"], galaxies)
+    found = pandas.read_csv(run(survey, tmp_path, {"k": 3, "epochs": 2})["scores"])
+    assert "photometry, probe" in set(found["method"])

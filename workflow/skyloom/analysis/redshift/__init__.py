@@ -33,6 +33,8 @@ class Settings(AnalysisSettings):
     "share of right ones at which completeness is stated; the threshold is chosen on the validation split"
     shown: int = setting(6, ge=1, le=24)
     "spectra drawn with their fit"
+    without_ivar: int = setting(500, ge=0)
+    "spectra at most that are measured again with their noise estimated from the flux, to know what that loses; 0: none"
 
 
 def inputs(context: Context) -> dict[str, list[str]]:
@@ -45,6 +47,8 @@ def inputs(context: Context) -> dict[str, list[str]]:
         "splits": context.splits,
         "tokens": context.tokens(context.config.models[model].takes[0]),
     }
+    host = context.of_host(model)
+    found["host_galaxies"], found["host_splits"] = host.galaxies, host.splits
     there = context.embedding_names()
     wanted = [name for name in context.settings.compared if name in there]
     if wanted:

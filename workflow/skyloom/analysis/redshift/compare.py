@@ -17,10 +17,8 @@ def others(job: Job, targetid: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """(method, redshifts (n,)) of the spectra `targetid` (n,), learned from the training split of the host; NaN where a
     spectrum has no such embedding."""
     settings: Settings = job.settings
-    if "reference" not in job.inputs:
-        return
     roles = ("embeddings", "reference", "reference_galaxies", "reference_splits")
-    for path, reference_path, galaxies, splits in zip(*(job.inputs[role] for role in roles), strict=True):
+    for path, reference_path, galaxies, splits in zip(*(job.inputs.get(role, ()) for role in roles), strict=True):
         known = tables.read_galaxies(galaxies, splits, ["z"])
         target, reference = read_embedding(path), read_embedding(reference_path)
         z = known["z"].reindex(reference.targetid).to_numpy(float)
@@ -36,13 +34,13 @@ def others(job: Job, targetid: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def photometry(job: Job, targetid: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """As `others`, from magnitudes; nothing where the surveys have none."""
+    """As `others`, from magnitudes, learned where the redshift model was; nothing where the surveys have none."""
     settings: Settings = job.settings
     names = settings.photometry
     if not names:
         return
-    train = tables.read_known(job.inputs["reference_galaxies"][0], ["z", *names])
-    splits = tables.read_parquet(job.inputs["reference_splits"][0], ["targetid", "split"])
+    train = tables.read_known(job.one("host_galaxies"), ["z", *names])
+    splits = tables.read_parquet(job.one("host_splits"), ["targetid", "split"])
     train = train[train.index.isin(splits["targetid"][splits["split"] == "train"])].dropna()
     target = tables.read_known(job.one("galaxies"), names).reindex(targetid)
     there = target.notna().all(axis=1).to_numpy()

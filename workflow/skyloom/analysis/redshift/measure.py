@@ -8,7 +8,7 @@ import torch
 
 from skyloom.analysis.common import tables
 from skyloom.analysis.common.posteriors import read_log_scale
-from skyloom.analysis.redshift import Settings, compare, figures, posteriors, scores
+from skyloom.analysis.redshift import Settings, again, compare, figures, posteriors, scores
 from skyloom.core.errors import BadInput
 from skyloom.models import networks
 from skyloom.models.redshift import CLASSES, FLAGS
@@ -22,7 +22,10 @@ SAID = (
     *("z", "zerr", "probability", "z_second", "probability_second", "p_qso"),
     *("delta_chi2", "reduced_chi2", "good", "flag", "z_network", "class"),
 )
-KNOWN = ("z", "z_true", "spectype", "spectype_true", "spectrum_file", "spectrum_row", "identifier", "ivar_estimated")
+KNOWN = (
+    *("z", "z_true", "zwarn", "spectype", "spectype_true"),
+    *("spectrum_file", "spectrum_row", "identifier", "ivar_estimated"),
+)
 NETWORK, FIT, CATALOGUE = "network", "network and fit", "catalogue"
 
 
@@ -36,12 +39,13 @@ def measure_redshift(job: Job) -> None:
     """
     settings: Settings = job.settings
     table = redshifts(job)
+    log_scale = read_log_scale(job.one("predictions"))
+    table["credible_level"] = credible_levels(job.one("predictions"), log_scale, table)
     tables.write_csv(job.outputs["table"], table)
     shown = table[(table["split"] == "test").to_numpy()] if (table["split"] == "train").any() else table
     validation = table[(table["split"] == "validation").to_numpy()]
     scored = pandas.DataFrame(list(all_scores(job, shown, validation)), columns=scores.COLUMNS)
     tables.write_csv(job.outputs["scores"], scored, scores.COLUMNS)
-    log_scale = read_log_scale(job.one("predictions"))
     write_posteriors(job, shown["targetid"].to_numpy(), log_scale)
     figures.draw_redshifts(shown, scored, settings, job.outputs["figure"])
     some = examples(shown, settings.shown)
@@ -65,6 +69,7 @@ def redshifts(job: Job) -> pandas.DataFrame:
         known.get(name, pandas.Series("", known.index)).fillna("") for name in ("spectype", "spectype_true")
     )
     table["class_known"] = put_in.where(put_in != "", spectype)
+    table["zwarn"] = known.get("zwarn", pandas.Series(-1, known.index))
     table["dz"] = scores.error(table["z"], table["z_known"])
     for name in ("spectrum_file", "spectrum_row", "identifier", "ivar_estimated"):
         if name in known:
@@ -80,6 +85,7 @@ def redshifts(job: Job) -> pandas.DataFrame:
         "z_known",
         "class_known",
         "z_catalogue",
+        "zwarn",
         "dz",
     ]
     columns += [name for name in ("spectrum_file", "spectrum_row", "ivar_estimated") if name in table]
@@ -96,7 +102,7 @@ def all_scores(job: Job, shown: pandas.DataFrame, validation: pandas.DataFrame):
     settings: Settings = job.settings
     known = shown["z_known"].to_numpy(float)
     quasar, star = (shown["class_known"] == name for name in ("QSO", "STAR"))
-    found = scores.groups(known, quasar.to_numpy(), star.to_numpy())
+    found = scores.groups(known, quasar.to_numpy(), star.to_numpy(), shown["zwarn"].to_numpy())
     methods = {FIT: (shown["z"], shown["flag"] == 0), NETWORK: (shown["z_network"], None)}
     if (shown["z_catalogue"] != shown["z_known"]).any() and shown["z_catalogue"].notna().any():
         methods[CATALOGUE] = (shown["z_catalogue"], None)
@@ -107,12 +113,55 @@ def all_scores(job: Job, shown: pandas.DataFrame, validation: pandas.DataFrame):
             some = None if accepted is None else accepted.to_numpy()[mask]
             limit = settings.right_quasar if group == "quasars" else settings.right
             yield from scores.rows(method, group, dz, some, limit)
+    for group, mask in found.items():
+        promised = (shown[name].to_numpy(float)[mask] for name in ("probability", "credible_level"))
+        yield from scores.trust(FIT, group, *promised)
+    yield from loss(job, shown)
     if len(validation):
         least = scores.threshold(validation["probability"].to_numpy(), right(validation, settings), settings.purity)
         hits, kept = right(shown, settings), shown["probability"].to_numpy() >= least
         yield scores.row(FIT, "all", f"probability for purity {settings.purity:g} (validation)", least, len(validation))
         yield scores.share(FIT, "all", "completeness at that probability", (hits & kept).sum(), len(shown))
         yield scores.share(FIT, "all", "purity at that probability", (hits & kept).sum(), int(kept.sum()))
+
+
+def loss(job: Job, shown: pandas.DataFrame):
+    """Tidy rows of what is lost on the same spectra when nobody says how noisy they are."""
+    settings: Settings = job.settings
+    some = again.chosen(shown, settings.without_ivar)
+    if not len(some):
+        return
+    known, was = some["z_known"].to_numpy(float), right(some, settings)
+    quasar, star = (some["class_known"] == name for name in ("QSO", "STAR"))
+    found = scores.groups(known, quasar.to_numpy(), star.to_numpy(), some["zwarn"].to_numpy())
+    limit = np.where(quasar, settings.right_quasar, settings.right)
+    if len(some) < len(shown):
+        for group, mask in found.items():
+            accepted = (some["flag"] == 0).to_numpy()[mask]
+            yield from scores.rows(
+                f"{FIT}, {len(some)} of them", group, some["dz"].to_numpy()[mask], accepted, limit[mask]
+            )
+    model = networks.load(model_folder(job))[0]
+    for name, said in again.without_ivar(model, Shards(job.inputs["tokens"]), some["targetid"].to_numpy()):
+        dz = scores.error(said["z"], known)
+        now = np.abs(np.nan_to_num(dz, nan=np.inf)) < limit
+        for group, mask in found.items():
+            yield from scores.rows(f"{FIT}, {name}", group, dz[mask], (said["flag"] == 0)[mask], limit[mask])
+            yield scores.share(f"{FIT}, {name}", group, "lost", (was & ~now)[mask].sum(), int(mask.sum()))
+            yield scores.share(f"{FIT}, {name}", group, "gained", (now & ~was)[mask].sum(), int(mask.sum()))
+
+
+def credible_levels(path: str, log_scale: np.ndarray, table: pandas.DataFrame) -> np.ndarray:
+    """(n,) `scores.credible_level` of the known redshifts of a table; NaN where none is known."""
+    known = pandas.Series(np.log1p(table["z_known"].to_numpy(float)), table["targetid"])
+    step = log_scale[1] - log_scale[0]
+    found = pandas.Series(np.nan, table["targetid"])
+    for targetid, probability in posteriors.blocks(path):
+        place = (known.reindex(targetid).to_numpy() - log_scale[0]) / step
+        some = np.isfinite(place)
+        level = scores.credible_level(probability[some], place[some].round().astype(int))
+        found.loc[targetid[some]] = level
+    return found.to_numpy()
 
 
 def right(table: pandas.DataFrame, settings: Settings) -> np.ndarray:
@@ -148,12 +197,16 @@ def densities(job: Job, targetid, log_scale: np.ndarray) -> dict[int, tuple[np.n
     return found
 
 
+def model_folder(job: Job) -> str:
+    """Where the weights and the card of the model lie."""
+    return next(path for path in job.inputs["model"] if path.endswith("model.json")).rpartition("/")[0]
+
+
 def fits(job: Job, table: pandas.DataFrame) -> list[figures.Fit]:
     """Spectra and their fits, in bins of equal velocity."""
     if not len(table):
         return []
-    folder = next(path for path in job.inputs["model"] if path.endswith("model.json")).rpartition("/")[0]
-    model, _ = networks.load(folder)
+    model, _ = networks.load(model_folder(job))
     shards = Shards(job.inputs["tokens"])
     rows = shards.rows(table["targetid"].to_numpy())
     if (rows < 0).any():

@@ -7,6 +7,7 @@ from skyloom.analysis.redshift import Settings
 from skyloom.models.redshift import FLAGS
 
 METRICS = ("within 0.003", "within 0.01", "sigma_nmad", "accepted", "accepted right")
+PROMISED = ("within 0.003", "mean probability", "68% intervals hold", "90% intervals hold")
 MEANING = {
     "unsure": "the posterior does not settle on one redshift",
     "fits_elsewhere": "another redshift fits clearly better",
@@ -20,7 +21,8 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     """Blocks of the report."""
     table, scores = read_csv(paths["table"]), read_csv(paths["scores"])
     found = [*claims(scores, survey), Text(introduction(survey)), method_table(scores)]
-    found += [Figure(paths["figure"]), Figure(paths["fits"]), doubts(table), missed(table, settings)]
+    found += [Figure(paths["figure"]), Figure(paths["fits"]), doubts(table), promises(scores)]
+    found += [missed(table, settings)]
     first = [name for name in ("identifier", "targetid") if name in table][:1]
     columns = [*first, "class", "z", "zerr", "probability", "doubt", "z_second", "z_known", "class_known", "dz"]
     if not survey.simulated:
@@ -72,9 +74,26 @@ def method_table(scores: pandas.DataFrame) -> Scores | None:
     return Scores(heads, METRICS, lines, "How right the redshifts are", note) if lines else None
 
 
+def promises(scores: pandas.DataFrame) -> Scores | None:
+    """Whether the posteriors mean what they say, group by group."""
+    rows = scores[(scores["method"] == "network and fit") & scores["metric"].isin(PROMISED)]
+    lines = []
+    for group, some in rows.groupby("group", sort=False):
+        cells = {row.metric: _cell(row) for row in some.itertuples()}
+        lines.append(((group, f"{int(some['n'].iloc[0]):,}"), in_order(cells, PROMISED)))
+    note = (
+        "The mean probability of the redshifts should be the share that are within .003, and intervals of highest "
+        "density should hold the known redshift as often as they say; bins of the posterior are as wide as many of the "
+        "narrow peaks, so that the 68 % intervals hold more."
+    )
+    return Scores(("spectra", "n"), PROMISED, lines, "Do the posteriors mean what they say", note) if lines else None
+
+
 def _cell(row) -> Cell:
     if row.metric == "sigma_nmad":
         return Cell(f"{row.value:.5f}")
+    if not row.ci_high >= row.ci_low:
+        return Cell(f"{row.value:.3f}")
     return Cell(f"{row.value:.3f}", f"[{row.ci_low:.3f}, {row.ci_high:.3f}]")
 
 

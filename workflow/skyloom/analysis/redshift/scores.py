@@ -27,19 +27,24 @@ def interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def groups(known: np.ndarray, quasar: np.ndarray, star: np.ndarray) -> dict[str, np.ndarray]:
-    """Name -> which spectra (n,) bool: galaxies, quasars and stars, and all; galaxies by redshift too."""
+def groups(known: np.ndarray, quasar: np.ndarray, star: np.ndarray, zwarn: np.ndarray) -> dict[str, np.ndarray]:
+    """Name -> which spectra (n,) bool: galaxies, quasars and stars; galaxies by redshift too, and those whose redshift
+    the catalogue gives without warning where it warns of some."""
     there = np.isfinite(known)
     galaxy = there & ~quasar & ~star
     found = {"galaxies": galaxy, "quasars": there & quasar, "stars": there & star}
     for low, high in ((0, 0.6), (0.6, 1.1), (1.1, np.inf)):
         name = f"galaxies z {low:g} to {high:g}" if np.isfinite(high) else f"galaxies z above {low:g}"
         found[name] = galaxy & (known >= low) & (known < high)
+    if (zwarn > 0).any():
+        sure = {name: found[name] & (zwarn == 0) for name in ("galaxies", "quasars")}
+        found |= {f"{name} without warning in the catalogue": mask for name, mask in sure.items()}
     return {name: mask for name, mask in found.items() if mask.any()}
 
 
-def rows(method: str, group: str, dz: np.ndarray, accepted: np.ndarray | None, right: float) -> Iterator[dict]:
-    """Tidy rows (COLUMNS) of the errors `dz` (n,) of one group; `accepted` (n,) bool where a method says which."""
+def rows(method: str, group: str, dz: np.ndarray, accepted: np.ndarray | None, right) -> Iterator[dict]:
+    """Tidy rows (COLUMNS) of the errors `dz` (n,) of one group; `accepted` (n,) bool where a method says which; `right`
+    the limit of |dz|, a number or (n,)."""
     dz = np.where(np.isfinite(dz), dz, np.inf)
     n = len(dz)
     for name, limit in ((f"within {CLOSE:g}", CLOSE), (f"within {WIDE:g}", WIDE)):
@@ -51,6 +56,26 @@ def rows(method: str, group: str, dz: np.ndarray, accepted: np.ndarray | None, r
     if accepted is not None:
         yield share(method, group, "accepted", accepted.sum(), n)
         yield share(method, group, "accepted right", (accepted & (abs(dz) < right)).sum(), int(accepted.sum()))
+
+
+def credible_level(probability: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Share (n,) of each posterior (n, G) that is more probable than the bin at a place (n,), and half of that bin.
+
+    Uniform between 0 and 1 if posteriors mean what they say: intervals of highest density of level L hold the truth
+    where this is below L. A place outside of the bins has 1.
+    """
+    inside = (place >= 0) & (place < probability.shape[1])
+    own = np.take_along_axis(probability, place.clip(0, probability.shape[1] - 1)[:, None], 1)
+    level = (probability * (probability > own)).sum(1) + 0.5 * own[:, 0]
+    return np.where(inside & (own[:, 0] > 0), level, 1.0)
+
+
+def trust(method: str, group: str, probability: np.ndarray, level: np.ndarray) -> Iterator[dict]:
+    """Tidy rows of what posteriors promise: the mean probability (n,) of the redshifts, which should be the share
+    within CLOSE, and how many intervals of highest density hold the truth, given its credible level (n,)."""
+    yield row(method, group, "mean probability", probability.mean(), len(probability))
+    for wanted in (0.68, 0.9):
+        yield share(method, group, f"{wanted:.0%} intervals hold", (level < wanted).sum(), len(level))
 
 
 def share(method: str, group: str, metric: str, hits: int, n: int) -> dict:
