@@ -11,9 +11,9 @@ import pytest
 import yaml
 from scipy import stats
 
-from skyloom.analysis.calibration import Settings, bins, calibrate, heads, present, scores
+from skyloom.analysis.calibration import Settings, calibrate, heads, present, scores
 from skyloom.analysis.calibration.predictions import PosteriorFile
-from skyloom.analysis.common import conformal, tables
+from skyloom.analysis.common import conformal, quality, tables
 from skyloom.analysis.common.blocks import Claim, Figure, Scores, Shown
 from skyloom.analysis.common.blocks import Table as Lines
 from skyloom.analysis.common.conformal import Recalibration
@@ -357,11 +357,11 @@ def test_signal_to_noise_is_the_median_over_good_pixels(tmp_path):
     flux = np.array([[1.0, 2, 30], [4, 4, 4], [1, 1, 1]])
     ivar = np.array([[1.0, 4, 0], [4, 9, 16], [0, 0, 0]])
     write_shard(tmp_path / "s.h5", np.array([7, 8, 9]), {"flux": flux, "ivar": ivar})
-    found = bins.signal_to_noise([tmp_path / "s.h5"], np.array([8, 7, 9, 10]))
+    found = quality.signal_to_noise([tmp_path / "s.h5"], np.array([8, 7, 9, 10]))
     assert found[:2] == pytest.approx([12, 2.5]) and np.isnan(found[2:]).all()
-    assert bins.signal_to_noise([], np.array([1])) is None
+    assert quality.signal_to_noise([], np.array([1])) is None
     write_shard(tmp_path / "i.h5", np.array([7]), {"rgb": np.zeros((1, 3, 4, 4))})
-    assert bins.signal_to_noise([tmp_path / "i.h5"], np.array([7])) is None
+    assert quality.signal_to_noise([tmp_path / "i.h5"], np.array([7])) is None
 
 
 def shown(outputs, table=None, tmp_path=None):

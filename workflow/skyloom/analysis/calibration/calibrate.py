@@ -27,6 +27,7 @@ from skyloom.analysis.calibration.sources import Answer, answers
 from skyloom.analysis.common import conformal, tables
 from skyloom.analysis.common.conformal import Recalibration
 from skyloom.analysis.common.densities import tabulate
+from skyloom.analysis.common.quality import signal_to_noise
 from skyloom.analysis.common.traits import describe, in_order
 from skyloom.catalog.columns import GALAXIES
 from skyloom.core.errors import BadInput
@@ -59,7 +60,7 @@ def calibrate(job: Job) -> None:
     settings: Settings = job.settings
     samples, properties = _samples(job, settings)
     test = samples["test"]
-    snr = bins.signal_to_noise(job.inputs["tokens"], test.index.to_numpy())
+    snr = signal_to_noise(job.inputs["tokens"], test.index.to_numpy())
     groups = bins.Groups.of(test, snr, settings)
     described = in_order(job.inputs["embeddings"], bool(settings.embeddings))
     paired = {place.name: place for place in map(describe, job.inputs["paired"])}
