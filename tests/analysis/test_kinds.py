@@ -28,7 +28,7 @@ def test_the_default_analyses_are_made_where_they_can_be():
     of_mock |= {"catalog", "examples", "redshift", "calibration"}
     assert {analysis for analysis, survey in made if survey == "mock"} == of_mock
     assert {analysis for analysis, survey in made if survey == "simulated"} == {"catalog", "examples"}
-    assert {a for a, survey in made if survey == "desi_samples"} == {"redshift", "catalog", "examples"}
+    assert {a for a, survey in made if survey == "desi_samples"} == {"redshift", "catalog", "examples", "domain_gap"}
 
 
 def test_inputs_of_a_survey_are_what_it_has():
