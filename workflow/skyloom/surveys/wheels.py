@@ -28,6 +28,7 @@ class Wheel:
 
     requirement: str
     sha256: str
+    suffix: str = ".whl"
 
 
 PINNED = {
@@ -35,9 +36,11 @@ PINNED = {
     "desispec": Wheel("desispec==0.70.0", "47cb75b783d7869661da49cdc481ff245308bc92bee7c33ab88f47391f5e7d3a"),
     "fastspecfit": Wheel("fastspecfit==3.6.1", "d4ad9053f40603a1d44c43508da681f4563120971fe8f2dc8c3a630a43a25133"),
     "specutils": Wheel("specutils==2.4.0", "978561edc8611e4271223a4853e16b6378c160bbe27c5b2d6bf7645ce5c8b0a6"),
+    "spectrapyle": Wheel("spectrapyle==5.0.3", "56b66d490e6656215e45ce8d1ffee3fa3bfa846f0e51968080948e48207509b1"),
     "astro-sedpy": Wheel("astro-sedpy==0.4.1", "162e9d5604cc324597be7c5a7c586fbd57ae9fdd55d22957e2c8bce908cd72d1"),
 }
-"""Short name -> wheel: stellar and nebular grids, sky spectrum, real DESI samples, SPHEREx filters."""
+"""Short name -> wheel: stellar and nebular grids, sky spectrum, real DESI samples, real Euclid spectra, SPHEREx
+filters."""
 
 
 def fetch(name: str, path: str | os.PathLike, timeout: float = 30, retries: int = 2) -> None:
@@ -171,6 +174,15 @@ def _place(cached: Path, path: Path) -> None:
             os.link(cached, temporary)
         except OSError:
             shutil.copyfile(cached, temporary)
+
+
+def members(wheel_path: str | os.PathLike) -> list[str]:
+    """The files in a wheel; BadInput if it is none."""
+    try:
+        with zipfile.ZipFile(wheel_path) as wheel:
+            return [info.filename for info in wheel.infolist() if not info.is_dir()]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{wheel_path}: not a whole wheel ({error}); delete it and run again") from error
 
 
 def extract(wheel_path: str | os.PathLike, member: str, path: str | os.PathLike) -> None:
