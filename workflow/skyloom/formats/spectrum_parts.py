@@ -108,9 +108,10 @@ def write_simulated(
     grid: Mapping[str, float],
     identifier: Sequence[str],
     redshift: np.ndarray,
+    spectype: Sequence[str],
     **known: np.ndarray,
 ) -> None:
-    """Write simulated galaxies (N, P) that are on the grid already, with the redshift that was put in.
+    """Write simulated spectra (N, P) that are on the grid already, with the redshift and class that were put in.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def write_simulated(
     attrs = {"wavelength_start": grid["start"], "wavelength_step": grid["step"]}
     values = {name: np.full(count, np.nan) for name in NUMBERS} | known
     values |= {"redshift": redshift, "z_true": redshift, "flux": flux, "ivar": ivar, "identifier": identifier}
-    values |= dict.fromkeys(("spectype", "spectype_true"), ["GALAXY"] * count)
+    values |= {"spectype": spectype, "spectype_true": spectype}
     values |= {"file": np.zeros(count, int), "row": np.arange(count), "ivar_estimated": np.zeros(count, bool)}
     with _writer(out_path, [Path(out_path).name], grid["pixels"], attrs) as writer:
         writer.extend(values)

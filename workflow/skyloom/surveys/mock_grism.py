@@ -8,7 +8,7 @@ from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.section import setting
 from skyloom.settings.survey import Grid, SurveySettings
 
-KEYS = ("population", "magnitude_limit", "redshift_max", "line_flux", "galaxies_per_part", "grid")
+KEYS = ("population", "magnitude_limit", "redshift_max", "line_flux", "quasars", "galaxies_per_part", "grid")
 """What of a survey's configuration a part depends on."""
 
 
@@ -23,6 +23,8 @@ class MockGrismSettings(SurveySettings):
     "largest redshift"
     line_flux: float = setting(15.0, ge=0)
     "1e-17 erg/s/cm2, least flux of the brightest line in range"
+    quasars: float = setting(0.06, ge=0, le=1)
+    "share of the spectra that are of quasars"
     grid: Grid = setting(Grid(start=11900.0, step=13.4, pixels=531))
     "the pixels of the spectra: those of NISP's red grism"
     parts: int = setting(2, ge=1, le=9999)
