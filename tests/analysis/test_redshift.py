@@ -222,6 +222,12 @@ def test_the_brightest_line_is_found_on_any_grid_and_taken_for_h_alpha(tmp_path)
     assert np.abs(found[:40] - z)[inside].max() < 0.004
 
 
+def test_the_report_says_what_the_known_redshifts_are(survey, tmp_path):
+    shown = blocks.Shown("real", host="mock", host_simulated=True, about="Known redshifts come from the same lines.")
+    found = present({role: str(path) for role, path in run(survey, tmp_path).items()}, Settings(), shown)
+    assert any(b.shape == "text" and b.text.endswith("Known redshifts come from the same lines.") for b in found)
+
+
 def test_the_simplest_baseline_stands_beside_the_network(survey, tmp_path):
     rows = pandas.read_csv(run(survey, tmp_path)["scores"])
     assert (rows["method"] == "the brightest line is H-alpha").sum() >= 4

