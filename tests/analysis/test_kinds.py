@@ -63,6 +63,7 @@ def test_a_map_of_chosen_embeddings_is_not_made_for_a_survey_without_them():
     chosen = {"kind": "umap", "embeddings": ["astroclip-image"]}
     assert set(load(changed(chosen=chosen, umap={})).made) == {
         ("chosen", "mock"), ("umap", "mock"), ("umap", "mock_spectra"), ("umap", "desi_samples"),
+        ("umap", "mock_grism"), ("umap", "euclid_samples"), ("umap", "sdss_samples"),
     }  # fmt: skip
     with pytest.raises(BadConfig, match="chosen.surveys: 'desi_samples' has no embedding 'astroclip-image'; it has"):
         load(changed(chosen=chosen | {"surveys": ["desi_samples"]}))

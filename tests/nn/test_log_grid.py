@@ -19,6 +19,15 @@ def test_bins_have_the_velocity_asked_for_and_stay_inside(grid):
     assert grid.centres[0] ** 2 == pytest.approx(grid.edges[0] * grid.edges[1])
 
 
+def test_widths_and_places_are_those_of_the_grid(grid):
+    assert grid.bins_of(3000) == 24 and LogGrid.over(11900.0, 19000.0, 250.0).bins_of(3000) == 12
+    assert grid.bins_of(1) == 1 and grid.odd_bins_of(1) == 3
+    for bins in (3, 63, 151):
+        assert {grid.odd_bins_of(125.0 * (bins + off)) for off in (-0.9, 0, 0.9)} == {bins}
+    (place,) = grid.places([3000.0, float(grid.centres[700]), 12000.0])
+    assert place == pytest.approx(700)
+
+
 @pytest.mark.parametrize("step", [0.8, 3.0, 20.0])
 def test_shares_are_the_overlaps_of_every_pixel_with_every_bin(grid, step):
     pixels = int(7000 / step)

@@ -1,8 +1,10 @@
 """The configuration: a wrong value gives one line with the user's value and what is allowed."""
 
 import copy
+import json
 import re
 
+import jsonschema
 import pytest
 import yaml
 
@@ -151,3 +153,27 @@ def test_a_model_of_a_modality_that_the_survey_lacks_is_neither_embedded_nor_rep
         assert ("results/mock/models/pca_hsc_image/model.json" in cards) == expected
         assert ("pca_hsc_image-hsc_image" in layout.embeddings("mock", config)) == expected
         assert "results/mock/models/astroclip/model.json" in cards
+
+
+def test_a_report_shows_the_surveys_it_names_and_goes_on_without_those_taken_out():
+    loaded = validate(DEFAULT)
+    assert {"euclid_samples", "sdss_samples"} <= set(loaded.shown("mock")) and not loaded.notices
+    assert "mock_grism" not in loaded.shown("mock")  # only what is named
+    without = validate(changed("surveys.euclid_samples", None))
+    assert "euclid_samples" not in without.shown("mock") and "sdss_samples" in without.shown("mock")
+    assert any("report_with: 'euclid_samples' is not a survey" in notice for notice in without.notices)
+    own = changed("surveys.mock", None)
+    own["surveys"]["desi_samples"] = None
+    alone = validate(own | {"report": ["euclid_samples"], "analyses": {"redshift": {}}})
+    assert ("redshift", "euclid_samples") in alone.made
+
+
+def test_a_place_may_be_given_by_its_name_alone_in_the_schema_too():
+    schema = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
+    columns = {"flux": "FLUX", "error": {"column": "ERR", "hdu": 1}, "identifier": ["A", "B"]}
+    config = copy.deepcopy(DEFAULT)
+    config["surveys"]["mine"] = {"kind": "spectra", "files": ["x.fits"], "columns": columns}
+    validator = jsonschema.Draft202012Validator(schema)
+    assert not list(validator.iter_errors(config))
+    config["surveys"]["mine"]["columns"] = {"flux": 5}
+    assert list(validator.iter_errors(config))

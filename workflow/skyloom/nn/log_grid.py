@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -31,6 +32,24 @@ class LogGrid:
         """Bins of `velocity` km/s from the wavelength `first` up to `last` at most."""
         step = velocity / SPEED_OF_LIGHT
         return cls(first, step, int(math.log(last / first) / step))
+
+    @property
+    def velocity(self) -> float:
+        """Width of a bin, km/s."""
+        return self.step * SPEED_OF_LIGHT
+
+    def bins_of(self, velocity: float) -> int:
+        """How many bins come closest to a width in km/s, at least one."""
+        return max(1, round(velocity / self.velocity))
+
+    def odd_bins_of(self, velocity: float) -> int:
+        """The same, the closest odd number: a window around a bin."""
+        return 1 + 2 * max(1, round((velocity / self.velocity - 1) / 2))
+
+    def places(self, wavelengths: Iterable[float]) -> list[float]:
+        """Where wavelengths (Angstrom) lie, in bins from the middle of the first; without those beyond the grid."""
+        found = [math.log(wavelength / self.start) / self.step - 0.5 for wavelength in wavelengths]
+        return [place for place in found if 0 < place < self.bins - 1]
 
     @property
     def edges(self) -> np.ndarray:

@@ -173,8 +173,10 @@ class Config:
         return [name for name in self.surveys if name != survey and survey in self.hosts(name)]
 
     def shown(self, survey: str) -> list[str]:
-        """The surveys in the report of a survey: itself, those that train models of its, those that use its models."""
-        return list(dict.fromkeys([survey, *self.hosts(survey), *self.guests(survey)]))
+        """The surveys in the report of a survey: itself, those that train models of its, those that use its models, and
+        those that it names."""
+        named = [name for name in self.surveys[survey].settings.report_with if name in self.surveys]
+        return list(dict.fromkeys([survey, *self.hosts(survey), *self.guests(survey), *named]))
 
     def hosts(self, survey: str) -> list[str]:
         """The surveys on which the models of a survey are trained."""
@@ -249,6 +251,9 @@ def _load(config: Mapping) -> Config:
     for name in loaded.reports:
         if name not in surveys:
             raise BadConfig(f"report: '{name}' is not a survey; allowed are {', '.join(surveys)}")
+        for other in surveys[name].settings.report_with:
+            if other not in surveys:  # one of the default run that was taken out is no error
+                loaded.notices.append(f"surveys.{name}.report_with: '{other}' is not a survey: the report goes without")
     loaded.made  # noqa: B018 (an analysis that was asked for and cannot be made is an error now)
     return loaded
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_NOT_KINDS = {"common", "wheels", "manifest", "networks"}
+_NOT_KINDS = {"common", "wheels", "package_index", "packaged", "manifest", "networks"}
 
 
 @dataclasses.dataclass(frozen=True)

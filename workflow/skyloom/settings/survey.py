@@ -114,6 +114,10 @@ class SurveySettings(Section):
     "which models are trained on it, or embed it"
     models_from: reference("survey") | dict[str, reference("survey")] | None = setting(None)
     "the survey whose trained models embed this one, or model -> survey; those not named here are its own"
+    about: str = setting("")
+    "what reports say of it, a sentence or two: where it comes from, what its known redshifts are"
+    report_with: list[str] = setting([])
+    "further surveys in its report, besides those that it shares models with; those that there are"
     shards: int = setting(1, ge=1, le=9999)
     "token files a modality, one job each"
     compression: Literal["none", "bitshuffle-lz4"] = setting("none")

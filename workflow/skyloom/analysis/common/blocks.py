@@ -28,6 +28,7 @@ class Shown:
     host : name of the survey on which its models are trained, itself or another, or names with commas
     host_simulated : the galaxies of all these are made up
     published : the table of published numbers, "" where there is none
+    about : what its entry says of it
     """
 
     name: str
@@ -35,6 +36,7 @@ class Shown:
     host: str = ""
     host_simulated: bool = False
     published: str = ""
+    about: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

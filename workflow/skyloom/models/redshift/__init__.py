@@ -41,6 +41,8 @@ class Augment(Section):
     "share of spectra replaced by noise, of which any redshift is as good as any other"
     calibration: float = setting(0.1, ge=0)
     "scatter of a smooth wrong calibration, and of the inverse variance"
+    arms: list[Annotated[float, Field(gt=0)]] = setting([5800.0, 7643.0])
+    "Angstrom, where a spectrograph's arms meet and the calibration has small steps; those beyond the grid do not count"
 
 
 class Config(Section):
@@ -54,10 +56,10 @@ class Config(Section):
     "range in which galaxies are looked for"
     quasar_redshifts: tuple[float, float] = setting((0.02, 4.3))
     "range in which quasars are looked for"
-    continuum: int = setting(151, ge=3)
-    "bins of the running mean that is taken off"
-    broad: int = setting(901, ge=3)
-    "bins of the running mean that the continuum itself is compared with"
+    continuum: float = setting(18_900.0, gt=0)
+    "km/s, width of the running mean that is taken off"
+    broad: float = setting(112_600.0, gt=0)
+    "km/s, width of the running mean that the continuum itself is compared with"
     width: int = setting(9, ge=1)
     "bins that a convolution sees"
     channels: int = setting(24, ge=1)
@@ -87,9 +89,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _odd(self):
-        for name in ("continuum", "broad", "width"):
-            if getattr(self, name) % 2 == 0:
-                raise refuse(name, f"{getattr(self, name)} is even; expected an odd number of bins")
+        if self.width % 2 == 0:
+            raise refuse("width", f"{self.width} is even; expected an odd number of bins")
         return self
 
 

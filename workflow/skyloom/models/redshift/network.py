@@ -19,6 +19,7 @@ PART, PARTS = 16, 4  # bins whose features are averaged, and such averages in a 
 PLACES = 4  # sines and cosines that say where in the rest frame a token is
 CANDIDATES = 4  # peaks that are fitted
 TOGETHER = 8  # spectra in the layers at once on a CPU: they stay in its cache
+APART = 3000.0  # km/s within which there is one peak
 
 
 class RedshiftNet(nn.Module):
@@ -39,6 +40,7 @@ class RedshiftNet(nn.Module):
         pixels = (c.grid.start, c.grid.step, c.grid.pixels)
         self.grid = LogGrid.over(*c.grid.span, c.velocity)
         self.rebin = Rebin(*pixels, self.grid)
+        self.apart = self.grid.bins_of(APART)
         self.fine = LogGrid(self.grid.start, self.grid.step / FINE, self.grid.bins * FINE)
         self.rebin_fine = Rebin(*pixels, self.fine)
         ranges = (c.galaxy_redshifts, c.quasar_redshifts)
@@ -96,8 +98,8 @@ class RedshiftNet(nn.Module):
         faint spectra are alike.
         """
         c, seen = self.config, (ivar > 0).float()
-        near, near_ivar = running_mean(flux, ivar, c.continuum)
-        far, _ = running_mean(flux, ivar, c.broad)
+        near, near_ivar = running_mean(flux, ivar, self.grid.odd_bins_of(c.continuum))
+        far, _ = running_mean(flux, ivar, self.grid.odd_bins_of(c.broad))
         lines = torch.asinh((flux - near) * ivar.sqrt() / 1.5)
         broad = torch.asinh((near - far) * near_ivar.sqrt() / 10) / 3
         scale = (near.abs() * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp(min=1)
@@ -135,7 +137,7 @@ class RedshiftNet(nn.Module):
         """
         flux, ivar = self.binned(batch)
         log_p = self.log_posterior(flux, ivar)
-        kind, place, _ = peaks.highest(log_p, CANDIDATES)
+        kind, place, _ = peaks.highest(log_p, CANDIDATES, self.apart)
         marginal = log_p.exp().sum(1)
         near = round(math.log1p(CLOSE) / self.grid.step)
         probability = peaks.within(marginal, place, near)
@@ -214,7 +216,7 @@ class RedshiftNet(nn.Module):
         cosines of several periods: in a single column it would be one of many, and neighbours would not agree in it.
         """
         log_p = self.log_posterior(*self.binned(batch))
-        _, place, _ = peaks.highest(log_p, 1)
+        _, place, _ = peaks.highest(log_p, 1, self.apart)
         log_scale = self.log_scale[place[:, 0]]
         flux, ivar = self.finely_binned(batch)
         numbers, scale = embedding(flux, ivar, self.rest_place(log_scale), self.rest_basis, self.rest_variance)
@@ -230,7 +232,7 @@ class RedshiftNet(nn.Module):
         flux, ivar = self.binned(batch)
         features = self.features(flux, ivar)
         scores = torch.where(self.searched & self.known[:, None], self.scores(features), -torch.inf)
-        _, place, _ = peaks.highest(scores, 1)
+        _, place, _ = peaks.highest(scores, 1, self.apart)
         length = self.grid.bins + self.shifts - 1
         whole = math.ceil(length / (PART * PARTS)) * PART * PARTS
         index = self.shifts - 1 - place[:, :, None] + torch.arange(self.grid.bins, device=place.device)
