@@ -130,6 +130,16 @@ def test_masked_pixels_do_not_set_the_scale():
     assert axis.get_ylim()[1] < 10
 
 
+def test_the_noisy_ends_of_a_range_do_not_set_the_scale():
+    axis = style.figure(2).subplots()
+    flux, ivar = np.full(len(WAVELENGTH), 5.0), np.ones(len(WAVELENGTH))
+    flux[3000:3010] = 9  # a line
+    flux[-40:], ivar[-40:] = -300, 0.01
+    pictures_of.draw_spectrum(axis, WAVELENGTH, flux, ivar)
+    low, high = axis.get_ylim()
+    assert low > 0 and 8 < high < 12
+
+
 def test_a_spectrum_is_drawn_on_the_grid_that_its_shard_states(tmp_path):
     flux = np.ones((1, 531))
     flux[0, 300] = 50

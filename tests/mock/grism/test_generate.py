@@ -118,6 +118,8 @@ def test_a_part_holds_truth_and_is_the_same_every_time(grid_path, tmp_path):
     assert kept["identifier"][1] == "3000000001" and np.isfinite(kept["log_mstar"]).all()
     both = [read_spectra(path, np.arange(60), PIXELS.plain()) for path in paths]
     assert all(np.array_equal(one, two) for one, two in zip(*both, strict=True))
+    generate.make_part(4, 7, config | {"quasars": 1.0, "galaxies_per_part": 5}, grid_path, paths[1])
+    assert (read_part(paths[1])[0]["spectype_true"] == "QSO").all()
     generate.make_part(4, 7, config, grid_path, paths[1])
     assert not np.isin(read_part(paths[1])[0]["z_true"], kept["z_true"]).any()
     flux, ivar = both[0]

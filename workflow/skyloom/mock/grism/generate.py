@@ -52,9 +52,8 @@ def make_part(part: int, seed: int, config: Mapping, grid_path: str | os.PathLik
         grid = load_grid(grid_path, (0.0, 0.0))  # the wide part is enough
         total = config["galaxies_per_part"]
         quasars = round(config["quasars"] * total)
-        parts = [selected(total - quasars, rng["population"], config, grid, pixels)]
-        if quasars:
-            parts.append(quasar_spectra(quasars, rng["quasars"], config, grid, pixels))
+        makers = ((selected, total - quasars, "population"), (quasar_spectra, quasars, "quasars"))
+        parts = [make(count, rng[name], config, grid, pixels) for make, count, name in makers if count]
         galaxies, clean = join([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
         sigma = instrument.stated_noise(len(clean), pixels, rng["noise"])
         flux = clean + instrument.contamination(len(clean), pixels, rng["contamination"])
