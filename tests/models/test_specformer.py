@@ -4,13 +4,17 @@ import torch
 from skyloom.core.errors import BadConfig
 from skyloom.models import networks
 from skyloom.models.specformer import PUBLISHED, Config
-from skyloom.models.specformer.network import Objective, SpecFormer, segments
+from skyloom.models.specformer.network import Objective, SpecFormer, segments, whole
 from skyloom.nn import spectra
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 from skyloom.settings.section import parse
+from skyloom.settings.survey import Grid
 
-TINY = Config(pixels=400, size=40, stride=40, dim=32, layers=1, heads=2, summary=0, pooled_weight=0.0)
+GRID = Grid(pixels=400)
+TINY = Config(
+    grid=GRID, input="pixels", size=40, stride=40, dim=32, layers=1, heads=2, kept=0, summary=0, pooled_weight=0.0
+)
 
 
 def network(**changes) -> SpecFormer:
@@ -42,10 +46,10 @@ def test_published_shape_has_the_published_number_of_parameters():
     assert model.config.segment_length == 30
 
 
-def test_default_has_195_tokens_and_masks_the_published_share_of_them():
+def test_default_has_151_tokens_and_masks_the_published_share_of_them():
     config = Config()
-    assert config.token_count == 195
-    assert 6 * config.segment_length / 195 == pytest.approx(180 / 778, rel=0.07)
+    assert config.token_count == 151  # 2408 bins of 125 km/s from 3600 to 9824 Angstrom, 16 in each, and the first
+    assert 6 * config.segment_length / 151 == pytest.approx(180 / 778, rel=0.07)
 
 
 def test_tokens_and_embedding_have_the_promised_shapes(model, batch):
@@ -82,10 +86,9 @@ def test_no_visible_token_carries_a_pixel_that_only_masked_tokens_show(monkeypat
     for border in range(0, 400, 20):
         ivar[:, max(0, border - 3) : border + 3] = 0
     given = of(flux, ivar)
-    slices = model.slices(given)
-    mask = segments(Draws(0, 0, 8), slices.shape[1], 2, 2)
+    mask = segments(Draws(0, 0, 8), model.config.token_count, 2, 2)
     mask[:, 0] = False
-    seen = model.seen(given, slices, mask)
+    seen = model.input.seen(*model.read(given), mask)
     weight = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0))
     (seen * weight).sum().backward()
     shown = torch.zeros(8, 400, dtype=torch.bool)
@@ -112,7 +115,7 @@ def test_the_content_of_a_masked_token_cannot_reach_the_prediction(batch):
     for sample in range(8):  # the same numbers in another order: mean and deviation stay
         other[sample, pixels[sample]] = flux[sample, pixels[sample]].flip(0)
     first, second = (of(f, batch["spectrum"]["ivar"]) for f in (flux, other))
-    out = [model.encode(model.seen(b, model.slices(b), mask)) for b in (first, second)]
+    out = [model.encode(model.input.seen(*model.read(b), mask)) for b in (first, second)]
     assert not torch.allclose(model.tokens(first), model.tokens(second), atol=1e-3)
     assert torch.allclose(out[0], out[1], atol=1e-5)
 
@@ -122,7 +125,7 @@ def test_loss_is_the_mean_over_masked_values(batch, weighting):
     model = network(loss_weight=weighting)
     torch.nn.init.zeros_(model.head.weight)  # predicts 0: the loss is the mean square of what is masked
     loss, _ = Objective(model)(batch, Draws(3, 0, 8), 0.0)
-    slices, mask = model.slices(batch), segments(Draws(3, 0, 8), 11, 6, model.config.segment_length)
+    slices, mask = model.input.truth(*model.read(batch)), segments(Draws(3, 0, 8), 11, 6, model.config.segment_length)
     each = []
     for sample, masked in zip(slices, mask, strict=True):
         values = sample[masked]
@@ -138,7 +141,7 @@ def test_pooled_loss_is_that_of_the_whole_spectrum(batch):
     torch.nn.init.zeros_(objective.from_pooled[-1].weight)
     torch.nn.init.zeros_(objective.from_pooled[-1].bias)
     loss, parts = objective(batch, Draws(3, 0, 8), 0.0)
-    values = model.slices(batch)[:, 1:, 2:]  # ivar is the same everywhere: every pixel weighs 1
+    values = whole(model.input.truth(*model.read(batch)))  # ivar is the same everywhere: every pixel weighs 1
     assert parts["pooled"].item() == pytest.approx(values.square().mean().item(), rel=1e-5)
     assert loss.item() == pytest.approx((parts["masked"] + 0.5 * parts["pooled"]).item(), rel=1e-5)
 
@@ -164,7 +167,7 @@ def test_it_learns_to_fill_gaps_of_a_sine(model, batch):
 
 
 def test_a_summary_that_no_loss_reaches_is_refused_and_the_published_model_is_not():
-    with pytest.raises(BadConfig, match="summary: 24 with pooled_weight 0 would never be trained"):
+    with pytest.raises(BadConfig, match="summary: 64 with pooled_weight 0 would never be trained"):
         parse(Config, {"pooled_weight": 0.0}, "specformer.model")
     published = parse(Config, PUBLISHED, "specformer.model")
     assert (published.summary, published.pooled_weight) == (0, 0)
