@@ -12,7 +12,12 @@ from skyloom.settings.section import reference, refuse, setting
 Count = Annotated[int, Field(ge=1)]
 PHOTOMETRY = "photometry"
 """What the baseline of magnitudes is called, as a model and as an input."""
-Pair = Annotated[list[reference("model", PHOTOMETRY)], Field(min_length=2, max_length=2)]
+WITH_REDSHIFT = "photometry+z"
+"""The same magnitudes and the redshift: what a spectrum that gives nothing else would add."""
+TRUTH = "truth"
+"""What was put in, of a simulated survey: no model does better against labels as noisy as these."""
+BASELINES = (PHOTOMETRY, WITH_REDSHIFT, TRUTH)
+Pair = Annotated[list[reference("model", *BASELINES)], Field(min_length=2, max_length=2)]
 
 
 class Settings(AnalysisSettings):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.common.blocks import method_name
-from skyloom.analysis.regression import PHOTOMETRY
+from skyloom.analysis.regression import BASELINES, PHOTOMETRY
 from skyloom.figures import style
 
 CROWDED = 3000  # points above which density replaces dots
@@ -112,4 +112,4 @@ def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]], palette:
 
 
 def _source(model: str, modality: str) -> str:
-    return "photometry" if modality == PHOTOMETRY else f"{style.pretty(modality)}: {style.pretty(model)}"
+    return style.pretty(model) if modality in BASELINES else f"{style.pretty(modality)}: {style.pretty(model)}"

@@ -14,9 +14,9 @@ import pandas
 
 from skyloom.analysis.common import statistics, tables
 from skyloom.analysis.common.traits import describe_all, place_of
-from skyloom.analysis.regression import PHOTOMETRY, Settings, figures
+from skyloom.analysis.regression import BASELINES, Settings, figures
 from skyloom.analysis.regression.predict import Prediction, predict
-from skyloom.analysis.regression.sources import LEAST, SPLITS, sources
+from skyloom.analysis.regression.sources import LEAST, REDSHIFT, SPLITS, sources, true_name
 from skyloom.core.errors import BadInput
 from skyloom.figures import style
 from skyloom.settings.analysis import Job
@@ -45,7 +45,10 @@ def regress(job: Job) -> None:
     labels = {split: sample[properties].to_numpy(float) for split, sample in samples.items()}
     predictions = []
     for source in sources(samples, describe_all(job.inputs["embeddings"]), settings):
-        predictions += [predict(source, labels, settings, job.seed, method) for method in source.methods]
+        if set(properties) <= set(source.given):
+            continue
+        asked = {split: np.where(np.isin(properties, source.given), np.nan, own) for split, own in labels.items()}
+        predictions += [predict(source, asked, settings, job.seed, method) for method in source.methods]
         log.info("%s-%s predicted", source.model, source.modality)
     predictions.sort(key=_place)
     scorer = Scorer(job.survey, properties, labels, settings, job.seed)
@@ -60,11 +63,16 @@ def regress(job: Job) -> None:
 
 
 def _samples(job: Job, settings: Settings) -> dict[str, pandas.DataFrame]:
-    """Split -> its galaxies by rising targetid, with the properties and magnitudes that the catalogue has."""
+    """Split -> its galaxies by rising targetid, with properties, their truth and magnitudes, if the catalogue has them,
+    and REDSHIFT."""
     path = job.one("galaxies")
     there = tables.column_names(path)
-    wanted = dict.fromkeys([*settings.properties, *settings.photometry])
-    galaxies = tables.read_galaxies(path, job.one("splits"), [name for name in wanted if name in there]).sort_index()
+    wanted = [*settings.properties, *map(true_name, settings.properties), *settings.photometry, "z", true_name("z")]
+    names = [name for name in dict.fromkeys(wanted) if name in there]
+    galaxies = tables.read_galaxies(path, job.one("splits"), names).sort_index()
+    redshifts = [galaxies[name] for name in (true_name("z"), "z") if name in galaxies]
+    if redshifts:
+        galaxies[REDSHIFT] = redshifts[0].fillna(redshifts[-1])
     return {split: galaxies[galaxies["split"] == split] for split in SPLITS}
 
 
@@ -86,8 +94,8 @@ def _known(samples: dict[str, pandas.DataFrame], names: Sequence[str], path: str
 
 
 def _place(got: Prediction) -> tuple:
-    photometry = got.modality != PHOTOMETRY
-    return photometry, place_of(got.modality), style.rank(got.traits), got.model, got.method
+    own = BASELINES.index(got.model) if got.modality in BASELINES else len(BASELINES)
+    return own, place_of(got.modality), style.rank(got.traits), got.model, got.method
 
 
 class Scorer:
@@ -114,7 +122,7 @@ class Scorer:
 
     def _choices(self, key: tuple, got: Prediction, p: int) -> Iterator[dict]:
         # Only what had an alternative is worth a row.
-        n, whole = len(got.rows["validation"]), got.modality != PHOTOMETRY and "->" not in got.modality
+        n, whole = len(got.rows["validation"]), got.modality not in BASELINES and "->" not in got.modality
         if whole and (got.traits.get("ordered") or (got.method == "knn" and len(self.settings.whitened) > 1)):
             yield tables.row(*key, "validation", "chosen_components", got.chosen[p]["components"], n=n)
         for name in ("k", "epochs"):
@@ -136,10 +144,12 @@ class Scorer:
     def compare(self, predictions: list[Prediction]) -> Iterator[dict]:
         """Rows delta_r2 of model A minus model B on the test galaxies that both have, with paired intervals."""
         by_key = {(p.model, p.modality, p.method): p for p in predictions}
-        modalities = dict.fromkeys(p.modality for p in predictions if "->" not in p.modality)
-        modalities.pop(PHOTOMETRY, None)
+        modalities = dict.fromkeys(
+            p.modality for p in predictions if "->" not in p.modality and p.modality not in BASELINES
+        )
+        own = {p.model: p.modality for p in predictions if p.modality in BASELINES}
         for (a, b), modality, method in itertools.product(self.settings.differences, modalities, ("knn", "mlp")):
-            first, second = (by_key.get((m, modality, method)) or by_key.get((m, m, method)) for m in (a, b))
+            first, second = (by_key.get((m, own.get(m, modality), method)) for m in (a, b))
             if first is None or second is None:
                 continue
             rows, *places = np.intersect1d(first.rows["test"], second.rows["test"], return_indices=True)

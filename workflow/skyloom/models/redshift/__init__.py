@@ -63,7 +63,7 @@ class Config(Section):
     "of the convolutions"
     features: int = setting(16, ge=1)
     "compared with the templates"
-    dim: int = setting(24, ge=1)
+    dim: int = setting(20, ge=1)
     "rest-frame components in the embedding"
     code: int = setting(11, ge=1, le=24)
     "periods of ln(1 + z) in the embedding, a sine and a cosine each; every second period is half as long"
