@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from skyloom.settings.analysis import AnalysisSettings
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
+from skyloom.settings.names import PROPERTIES_QUERY
 from skyloom.settings.section import reference, refuse, setting
 
 Count = Annotated[int, Field(ge=1)]
@@ -65,10 +66,12 @@ class Settings(AnalysisSettings):
 def inputs(context: Context) -> dict[str, list[str]]:
     """The catalogue, the splits and the embeddings of a survey that trains its own models."""
     context.trains()
+    answering = context.answering(PROPERTIES_QUERY)
     return {
         "galaxies": context.galaxies,
         "splits": context.splits,
         "embeddings": context.embeddings(context.settings.embeddings),
+        "predictions": [path for model in answering for path in context.predictions(model, PROPERTIES_QUERY)],
     }
 
 

@@ -16,6 +16,7 @@ from skyloom.analysis.common import statistics, tables
 from skyloom.analysis.common.traits import describe_all, place_of
 from skyloom.analysis.regression import BASELINES, Settings, figures
 from skyloom.analysis.regression.predict import Prediction, predict
+from skyloom.analysis.regression.probes import METHOD, probed
 from skyloom.analysis.regression.sources import LEAST, REDSHIFT, SPLITS, sources, true_name
 from skyloom.core.errors import BadInput
 from skyloom.figures import style
@@ -32,7 +33,8 @@ COLUMNS = [*tables.COLUMNS, "kind", "trained"]
 def regress(job: Job) -> None:
     """Score all embeddings and baselines of a survey.
 
-    Inputs: galaxies (targetid, properties, magnitudes), splits, embeddings (tables MODEL-MODALITY.parquet). Outputs:
+    Inputs: galaxies (targetid, properties, magnitudes), splits, embeddings (tables MODEL-MODALITY.parquet), predictions
+    (what models themselves answer that are asked for properties). Outputs:
     table (csv, COLUMNS), predictions (parquet), figure_predictions and figure_scores (png).
 
     Raises
@@ -50,6 +52,7 @@ def regress(job: Job) -> None:
         asked = {split: np.where(np.isin(properties, source.given), np.nan, own) for split, own in labels.items()}
         predictions += [predict(source, asked, settings, job.seed, method) for method in source.methods]
         log.info("%s-%s predicted", source.model, source.modality)
+    predictions += [probed(path, samples, properties) for path in job.inputs.get("predictions", [])]
     predictions.sort(key=_place)
     scorer = Scorer(job.survey, properties, labels, settings, job.seed)
     rows = [*itertools.chain.from_iterable(map(scorer.score, predictions)), *scorer.compare(predictions)]
@@ -114,7 +117,7 @@ class Scorer:
         """R2 (and redshift statistics) on validation and test, and what was chosen."""
         is_a = {"kind": got.traits.get("kind", ""), "trained": not style.untrained(got.traits)}
         for p, name in enumerate(self.properties):
-            if not got.chosen[p]:
+            if got.chosen[p] is None:
                 continue
             key = (self.survey, got.model, got.modality, got.method, name)
             for row in (*self._choices(key, got, p), *self._scores(key, got, p)):
@@ -149,7 +152,7 @@ class Scorer:
         )
         own = {p.model: p.modality for p in predictions if p.modality in BASELINES}
         for (a, b), modality, method in itertools.product(self.settings.differences, modalities, ("knn", "mlp")):
-            first, second = (by_key.get((m, own.get(m, modality), method)) for m in (a, b))
+            first, second = (_of(by_key, m, own.get(m, modality), method) for m in (a, b))
             if first is None or second is None:
                 continue
             rows, *places = np.intersect1d(first.rows["test"], second.rows["test"], return_indices=True)
@@ -163,6 +166,11 @@ class Scorer:
                 value, ci = statistics.difference_r2(truth[known], *pair, self.settings.resamples, self.seed)
                 key = (self.survey, f"{a} - {b}", modality, method, name)
                 yield tables.row(*key, "test", "delta_r2", value, ci, known.sum()) | {"kind": "", "trained": ""}
+
+
+def _of(by_key: Mapping, model: str, modality: str, method: str) -> Prediction | None:
+    """The predictions of a model; few-shot ones of a probe are its own."""
+    return by_key.get((model, modality, method)) or by_key.get((model, modality, METHOD if method == "mlp" else method))
 
 
 def redshift_metrics() -> dict:

@@ -43,7 +43,7 @@ class Config(Section):
     "pixels or bins between the starts of two slices"
     dim: int = setting(128, ge=1)
     "width of the transformer"
-    layers: int = setting(3, ge=1)
+    layers: int = setting(2, ge=1)
     "blocks of the transformer"
     heads: int = setting(2, ge=1)
     "attention heads; they divide dim"
