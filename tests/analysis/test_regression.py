@@ -1,7 +1,11 @@
 """The regression on made-up galaxies whose best embedding is known."""
 
+import json
+
 import numpy as np
 import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
@@ -347,3 +351,42 @@ def test_a_survey_of_the_sky_has_no_row_of_the_truth(survey, result, tmp_path, c
     own = {**only(survey, "specformer"), "galaxies": tmp_path / "galaxies.parquet"}
     table, _, _ = run(own, tmp_path / "out", QUICK | {"properties": ["z", "log_mstar"]})
     assert set(table["model"]) == {"specformer", "photometry", "photometry+z"}
+
+
+@pytest.fixture
+def answers(survey, tmp_path):
+    """What a probe says: the truth, and noise of a known share; of z and t_age alone, and not of every galaxy."""
+    table = survey["table"].iloc[5:]
+    rng = np.random.default_rng(1)
+    columns = {"targetid": table["targetid"], "split": table["split"]}
+    for name, share in (("z", 0.5), ("t_age", 0.1)):
+        columns[name] = table[name] + share**0.5 * table[name].std() * rng.normal(size=len(table))
+    written = pyarrow.Table.from_pandas(pandas.DataFrame(columns), preserve_index=False)
+    about = {"model": "mine", "query": "properties", "modalities": ["spectrum"], "kind": "probe", "backbones": True}
+    path = tmp_path / "mine-properties.parquet"
+    pyarrow.parquet.write_table(written.replace_schema_metadata({"skyloom": json.dumps(about)}), path)
+    return path
+
+
+def test_what_a_probe_answers_is_a_row_beside_knn_and_mlp(survey, answers, tmp_path):
+    inputs = {role: survey[role] for role in ("galaxies", "splits")}
+    inputs |= {"embeddings": only(survey, "specformer")["embeddings"], "predictions": [answers]}
+    config = QUICK | {"properties": ["z", "log_mstar", "t_age"], "differences": [["mine", "specformer"]]}
+    out = synthetic.run("regression", inputs, tmp_path / "out", config)
+    table = pandas.read_csv(out["table"])
+    rows = table[(table["model"] == "mine") & (table["metric"] == "r2")]
+    assert set(rows["method"]) == {"probe"} and set(rows["property"]) == {"z", "t_age"}
+    for name, share in (("z", 0.5), ("t_age", 0.1)):
+        row = value(table, "mine", "spectrum", method="probe", name=name)
+        assert row["ci_low"] < 1 - share < row["ci_high"] and row["n"] == 150
+    row = value(table, "mine - specformer", "spectrum", "delta_r2", "mlp")  # few-shot against few-shot
+    pair = [value(table, m, "spectrum", method=how)["value"] for m, how in (("mine", "probe"), ("specformer", "mlp"))]
+    assert row["value"] == pytest.approx(pair[0] - pair[1], abs=1e-5)
+    assert not ((table["model"] == "mine - specformer") & (table["method"] == "knn")).any()
+
+
+def test_a_table_that_says_of_no_model_is_refused(survey, tmp_path):
+    inputs = {role: survey[role] for role in ("galaxies", "splits")}
+    inputs |= {"embeddings": only(survey, "specformer")["embeddings"], "predictions": [survey["splits"]]}
+    with pytest.raises(BadInput, match="splits.parquet: not a table of predictions"):
+        synthetic.run("regression", inputs, tmp_path / "out", QUICK)
