@@ -19,7 +19,7 @@ IMAGE = {
 SPECTRUM = {
     "kind": "specformer",
     "modality": "spectrum",
-    "model": {"grid": {"pixels": 400}, "input": "pixels", "size": 40, "stride": 40, "dim": 24, "layers": 1},
+    "model": {"grid": {"pixels": 400}, "input": "pixels", "size": 40, "stride": 40, "dim": 24, "layers": 1, "kept": 0},
 }
 
 

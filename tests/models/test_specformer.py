@@ -252,6 +252,10 @@ def test_an_embedding_of_kept_numbers_knows_where_a_token_was_and_a_mean_does_no
     mean = in_bins(kept=0)
     assert torch.allclose(mean.pool(tokens), mean.pool(turned), atol=1e-5)
     kept = in_bins()
+    summary = kept.tokens(lines())[:, -1]
+    assert torch.allclose(summary[:, :6], kept.embed(lines(), "spectrum")) and (summary[:, 6:] == 1).all()
+    wide = in_bins(summary=40)
+    assert wide.tokens(lines()).shape == (6, wide.config.token_count + 1, wide.width) and wide.width == 41
     assert kept.pool(tokens).shape == (3, 6) and not torch.allclose(kept.pool(tokens), kept.pool(turned), atol=1e-2)
 
 

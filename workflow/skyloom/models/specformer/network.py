@@ -15,6 +15,7 @@ Notable:
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from skyloom.models.specformer import Config
 from skyloom.models.specformer.inputs import INPUTS
@@ -29,7 +30,8 @@ class SpecFormer(nn.Module):
 
     def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
-        self.config, self.width = config, config.dim
+        self.config = config
+        self.width = max(config.dim, config.summary + 1) if config.kept else config.dim
         (self.modality,) = takes
         self.inputs = {self.modality: ("flux", "ivar")}
         self.input = INPUTS[config.input](config)
@@ -60,12 +62,21 @@ class SpecFormer(nn.Module):
         return self.norm(x)
 
     def tokens(self, batch: Batch) -> Tensor:
-        """Output tokens of every slice and of the first token, (B, T, dim)."""
-        return self.encode(self.input.seen(*self.read(batch)))
+        """Output tokens of every slice and of the first token, (B, T, width).
+
+        If numbers are kept of every token in its place, their summary is one more: what is built on this network need
+        not find out where each token belongs. It is followed by ones, by which attention can tell it from the others.
+        """
+        found = self.encode(self.input.seen(*self.read(batch)))
+        if self.narrow is None:
+            return found
+        summary = self.pool(found)
+        summary = functional.pad(summary, (0, self.width - summary.shape[1]), value=1.0)
+        return torch.cat([functional.pad(found, (0, self.width - found.shape[2])), summary[:, None]], 1)
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """What the output tokens say together, (B, summary or dim)."""
-        return self.pool(self.tokens(batch))
+        return self.pool(self.encode(self.input.seen(*self.read(batch))))
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Output tokens (B, T, dim) to embeddings (B, summary or dim): a linear summary of the mean over slices, or of
