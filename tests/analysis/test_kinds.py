@@ -36,7 +36,8 @@ def test_inputs_of_a_survey_are_what_it_has():
     made = load(changed(examples={}, retrieval={}, redshift=compared, mock_validation={})).made
     modalities = {"tokens_scalars", "tokens_lsst", "tokens_spherex", "tokens_sfh", "tokens_sed"}
     assert set(made["examples", "simulated"]) == {"galaxies", *modalities}
-    names = ["astroclip-image", "astroclip-spectrum"]
+    aligned = ("astroclip", "astroclip_redshift")
+    names = [f"{model}-{modality}" for model in aligned for modality in ("image", "spectrum")]
     assert sorted(made["retrieval", "mock"]["embeddings"]) == [f"results/mock/embeddings/{n}.parquet" for n in names]
     redshift = made["redshift", "desi_samples"]
     assert redshift["reference"] == ["results/mock/embeddings/specformer-spectrum.parquet"]

@@ -177,3 +177,36 @@ def test_a_place_may_be_given_by_its_name_alone_in_the_schema_too():
     assert not list(validator.iter_errors(config))
     config["surveys"]["mine"]["columns"] = {"flux": 5}
     assert list(validator.iter_errors(config))
+
+
+def test_a_probe_stands_on_one_model_and_an_alignment_on_two():
+    config = changed("models.mine", {"kind": "probe", "backbones": {"spectrum": "specformer"}})
+    config["surveys"]["mock"] |= {"models": ["specformer", "mine"], "models_from": None}
+    config["analyses"] = {"regression": {}}
+    loaded = validate(config)
+    assert [model.name for model in loaded.models_of("mock")] == ["specformer", "mine"]
+    assert set(layout.embeddings("mock", loaded)) == {"specformer-spectrum"}
+    asked = ["results/mock/predictions/mine-properties.parquet"]
+    assert layout.predictions("mock", loaded) == loaded.made["regression", "mock"]["predictions"] == asked
+    with pytest.raises(BadConfig, match="astroclip.backbones: {'spectrum': 'specformer'} is not .* at least 2"):
+        validate(changed("models.astroclip.backbones", {"spectrum": "specformer"}))
+
+
+def test_what_a_model_takes_it_must_have_to_answer():
+    config = changed("models.mine", {"kind": "probe", "backbones": {"image": "astrodino"}})
+    config["surveys"]["mock"] |= {"models": ["astrodino", "mine"], "modalities": ["spectrum"], "models_from": None}
+    config["analyses"] = {}
+    loaded = validate(config)
+    assert not loaded.models_of("mock") and not layout.predictions("mock", loaded)
+
+
+def test_a_backbone_of_another_survey_is_taken_from_there():
+    entry = {"kind": "astroclip", "backbones": {"image": "astrodino", "spectrum": "redshift"}}
+    config = changed("models.mine", entry)
+    config["surveys"]["mock"]["models"] = ["redshift", "astrodino", "mine"]
+    config["analyses"] = {}
+    loaded = validate(config)
+    folders = {name: layout.model_folder("mock", name, loaded) for name in ("redshift", "astrodino", "mine")}
+    assert folders["redshift"] == "results/mock_spectra/models/redshift"
+    assert folders["mine"] == "results/mock/models/mine" and folders["astrodino"] == "results/mock/models/astrodino"
+    assert {"mine-image", "mine-spectrum"} <= set(layout.embeddings("mock", loaded))

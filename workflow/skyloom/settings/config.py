@@ -50,7 +50,7 @@ class ModelSettings(Section):
     "of a model that takes one"
     modalities: list[str] | None = setting(None, min_length=2)
     "of a model that takes several"
-    backbones: dict[str, str] | None = setting(None, min_length=2)
+    backbones: dict[str, str] | None = setting(None, min_length=1)
     "modality -> model, of a model that is built on others"
     model: dict = setting({})
     "its shape, the keys of its kind"
@@ -156,9 +156,9 @@ class Config:
         return [self.root.report] if isinstance(self.root.report, str) else list(dict.fromkeys(self.root.report))
 
     def models_of(self, survey: str) -> list[Model]:
-        """The models of a survey that have something to embed there, in the order of the configuration."""
-        entry = self.surveys[survey].settings
-        return [m for m in map(self.models.get, entry.models) if self.embeddings_of(m, survey)]
+        """The models of a survey that have something to embed or to answer there, in the order of the configuration."""
+        given = map(self.models.get, self.surveys[survey].settings.models)
+        return [m for m in given if self.embeddings_of(m, survey) or self.queries_of(m, survey)]
 
     def embeddings_of(self, model: Model, survey: str) -> list[str]:
         """The names of a model's embeddings for which a survey has the modalities."""
@@ -167,6 +167,12 @@ class Config:
         return [
             name for name in model.embeddings if name in have or (name == JOINT and whole and have & set(model.takes))
         ]
+
+    def queries_of(self, model: Model, survey: str) -> list[str]:
+        """What a model predicts of the galaxies of a survey, which has the modalities for it."""
+        have = set(self.surveys[survey].settings.modalities)
+        whole = model.training.incomplete == "keep" or have >= set(model.takes)
+        return list(model.queries) if whole and have & set(model.takes) else []
 
     def guests(self, survey: str) -> list[str]:
         """Other surveys that are embedded with models of this one."""
@@ -294,6 +300,8 @@ def read_model(name: str, entry: dict) -> Model:
     if given is None:
         raise BadConfig(f"{where}: the key '{key}' is missing; required are kind, {key}")
     takes = (given,) if isinstance(given, str) else tuple(given)
+    if key == "backbones" and len(takes) < kind.fewest:
+        raise BadConfig(f"{where}.backbones: {given} is not allowed; {values.kind} needs at least {kind.fewest}")
     allowed = MODALITIES if kind.modalities is None else kind.modalities
     for modality in takes:
         if modality not in allowed:

@@ -165,4 +165,4 @@ def in_order(cells: dict[str, Cell], names: Iterable[str]) -> list[Cell]:
 
 def method_name(method: str) -> str:
     """What a method is called in the tables."""
-    return {"knn": "kNN", "mlp": "MLP"}.get(method, method)
+    return {"knn": "kNN", "mlp": "MLP", "probe": "attentive probe"}.get(method, method)

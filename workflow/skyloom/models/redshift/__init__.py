@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from skyloom.core.errors import BadConfig
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.section import Section, refuse, setting
-from skyloom.settings.survey import Grid
+from skyloom.settings.survey import Grid, check_grid
 
 CLASSES = ("GALAXY", "QSO")
 """What a spectrum can be; a star, of which the mock has none, is known by its misfit."""
@@ -66,10 +65,10 @@ class Config(Section):
     "of the convolutions"
     features: int = setting(16, ge=1)
     "compared with the templates"
-    dim: int = setting(48, ge=1)
+    dim: int = setting(20, ge=1)
     "rest-frame components in the embedding"
-    code: int = setting(7, ge=1, le=12)
-    "periods of ln(1 + z) in the embedding, a sine and a cosine each, every period half of the one before"
+    code: int = setting(11, ge=1, le=24)
+    "periods of ln(1 + z) in the embedding, a sine and a cosine each; every second period is half as long"
     refine: bool = setting(True)
     "fit templates around the peaks; without it ten times as fast, redshifts to a bin, no chi2, fewer flags"
     accept: float = setting(0.7, ge=0, le=1)
@@ -94,16 +93,6 @@ class Config(Section):
         return self
 
 
-def check(model, survey) -> None:
-    """The spectra of the survey have the pixels that the model expects."""
-    expected, found = model.settings.grid, survey.grid
-    if expected != found:
-        raise BadConfig(
-            f"models.{model.name}.model.grid: {expected.plain()} is not allowed; "
-            f"the spectra of survey {survey.name} have {found.plain()}"
-        )
-
-
 KIND = ModelKind(
     settings=Config,
     network="skyloom.models.redshift.network:RedshiftNet",
@@ -111,5 +100,5 @@ KIND = ModelKind(
     modalities=("spectrum",),
     training={"batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.01, "clip": 1.0},
     queries=lambda model: ("redshift",),
-    check=check,
+    check=check_grid,
 )
