@@ -132,7 +132,7 @@ def loss(job: Job, shown: pandas.DataFrame):
     """Tidy rows of what is lost on the same spectra when nobody says how noisy they are."""
     settings: Settings = job.settings
     some = again.chosen(shown, settings.without_ivar)
-    if not len(some):
+    if len(some) < scores.LEAST:
         return
     known, was = some["z_known"].to_numpy(float), right(some, settings)
     quasar, star = (some["class_known"] == name for name in ("QSO", "STAR"))
