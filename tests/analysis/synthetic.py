@@ -14,6 +14,7 @@ from skyloom.formats.desi import WAVELENGTH
 from skyloom.settings import kinds
 from skyloom.tokens.store import write_shard
 
+GRID = {"wavelength_start": WAVELENGTH[0], "wavelength_step": 0.8}
 PROPERTIES = ["z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"]
 # Noise of each embedding's latent, in units of the latent's scatter: the smaller, the better the model.
 NOISE = {
@@ -96,5 +97,5 @@ def shards(folder: Path, galaxies: pandas.DataFrame, seed=0, size=48) -> dict[st
     paths = {"image": [folder / "image.h5"], "spectrum": [folder / "spectrum.h5"]}
     targetid = galaxies["targetid"].to_numpy()
     write_shard(paths["image"][0], targetid, {"rgb": rgb.clip(0, 1)})
-    write_shard(paths["spectrum"][0], targetid, {"flux": flux, "ivar": np.ones_like(flux)})
+    write_shard(paths["spectrum"][0], targetid, {"flux": flux, "ivar": np.ones_like(flux)}, GRID)
     return paths

@@ -36,7 +36,8 @@ def test_inputs_of_a_survey_are_what_it_has():
     made = load(changed(examples={}, retrieval={}, redshift=compared, mock_validation={})).made
     modalities = {"tokens_scalars", "tokens_lsst", "tokens_spherex", "tokens_sfh", "tokens_sed"}
     assert set(made["examples", "simulated"]) == {"galaxies", *modalities}
-    names = ["astroclip-image", "astroclip-spectrum"]
+    aligned = ("astroclip", "astroclip_redshift")
+    names = [f"{model}-{modality}" for model in aligned for modality in ("image", "spectrum")]
     assert sorted(made["retrieval", "mock"]["embeddings"]) == [f"results/mock/embeddings/{n}.parquet" for n in names]
     redshift = made["redshift", "desi_samples"]
     assert redshift["reference"] == ["results/mock/embeddings/specformer-spectrum.parquet"]
@@ -63,6 +64,7 @@ def test_a_map_of_chosen_embeddings_is_not_made_for_a_survey_without_them():
     chosen = {"kind": "umap", "embeddings": ["astroclip-image"]}
     assert set(load(changed(chosen=chosen, umap={})).made) == {
         ("chosen", "mock"), ("umap", "mock"), ("umap", "mock_spectra"), ("umap", "desi_samples"),
+        ("umap", "mock_grism"), ("umap", "euclid_samples"), ("umap", "sdss_samples"),
     }  # fmt: skip
     with pytest.raises(BadConfig, match="chosen.surveys: 'desi_samples' has no embedding 'astroclip-image'; it has"):
         load(changed(chosen=chosen | {"surveys": ["desi_samples"]}))

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from scipy.stats import binomtest
 
 from skyloom.analysis.common import blocks, tables
-from skyloom.analysis.redshift import KIND, Settings, again, measure, scores
+from skyloom.analysis.redshift import KIND, Settings, again, brightest, measure, scores
 from skyloom.analysis.redshift.present import present
 from skyloom.core.errors import BadInput
 from skyloom.models import networks
@@ -25,6 +25,7 @@ from . import synthetic
 
 COUNT = 60
 START, STEP, BINS = 0.0, 0.002, 500
+PIXELS = {"wavelength_start": toy.GRID.start, "wavelength_step": toy.GRID.step}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def survey(tmp_path, model_folder):
     galaxies["spectrum_file"], galaxies["spectrum_row"] = "coadd-1.fits", np.arange(COUNT)
     tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
     tables.write_parquet(tmp_path / "splits.parquet", pandas.DataFrame({"targetid": targetid, "split": split}))
-    synthetic.write_shard(tmp_path / "spectrum.h5", targetid, {name: made[name] for name in ("flux", "ivar")})
+    synthetic.write_shard(tmp_path / "spectrum.h5", targetid, {name: made[name] for name in ("flux", "ivar")}, PIXELS)
     return {
         "predictions": tmp_path / "redshift-redshift.parquet",
         "model": [model_folder / "model.safetensors", model_folder / "model.json"],
@@ -261,3 +262,31 @@ def test_magnitudes_are_compared_where_no_embedding_is(survey, tmp_path):
     tables.write_parquet(survey["galaxies"], galaxies)
     found = pandas.read_csv(run(survey, tmp_path, {"k": 3, "epochs": 2})["scores"])
     assert "photometry, probe" in set(found["method"])
+
+
+def test_the_brightest_line_is_found_on_any_grid_and_taken_for_h_alpha(tmp_path):
+    rng = np.random.default_rng(3)
+    wavelength = 11900 + 13.4 * np.arange(531)
+    z = rng.uniform(0.9, 1.8, 40)
+    centre = 6564.6 * (1 + z[:, None])
+    flux = 3 - wavelength / 1e4 + 1.5 * np.exp(-0.5 * ((wavelength - centre) / 22) ** 2)
+    flux += 0.9 * np.exp(-0.5 * ((wavelength - 13000) / 22) ** 2)  # another line, fainter
+    sigma = np.where(wavelength > 18000, 1.0, 0.1) * np.ones_like(flux)  # a noisy end must not win
+    flux = flux + sigma * rng.normal(size=flux.shape)
+    grid = {"wavelength_start": 11900.0, "wavelength_step": 13.4}
+    synthetic.write_shard(tmp_path / "s.h5", np.arange(40), {"flux": flux, "ivar": sigma**-2.0}, grid)
+    found = brightest.redshifts([str(tmp_path / "s.h5")], np.arange(41))
+    assert np.isnan(found[40])
+    inside = z < 1.7
+    assert np.abs(found[:40] - z)[inside].max() < 0.004
+
+
+def test_the_report_says_what_the_known_redshifts_are(survey, tmp_path):
+    shown = blocks.Shown("real", host="mock", host_simulated=True, about="Known redshifts come from the same lines.")
+    found = present({role: str(path) for role, path in run(survey, tmp_path).items()}, Settings(), shown)
+    assert any(b.shape == "text" and b.text.endswith("Known redshifts come from the same lines.") for b in found)
+
+
+def test_the_simplest_baseline_stands_beside_the_network(survey, tmp_path):
+    rows = pandas.read_csv(run(survey, tmp_path)["scores"])
+    assert (rows["method"] == "the brightest line is H-alpha").sum() >= 4

@@ -1,7 +1,11 @@
 """The regression on made-up galaxies whose best embedding is known."""
 
+import json
+
 import numpy as np
 import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
@@ -114,9 +118,11 @@ def test_choices_are_those_that_score_best_on_validation(survey, result, tmp_pat
 def test_test_labels_change_no_prediction(survey, result, tmp_path):
     galaxies = pandas.read_parquet(survey["galaxies"])
     test = galaxies["targetid"].isin(survey["table"].query("split == 'test'")["targetid"])
+    galaxies["z_true"] = galaxies["z"]  # what a baseline takes for known
     galaxies.loc[test, "z"] = galaxies.loc[test, "z"].to_numpy()[::-1]
     tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
     _, predictions, _ = run({**survey, "galaxies": tmp_path / "galaxies.parquet"}, tmp_path)
+    predictions = predictions[predictions["model"] != "truth"].reset_index(drop=True)
     assert not np.array_equal(predictions["truth"], result[1]["truth"], equal_nan=True)
     assert np.array_equal(predictions["prediction"], result[1]["prediction"], equal_nan=True)
 
@@ -148,7 +154,7 @@ def test_what_a_user_calls_a_model_changes_nothing(survey, result, tmp_path):
     config = {**CONFIG, "differences": [["pca", "astroclip"]]}
     table, _, _ = run(renamed(survey, tmp_path, names), tmp_path / "out", config)
     named = result[0].replace({"model": names | {"specformer - specformer_untrained": "pca - astroclip"}})
-    keep = [*names.values(), "photometry", "pca - astroclip"]
+    keep = [*names.values(), "photometry", "photometry+z", "pca - astroclip"]
     same = named[named["model"].isin(keep)].set_index(["model", "modality", "method", "property", "split", "metric"])
     table = table.set_index(list(same.index.names))
     assert set(table.index) == set(same.index) and ("foo", "image->spectrum", "knn", "z", "test", "r2") in table.index
@@ -287,5 +293,100 @@ def test_what_cannot_work_is_refused_before_the_first_job(config, words):
         parse(Settings, config, "analyses.r", KNOWN)
 
 
-def test_photometry_can_be_one_of_a_pair():
-    parse(Settings, {"differences": [["astroclip", "photometry"]]}, "analyses.r", KNOWN)
+@pytest.mark.parametrize("baseline", ["photometry", "photometry+z", "truth"])
+def test_what_is_in_the_catalogue_can_be_one_of_a_pair(baseline):
+    parse(Settings, {"differences": [["astroclip", baseline]]}, "analyses.r", KNOWN)
+
+
+@pytest.fixture(scope="module")
+def simulated(survey, tmp_path_factory):
+    """The survey with a known truth: half of the variance of the measured ages is noise; and redshifts of the
+    catalogue that are wrong."""
+    folder = tmp_path_factory.mktemp("simulated")
+    galaxies = pandas.read_parquet(survey["galaxies"])
+    rng = np.random.default_rng(0)
+    for name in ("z", "log_mstar", "log_z_mw", "t_age", "log_ssfr"):
+        galaxies[f"{name}_true"] = galaxies[name].fillna(-10.5)
+    galaxies["t_age"] += rng.normal(0, galaxies["t_age"].std(), len(galaxies))
+    galaxies["z_true"] = rng.uniform(0.1, 0.3, len(galaxies))  # nothing else tells it ...
+    galaxies["log_z_mw"] = -3 + 5 * galaxies["z_true"]  # ... and metallicity needs it
+    galaxies["z"] = rng.permutation(galaxies["z_true"])
+    tables.write_parquet(folder / "galaxies.parquet", galaxies)
+    pairs = [["specformer", "photometry+z"], ["truth", "specformer"], ["photometry+z", "photometry"]]
+    config = {"k": [16], "epochs": [30], "whitened": [0], "differences": pairs}
+    own = {**only(survey, "specformer"), "galaxies": folder / "galaxies.parquet"}
+    return run(own, folder / "out", config)[0]
+
+
+def test_the_truth_is_the_ceiling_that_noisy_labels_set(survey, simulated):
+    age = value(simulated, "truth", "truth", method="mlp", name="t_age")
+    assert age["ci_low"] < 0.5 < age["ci_high"]  # one less the share of the noise
+    assert value(simulated, "truth", "truth", method="mlp", name="log_mstar")["value"] > 0.97
+    assert value(simulated, "truth - specformer", "spectrum", "delta_r2", "mlp", "t_age")["value"] > -0.05
+
+
+def test_magnitudes_and_the_true_redshift_predict_all_but_the_redshift(survey, simulated):
+    rows = simulated[(simulated["model"] == "photometry+z") & (simulated["metric"] == "r2")]
+    assert set(rows["property"]) == {"log_mstar", "log_z_mw", "t_age", "log_ssfr"}
+    assert set(rows["modality"]) == {"photometry"} and set(rows["method"]) == {"knn", "mlp"}
+    row = value(simulated, "photometry+z - photometry", "spectrum", "delta_r2", name="log_z_mw")
+    assert row["ci_low"] > 0  # the true redshift, not that of the catalogue
+    pair = [value(simulated, m, "photometry", name="log_z_mw")["value"] for m in ("photometry+z", "photometry")]
+    assert row["value"] == pytest.approx(pair[0] - pair[1], abs=1e-5)
+
+
+def test_a_pair_that_shares_no_redshift_is_claimed_of_the_next_property(simulated):
+    settings = parse(Settings, {"differences": [["specformer", "photometry+z"]]}, "analyses.regression")
+    found = {claim.text: claim for claim in claims(simulated.query("split == 'test'"), settings)}
+    said = found["specformer beats photometry+z (spectrum): zero-shot R2 of log M* [Msun]"]
+    keys = ("specformer", "spectrum"), ("photometry+z", "photometry")
+    values = [value(simulated, *key, name="log_mstar")["value"] for key in keys]
+    assert said.numbers.startswith(f"{values[0]:.3f} against {values[1]:.3f}")
+
+
+def test_a_survey_of_the_sky_has_no_row_of_the_truth(survey, result, tmp_path, caplog):
+    assert "truth" not in set(result[0]["model"])
+    galaxies = pandas.read_parquet(survey["galaxies"]).assign(z_true=np.nan, log_mstar_true=np.nan)
+    tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
+    own = {**only(survey, "specformer"), "galaxies": tmp_path / "galaxies.parquet"}
+    table, _, _ = run(own, tmp_path / "out", QUICK | {"properties": ["z", "log_mstar"]})
+    assert set(table["model"]) == {"specformer", "photometry", "photometry+z"}
+
+
+@pytest.fixture
+def answers(survey, tmp_path):
+    """What a probe says: the truth, and noise of a known share; of z and t_age alone, and not of every galaxy."""
+    table = survey["table"].iloc[5:]
+    rng = np.random.default_rng(1)
+    columns = {"targetid": table["targetid"], "split": table["split"]}
+    for name, share in (("z", 0.5), ("t_age", 0.1)):
+        columns[name] = table[name] + share**0.5 * table[name].std() * rng.normal(size=len(table))
+    written = pyarrow.Table.from_pandas(pandas.DataFrame(columns), preserve_index=False)
+    about = {"model": "mine", "query": "properties", "modalities": ["spectrum"], "kind": "probe", "backbones": True}
+    path = tmp_path / "mine-properties.parquet"
+    pyarrow.parquet.write_table(written.replace_schema_metadata({"skyloom": json.dumps(about)}), path)
+    return path
+
+
+def test_what_a_probe_answers_is_a_row_beside_knn_and_mlp(survey, answers, tmp_path):
+    inputs = {role: survey[role] for role in ("galaxies", "splits")}
+    inputs |= {"embeddings": only(survey, "specformer")["embeddings"], "predictions": [answers]}
+    config = QUICK | {"properties": ["z", "log_mstar", "t_age"], "differences": [["mine", "specformer"]]}
+    out = synthetic.run("regression", inputs, tmp_path / "out", config)
+    table = pandas.read_csv(out["table"])
+    rows = table[(table["model"] == "mine") & (table["metric"] == "r2")]
+    assert set(rows["method"]) == {"probe"} and set(rows["property"]) == {"z", "t_age"}
+    for name, share in (("z", 0.5), ("t_age", 0.1)):
+        row = value(table, "mine", "spectrum", method="probe", name=name)
+        assert row["ci_low"] < 1 - share < row["ci_high"] and row["n"] == 150
+    row = value(table, "mine - specformer", "spectrum", "delta_r2", "mlp")  # few-shot against few-shot
+    pair = [value(table, m, "spectrum", method=how)["value"] for m, how in (("mine", "probe"), ("specformer", "mlp"))]
+    assert row["value"] == pytest.approx(pair[0] - pair[1], abs=1e-5)
+    assert not ((table["model"] == "mine - specformer") & (table["method"] == "knn")).any()
+
+
+def test_a_table_that_says_of_no_model_is_refused(survey, tmp_path):
+    inputs = {role: survey[role] for role in ("galaxies", "splits")}
+    inputs |= {"embeddings": only(survey, "specformer")["embeddings"], "predictions": [survey["splits"]]}
+    with pytest.raises(BadInput, match="splits.parquet: not a table of predictions"):
+        synthetic.run("regression", inputs, tmp_path / "out", QUICK)

@@ -1,8 +1,8 @@
 """Cost of a redshift, by the network alone and with the fit, beside the template fit that makes the mock's catalogue.
 
-Run after the default run: ``PYTHONPATH=workflow python tests/bench/bench_redshift.py [results/mock_spectra] [spectra]``.
-The three take turns on the same spectra in one process of one thread; printed are CPU seconds, the least of the turns,
-and ratios.
+Run after the default run: ``PYTHONPATH=workflow python tests/bench/bench_redshift.py [survey folder] [spectra]``. The
+three take turns on the same spectra in one process of one thread; printed are CPU seconds, the least of the turns, and
+ratios.
 """
 
 import glob

@@ -32,7 +32,7 @@ def made(folder, files, config=None, known=()):
     """Galaxies and flow table of a survey of one part a file."""
     parts = [folder / f"spectra-{number:04d}.h5" for number in range(len(files))]
     for path, part in zip(files, parts, strict=True):
-        convert([path], "auto", None, GRID, 0.1, part)
+        convert({str(path): path}, "auto", None, GRID, 0.1, part)
     build_galaxies("mine", parts, config or {"shards": 1}, known, folder / "galaxies.parquet", folder / "cuts.csv")
     return pandas.read_parquet(folder / "galaxies.parquet"), pandas.read_csv(folder / "cuts.csv"), parts
 

@@ -36,7 +36,7 @@ def embed(survey, tokens, tmp_path):
 @pytest.mark.parametrize(
     "kind, modality, dim",
     [
-        ("specformer", "spectrum", 24),
+        ("specformer", "spectrum", 64),
         ("astrodino", "image", 16),
         ("astroclip", "spectrum", 8),
         ("astroclip", "image", 8),

@@ -14,6 +14,8 @@ from skyloom.formats.desi import WAVELENGTH
 from skyloom.tokens.images import arcsinh_rgb, hsc_rgb
 from skyloom.tokens.store import write_shard
 
+GRID = {"wavelength_start": WAVELENGTH[0], "wavelength_step": 0.8}
+
 
 def galaxies(n=300, seed=0):
     rng = np.random.default_rng(seed)
@@ -39,7 +41,7 @@ def tokens(folder, image=(), spectrum=(), hsc_image=(), lsst=()):
     found = []
     for modality, (targetid, data) in arrays.items():
         if len(targetid):
-            write_shard(folder / f"{modality}.h5", targetid, data)
+            write_shard(folder / f"{modality}.h5", targetid, data, GRID if modality == "spectrum" else None)
             found.append(samples.Pictures(modality, [folder / f"{modality}.h5"]))
     return found
 
@@ -124,8 +126,38 @@ def test_masked_pixels_do_not_set_the_scale():
     flux, ivar = np.full(len(WAVELENGTH), 5.0), np.ones(len(WAVELENGTH))
     flux[::7] = 6
     flux[2000:2100], ivar[2000:2100] = 1e6, 0
-    pictures_of.draw_spectrum(axis, flux, ivar, z=0.2)
+    pictures_of.draw_spectrum(axis, WAVELENGTH, flux, ivar, z=0.2)
     assert axis.get_ylim()[1] < 10
+
+
+def test_the_noisy_ends_of_a_range_do_not_set_the_scale():
+    axis = style.figure(2).subplots()
+    flux, ivar = np.full(len(WAVELENGTH), 5.0), np.ones(len(WAVELENGTH))
+    flux[3000:3010] = 9  # a line
+    flux[-40:], ivar[-40:] = -300, 0.01
+    pictures_of.draw_spectrum(axis, WAVELENGTH, flux, ivar)
+    low, high = axis.get_ylim()
+    assert low > 0 and 8 < high < 12
+
+
+def test_a_spectrum_is_drawn_on_the_grid_that_its_shard_states(tmp_path):
+    flux = np.ones((1, 531))
+    flux[0, 300] = 50
+    grid = {"wavelength_start": 11900.0, "wavelength_step": 13.4}
+    write_shard(tmp_path / "grism.h5", [7], {"flux": flux, "ivar": np.ones_like(flux)}, grid)
+    shown = samples.Pictures("spectrum", [tmp_path / "grism.h5"])
+    assert shown.form == samples.SPECTRUM
+    axis = style.figure(2).subplots()
+    samples.draw(axis, shown.form, shown.read(7), z=1.0)
+    assert axis.get_xlim() == pytest.approx((11900, 11900 + 13.4 * 530))
+    wavelength, drawn = axis.lines[1].get_data()
+    assert wavelength[drawn.argmax()] == pytest.approx(11900 + 13.4 * 300) and drawn.max() == pytest.approx(50)
+    assert "Hα" in [text.get_text() for text in axis.texts]
+
+
+def test_values_without_wavelengths_are_no_spectrum(tmp_path):
+    write_shard(tmp_path / "other.h5", [7], {"flux": np.ones((1, 531)), "ivar": np.ones((1, 531))})
+    assert samples.Pictures("spectrum", [tmp_path / "other.h5"]).form == samples.LINE
 
 
 def test_lines_are_marked_at_their_observed_wavelength():
@@ -183,7 +215,7 @@ def test_a_galaxy_without_an_image_has_an_empty_place(tmp_path, drawn):
 def test_pictures_are_read_as_their_datasets_say(tmp_path):
     image, spectrum, hsc, lsst = tokens(tmp_path, [3, 5], [3], [5], [3])
     assert [p.form for p in (image, spectrum, hsc, lsst)] == [samples.IMAGE, samples.SPECTRUM, samples.IMAGE, "line"]
-    assert spectrum.read(3).shape == (2, len(WAVELENGTH)) and lsst.read(3).shape == (6,) and lsst.read(5) is None
+    assert spectrum.read(3).shape == (3, len(WAVELENGTH)) and lsst.read(3).shape == (6,) and lsst.read(5) is None
     raw = np.random.default_rng(1).normal(0.1, 0.1, (2, 5, 8, 8)).astype("f4")
     write_shard(tmp_path / "five.h5", [1, 2], {"flux": raw})
     write_shard(tmp_path / "three.h5", [1, 2], {"flux": raw[:, :3]})

@@ -29,7 +29,7 @@ def light(rows, seed=1):
 
 
 def converted(folder, paths, grid=GRID, minimum_good=0.1, form="auto", columns=None):
-    convert(paths, form, columns, grid, minimum_good, folder / "spectra-0000.h5")
+    convert({str(path): path for path in paths}, form, columns, grid, minimum_good, folder / "spectra-0000.h5")
     return *read_part(folder / "spectra-0000.h5"), folder / "spectra-0000.h5"
 
 

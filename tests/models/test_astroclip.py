@@ -16,7 +16,11 @@ IMAGE = {
     "modality": "image",
     "model": {"image_size": 24, "patch": 4, "dim": 32, "layers": 1, "global_size": 20, "local_size": 8},
 }
-SPECTRUM = {"kind": "specformer", "modality": "spectrum", "model": {"pixels": 400, "dim": 24, "layers": 1}}
+SPECTRUM = {
+    "kind": "specformer",
+    "modality": "spectrum",
+    "model": {"grid": {"pixels": 400}, "input": "pixels", "size": 40, "stride": 40, "dim": 24, "layers": 1, "kept": 0},
+}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from skyloom.models.specformer import Config as SpecFormerConfig
 from skyloom.models.specformer.network import SpecFormer
 from skyloom.nn.batch import Batch
 from skyloom.nn.images import HSC_SOFTENING
+from skyloom.settings.survey import Grid
 
 
 @pytest.fixture
@@ -65,8 +66,9 @@ def test_spectra_enter_as_they_enter_a_specformer():
     flux, ivar = torch.randn(4, 120, generator=generator) + 3, torch.rand(4, 120, generator=generator)
     ivar[:, 30:37] = 0
     batch = Batch({"spectrum": {"flux": flux, "ivar": ivar}})
-    network = SpecFormer(SpecFormerConfig(pixels=120, size=20, stride=20, dim=8, layers=1), ("spectrum",))
-    theirs = network.shrink(network.slices(batch), batch)[:, 1:, 2:].flatten(1)
+    shape = {"grid": Grid(pixels=120), "input": "pixels", "size": 20, "stride": 20, "dim": 8, "layers": 1}
+    network = SpecFormer(SpecFormerConfig(**shape), ("spectrum",))
+    theirs = network.input.seen(flux, ivar)[:, 1:, 2:].flatten(1)
     assert torch.allclose(PCA(Config(components=2), ("spectrum",)).vectors(batch), theirs, atol=1e-6)
     plain = PCA(Config(components=2, normalise="zscore"), ("spectrum",)).vectors(batch)
     assert not torch.allclose(plain, theirs, atol=1e-1)

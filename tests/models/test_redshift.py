@@ -13,6 +13,7 @@ from skyloom.models.redshift import posterior as peaks
 from skyloom.models.redshift.augment import augment
 from skyloom.models.redshift.objective import Objective, best_temperature
 from skyloom.nn.draws import Draws
+from skyloom.nn.log_grid import LogGrid
 from skyloom.settings.config import load
 from tests.paths import ROOT
 
@@ -232,7 +233,7 @@ def test_templates_span_what_spectra_are_made_of_also_where_each_shows_a_part(se
         weight[row, begin : begin + seen] = 400
     noisy = made + rng.normal(size=made.shape) / 20
     given = [torch.tensor(values).float() for values in (np.where(weight > 0, noisy, 0), weight)]
-    found = templates.learn(*given, 3, rounds=30).numpy()
+    found = templates.learn(*given, 3, LogGrid(4000.0, 2.1e-4, 300), rounds=30).numpy()
     fitted = np.linalg.lstsq(found.T, made.T, rcond=None)[0].T @ found
     inner = slice(20, 280)
     assert np.sqrt(((fitted - made)[:, inner] ** 2).mean()) < (0.007 if seen == 300 else 0.025)
@@ -245,7 +246,7 @@ def test_templates_span_what_spectra_are_made_of_also_where_each_shows_a_part(se
 def test_peaks_are_apart_and_probabilities_are_summed_over_classes():
     log_p = torch.full((1, 2, 200), -30.0)
     log_p[0, 0, 50], log_p[0, 0, 52], log_p[0, 1, 51], log_p[0, 1, 150] = -1.0, -1.5, -2.0, -3.0
-    kind, shift, value = peaks.highest(log_p, 3)
+    kind, shift, value = peaks.highest(log_p, 3, 24)
     assert kind.tolist() == [[0, 1, 1]] and shift.tolist() == [[50, 51, 150]]
     assert value[0].tolist() == pytest.approx([-1.0, -2.0, -3.0])
     total = peaks.within(log_p.exp().sum(1), shift, 3)[0]
@@ -265,19 +266,21 @@ def test_augmentation_moves_spectra_by_whole_bins_and_hides_without_inventing():
     config = Config(augment={"noise": 0, "masked": 0.1, "cropped": 1.0, "smoothed": 0, "calibration": 0, "shift": 0.05})
     flux = torch.arange(1.0, 2001.0).expand(50, -1).contiguous()
     ivar = torch.ones(50, 2000)
-    new, weight, moved = augment(flux, ivar, config, 4e-4, Draws(0, 1, 50))
+    new, weight, moved = augment(flux, ivar, config, LogGrid(4000.0, 4e-4, 2000), Draws(0, 1, 50))
     assert moved.abs().max() <= 125 and moved.abs().max() > 60 and (moved == 0).any()
     seen = weight > 0
     expected = flux - moved[:, None]
     assert torch.equal(new[seen], expected[seen]) and (new[~seen] == 0).all()
     assert 0.2 < seen.float().mean() < 0.8
-    again, *_ = augment(flux, ivar, config, 4e-4, Draws(0, 1, 50))
+    again, *_ = augment(flux, ivar, config, LogGrid(4000.0, 4e-4, 2000), Draws(0, 1, 50))
     assert torch.equal(new, again)
 
 
 def test_more_noise_is_told_by_the_inverse_variance():
     config = Config(augment={"noise": 2, "masked": 0, "cropped": 0, "smoothed": 0, "calibration": 0, "shift": 0})
-    new, weight, _ = augment(torch.zeros(200, 3000), torch.full((200, 3000), 4.0), config, 4e-4, Draws(0, 2, 200))
+    new, weight, _ = augment(
+        torch.zeros(200, 3000), torch.full((200, 3000), 4.0), config, LogGrid(4000.0, 4e-4, 3000), Draws(0, 2, 200)
+    )
     added = new.var(1)
     told = 1 / weight[:, 0] - 0.25
     assert (added - told).abs().max() < 0.1 and told.max() > 0.5
@@ -315,7 +318,7 @@ def configuration():
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ({"continuum": 150}, "models.net.model.continuum: 150 is even; expected an odd number of bins"),
+        ({"width": 8}, "models.net.model.width: 8 is even; expected an odd number of bins"),
         ({"grid": {"start": 5000.0}}, "models.net.model.grid: .* is not allowed; the spectra of survey mock have"),
     ],
 )

@@ -7,7 +7,11 @@ from safetensors.torch import save_file
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.models import networks
 
-SPECTRUM = {"kind": "specformer", "modality": "spectrum", "model": {"pixels": 200, "dim": 8, "layers": 1}}
+SPECTRUM = {
+    "kind": "specformer",
+    "modality": "spectrum",
+    "model": {"grid": {"pixels": 200}, "input": "pixels", "dim": 8, "layers": 1},
+}
 IMAGE = {
     "kind": "astrodino",
     "modality": "image",
@@ -42,8 +46,8 @@ def test_description_builds_the_same_network(config):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"kind": "resnet"}, "'resnet' is not allowed; allowed are astroclip, astrodino, pca, redshift, specformer"),
-        ({"model": {"depth": 3}}, "specformer.model: unknown key 'depth: 3'; allowed are dim, drop_path"),
+        ({"kind": "resnet"}, "'resnet' is not allowed; allowed are astroclip, astrodino, pca, probe, redshift, spec"),
+        ({"model": {"blocks": 3}}, "specformer.model: unknown key 'blocks: 3'; allowed are broad, continuum, dim"),
         ({"model": {"dim": "big"}}, "specformer.model.dim: 'big' is not allowed; expected integer"),
         ({"model": {"layers": True}}, "specformer.model.layers: True is not allowed; expected integer"),
         ({"model": {"loss_weight": "snr"}}, "'snr' is not allowed; allowed are none, ivar"),

@@ -4,13 +4,17 @@ import torch
 from skyloom.core.errors import BadConfig
 from skyloom.models import networks
 from skyloom.models.specformer import PUBLISHED, Config
-from skyloom.models.specformer.network import Objective, SpecFormer, segments
+from skyloom.models.specformer.network import Objective, SpecFormer, segments, whole
 from skyloom.nn import spectra
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 from skyloom.settings.section import parse
+from skyloom.settings.survey import Grid
 
-TINY = Config(pixels=400, size=40, stride=40, dim=32, layers=1, heads=2, summary=0, pooled_weight=0.0)
+GRID = Grid(pixels=400)
+TINY = Config(
+    grid=GRID, input="pixels", size=40, stride=40, dim=32, layers=1, heads=2, kept=0, summary=0, pooled_weight=0.0
+)
 
 
 def network(**changes) -> SpecFormer:
@@ -42,10 +46,10 @@ def test_published_shape_has_the_published_number_of_parameters():
     assert model.config.segment_length == 30
 
 
-def test_default_has_195_tokens_and_masks_the_published_share_of_them():
+def test_default_has_151_tokens_and_masks_the_published_share_of_them():
     config = Config()
-    assert config.token_count == 195
-    assert 6 * config.segment_length / 195 == pytest.approx(180 / 778, rel=0.07)
+    assert config.token_count == 151  # 2408 bins of 125 km/s from 3600 to 9824 Angstrom, 16 in each, and the first
+    assert 6 * config.segment_length / 151 == pytest.approx(180 / 778, rel=0.07)
 
 
 def test_tokens_and_embedding_have_the_promised_shapes(model, batch):
@@ -82,10 +86,9 @@ def test_no_visible_token_carries_a_pixel_that_only_masked_tokens_show(monkeypat
     for border in range(0, 400, 20):
         ivar[:, max(0, border - 3) : border + 3] = 0
     given = of(flux, ivar)
-    slices = model.slices(given)
-    mask = segments(Draws(0, 0, 8), slices.shape[1], 2, 2)
+    mask = segments(Draws(0, 0, 8), model.config.token_count, 2, 2)
     mask[:, 0] = False
-    seen = model.seen(given, slices, mask)
+    seen = model.input.seen(*model.read(given), mask)
     weight = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0))
     (seen * weight).sum().backward()
     shown = torch.zeros(8, 400, dtype=torch.bool)
@@ -112,7 +115,7 @@ def test_the_content_of_a_masked_token_cannot_reach_the_prediction(batch):
     for sample in range(8):  # the same numbers in another order: mean and deviation stay
         other[sample, pixels[sample]] = flux[sample, pixels[sample]].flip(0)
     first, second = (of(f, batch["spectrum"]["ivar"]) for f in (flux, other))
-    out = [model.encode(model.seen(b, model.slices(b), mask)) for b in (first, second)]
+    out = [model.encode(model.input.seen(*model.read(b), mask)) for b in (first, second)]
     assert not torch.allclose(model.tokens(first), model.tokens(second), atol=1e-3)
     assert torch.allclose(out[0], out[1], atol=1e-5)
 
@@ -122,7 +125,7 @@ def test_loss_is_the_mean_over_masked_values(batch, weighting):
     model = network(loss_weight=weighting)
     torch.nn.init.zeros_(model.head.weight)  # predicts 0: the loss is the mean square of what is masked
     loss, _ = Objective(model)(batch, Draws(3, 0, 8), 0.0)
-    slices, mask = model.slices(batch), segments(Draws(3, 0, 8), 11, 6, model.config.segment_length)
+    slices, mask = model.input.truth(*model.read(batch)), segments(Draws(3, 0, 8), 11, 6, model.config.segment_length)
     each = []
     for sample, masked in zip(slices, mask, strict=True):
         values = sample[masked]
@@ -138,7 +141,7 @@ def test_pooled_loss_is_that_of_the_whole_spectrum(batch):
     torch.nn.init.zeros_(objective.from_pooled[-1].weight)
     torch.nn.init.zeros_(objective.from_pooled[-1].bias)
     loss, parts = objective(batch, Draws(3, 0, 8), 0.0)
-    values = model.slices(batch)[:, 1:, 2:]  # ivar is the same everywhere: every pixel weighs 1
+    values = whole(model.input.truth(*model.read(batch)))  # ivar is the same everywhere: every pixel weighs 1
     assert parts["pooled"].item() == pytest.approx(values.square().mean().item(), rel=1e-5)
     assert loss.item() == pytest.approx((parts["masked"] + 0.5 * parts["pooled"]).item(), rel=1e-5)
 
@@ -164,7 +167,7 @@ def test_it_learns_to_fill_gaps_of_a_sine(model, batch):
 
 
 def test_a_summary_that_no_loss_reaches_is_refused_and_the_published_model_is_not():
-    with pytest.raises(BadConfig, match="summary: 24 with pooled_weight 0 would never be trained"):
+    with pytest.raises(BadConfig, match="summary: 64 with pooled_weight 0 would never be trained"):
         parse(Config, {"pooled_weight": 0.0}, "specformer.model")
     published = parse(Config, PUBLISHED, "specformer.model")
     assert (published.summary, published.pooled_weight) == (0, 0)
@@ -174,3 +177,88 @@ def test_a_summary_that_no_loss_reaches_is_refused_and_the_published_model_is_no
         wave = torch.linspace(0, 12, 400).expand(8, -1) + torch.arange(8.0)[:, None]
         objective(of(wave.sin(), torch.ones(8, 400)), Draws(0, 0, 8), 0.0)[0].backward()
         assert all(p.grad is not None for p in objective.parameters())  # what an embedding is made of is trained
+
+
+BINS = {"grid": Grid(start=4000.0, step=2.0, pixels=1200), "velocity": 300.0, "continuum": 9300.0, "broad": 30_300.0}
+BINS |= {"size": 8, "stride": 8, "dim": 32, "layers": 1, "kept": 4, "summary": 6, "pooled_hidden": 16}
+
+
+def in_bins(**changes) -> SpecFormer:
+    torch.manual_seed(0)
+    return SpecFormer(Config(**{**BINS, **changes}), ("spectrum",))
+
+
+def lines(shift: float = 0.0, seed: int = 2, count: int = 6) -> Batch:
+    """Lines and breaks on a slope; `shift` in ln(wavelength)."""
+    generator = torch.Generator().manual_seed(seed)
+    wavelength = (4000 + 2.0 * torch.arange(1200)).log() - shift
+    centre = 8.35 + 0.2 * torch.rand(count, 1, generator=generator)
+    flux = 5 + 8 * (-0.5 * ((wavelength - centre) / 1.5e-3).square()).exp() + (wavelength - centre - 0.02).tanh()
+    return of(flux, torch.full((count, 1200), 25.0))
+
+
+def test_a_redshift_moves_the_tokens_of_bins_and_changes_nothing_else():
+    model = in_bins()
+    step = model.config.velocity / 299792.458
+    near, far = (model.input.truth(*model.read(lines(shift))) for shift in (0.0, 3 * 8 * step))
+    inner = slice(20, -20)
+    close = (far[:, 1:][:, inner] - near[:, 1:].roll(3, 1)[:, inner]).abs()
+    assert close.max() < 0.25 and close.mean() < 0.01 < near[:, 1:][:, inner].std()
+    assert not torch.allclose(far[:, 1:][:, inner], near[:, 1:][:, inner], atol=0.5)
+
+
+@pytest.mark.parametrize("stride", [8, 4])
+def test_no_visible_token_of_bins_knows_what_is_hidden(stride):
+    """Continuum, noise and scale are those of what is shown; only brightness, in the first token, is of all."""
+    model = in_bins(stride=stride)
+    batch = lines()
+    flux, ivar = model.read(batch)
+    mask = segments(Draws(0, 0, 6), model.config.token_count, 3, 4)
+    mask[:, 0] = False
+    hidden = spectra.hidden_pixels(mask[:, 1:], flux.shape[1], 8, stride)
+    assert hidden.any(1).all()
+    other = torch.where(hidden, flux + 50 * torch.randn(flux.shape, generator=torch.Generator().manual_seed(0)), flux)
+    first, second = (model.input.seen(values, ivar, mask) for values in (flux, other))
+    assert torch.equal(first[:, 1:], second[:, 1:]) and not torch.equal(first[:, 0], second[:, 0])
+    assert not torch.allclose(model.input.truth(flux, ivar)[:, 1:], model.input.truth(other, ivar)[:, 1:])
+    assert (first[mask] == 0).all()
+
+
+def test_bins_without_data_have_no_weight_and_the_first_token_weighs_as_much_as_another():
+    model, batch = in_bins(), lines()
+    batch["spectrum"]["ivar"][:, 300:420] = 0
+    flux, ivar = model.read(batch)
+    weight, truth = model.input.weights(flux, ivar), model.input.truth(flux, ivar)
+    assert weight.shape == truth.shape
+    whole_token = weight[:, 1:].sum(2).amax(1)
+    assert torch.allclose(weight[:, 0].sum(1), whole_token) and (weight[:, 1:].sum(2) == 0).any()
+    spoiled = batch["spectrum"]["flux"].clone()
+    spoiled[:, 300:420] = 1e4
+    losses = [Objective(model)(b, Draws(0, 0, 6), 0.0) for b in (batch, of(spoiled, batch["spectrum"]["ivar"]))]
+    assert losses[0][1]["masked"].item() == losses[1][1]["masked"].item()
+
+
+def test_bright_and_faint_spectra_of_one_signal_to_noise_differ_in_brightness_alone():
+    model, batch = in_bins(), lines()
+    scaled = of(batch["spectrum"]["flux"] * 30, batch["spectrum"]["ivar"] / 900)
+    first, second = (model.input.seen(*model.read(b)) for b in (batch, scaled))
+    assert torch.allclose(first[:, 1:], second[:, 1:], atol=1e-4)
+    assert (second[:, 0, 0] > first[:, 0, 0] + 1).all() and torch.allclose(first[:, 0, 1], second[:, 0, 1], atol=1e-4)
+
+
+def test_an_embedding_of_kept_numbers_knows_where_a_token_was_and_a_mean_does_not():
+    tokens = torch.randn(3, in_bins().config.token_count, 32, generator=torch.Generator().manual_seed(0))
+    turned = torch.cat([tokens[:, :1], tokens[:, 1:].roll(5, 1)], 1)
+    mean = in_bins(kept=0)
+    assert torch.allclose(mean.pool(tokens), mean.pool(turned), atol=1e-5)
+    kept = in_bins()
+    summary = kept.tokens(lines())[:, -1]
+    assert torch.allclose(summary[:, :6], kept.embed(lines(), "spectrum")) and (summary[:, 6:] == 1).all()
+    wide = in_bins(summary=40)
+    assert wide.tokens(lines()).shape == (6, wide.config.token_count + 1, wide.width) and wide.width == 41
+    assert kept.pool(tokens).shape == (3, 6) and not torch.allclose(kept.pool(tokens), kept.pool(turned), atol=1e-2)
+
+
+def test_an_embedding_that_would_be_made_of_nothing_is_refused():
+    with pytest.raises(BadConfig, match="kept: 8 with summary 0 makes no embedding"):
+        parse(Config, {"summary": 0, "pooled_weight": 0.0}, "specformer.model")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skyloom.nn.log_grid import SPEED_OF_LIGHT, LogGrid, Rebin, running_mean, shares
+from skyloom.nn.log_grid import SPEED_OF_LIGHT, LogGrid, Rebin, channels, running_mean, shares
 
 
 @pytest.fixture
@@ -17,6 +17,15 @@ def test_bins_have_the_velocity_asked_for_and_stay_inside(grid):
     assert steps == pytest.approx(125.0, rel=1e-9)
     assert grid.edges[0] == 3650.0 and 9700 - 5 < grid.edges[-1] <= 9700
     assert grid.centres[0] ** 2 == pytest.approx(grid.edges[0] * grid.edges[1])
+
+
+def test_widths_and_places_are_those_of_the_grid(grid):
+    assert grid.bins_of(3000) == 24 and LogGrid.over(11900.0, 19000.0, 250.0).bins_of(3000) == 12
+    assert grid.bins_of(1) == 1 and grid.odd_bins_of(1) == 3
+    for bins in (3, 63, 151):
+        assert {grid.odd_bins_of(125.0 * (bins + off)) for off in (-0.9, 0, 0.9)} == {bins}
+    (place,) = grid.places([3000.0, float(grid.centres[700]), 12000.0])
+    assert place == pytest.approx(700)
 
 
 @pytest.mark.parametrize("step", [0.8, 3.0, 20.0])
@@ -69,3 +78,24 @@ def test_the_running_mean_is_numpys_weighted_average():
             assert float(weight[row, place]) == pytest.approx(total, abs=1e-5)
             expected = np.average(flux[row, near], weights=ivar[row, near]) if total else 0
             assert float(mean[row, place]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_channels_are_in_units_of_the_noise_whatever_the_unit_of_the_flux():
+    generator = torch.Generator().manual_seed(0)
+    flux = 5 + torch.randn(40, 500, generator=generator)
+    ivar = torch.ones(40, 500)
+    ivar[:, 100:130] = 0
+    found = channels(flux, ivar, 51, 151)
+    assert found.shape == (40, 4, 500)
+    assert torch.allclose(found, channels(20 * flux, ivar / 400, 51, 151), atol=1e-4)
+    assert (found[:, :, 100:130] == 0).all() and torch.equal(found[:, 3], (ivar > 0).float())
+    lines = 1.5 * torch.sinh(found[:, 0, 200:300])  # white noise, less what the mean of 51 bins took
+    assert lines.std().item() == pytest.approx((1 - 1 / 51) ** 0.5, rel=0.03) and abs(lines.mean()) < 0.03
+
+
+def test_a_line_stands_out_by_its_signal_to_noise_and_a_slope_does_not():
+    flux = 5 + 0.004 * torch.arange(500.0).expand(2, -1)
+    flux = torch.stack([flux[0], flux[1] + 12 * (-0.5 * ((torch.arange(500) - 250) / 2.0).square()).exp()])
+    slope, line = channels(flux, torch.full((2, 500), 4.0), 51, 151)[:, 0]
+    assert slope[100:400].abs().max() < 0.02
+    assert 1.5 * torch.sinh(line[250]) == pytest.approx(2 * (12 - 12 * 2.0 * (2 * np.pi) ** 0.5 / 51), rel=0.02)

@@ -1,8 +1,10 @@
 """The configuration: a wrong value gives one line with the user's value and what is allowed."""
 
 import copy
+import json
 import re
 
+import jsonschema
 import pytest
 import yaml
 
@@ -151,3 +153,60 @@ def test_a_model_of_a_modality_that_the_survey_lacks_is_neither_embedded_nor_rep
         assert ("results/mock/models/pca_hsc_image/model.json" in cards) == expected
         assert ("pca_hsc_image-hsc_image" in layout.embeddings("mock", config)) == expected
         assert "results/mock/models/astroclip/model.json" in cards
+
+
+def test_a_report_shows_the_surveys_it_names_and_goes_on_without_those_taken_out():
+    loaded = validate(DEFAULT)
+    assert {"euclid_samples", "sdss_samples"} <= set(loaded.shown("mock")) and not loaded.notices
+    assert "mock_grism" not in loaded.shown("mock")  # only what is named
+    without = validate(changed("surveys.euclid_samples", None))
+    assert "euclid_samples" not in without.shown("mock") and "sdss_samples" in without.shown("mock")
+    assert any("report_with: 'euclid_samples' is not a survey" in notice for notice in without.notices)
+    own = changed("surveys.mock", None)
+    own["surveys"]["desi_samples"] = None
+    alone = validate(own | {"report": ["euclid_samples"], "analyses": {"redshift": {}}})
+    assert ("redshift", "euclid_samples") in alone.made
+
+
+def test_a_place_may_be_given_by_its_name_alone_in_the_schema_too():
+    schema = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
+    columns = {"flux": "FLUX", "error": {"column": "ERR", "hdu": 1}, "identifier": ["A", "B"]}
+    config = copy.deepcopy(DEFAULT)
+    config["surveys"]["mine"] = {"kind": "spectra", "files": ["x.fits"], "columns": columns}
+    validator = jsonschema.Draft202012Validator(schema)
+    assert not list(validator.iter_errors(config))
+    config["surveys"]["mine"]["columns"] = {"flux": 5}
+    assert list(validator.iter_errors(config))
+
+
+def test_a_probe_stands_on_one_model_and_an_alignment_on_two():
+    config = changed("models.mine", {"kind": "probe", "backbones": {"spectrum": "specformer"}})
+    config["surveys"]["mock"] |= {"models": ["specformer", "mine"], "models_from": None}
+    config["analyses"] = {"regression": {}}
+    loaded = validate(config)
+    assert [model.name for model in loaded.models_of("mock")] == ["specformer", "mine"]
+    assert set(layout.embeddings("mock", loaded)) == {"specformer-spectrum"}
+    asked = ["results/mock/predictions/mine-properties.parquet"]
+    assert layout.predictions("mock", loaded) == loaded.made["regression", "mock"]["predictions"] == asked
+    with pytest.raises(BadConfig, match="astroclip.backbones: {'spectrum': 'specformer'} is not .* at least 2"):
+        validate(changed("models.astroclip.backbones", {"spectrum": "specformer"}))
+
+
+def test_what_a_model_takes_it_must_have_to_answer():
+    config = changed("models.mine", {"kind": "probe", "backbones": {"image": "astrodino"}})
+    config["surveys"]["mock"] |= {"models": ["astrodino", "mine"], "modalities": ["spectrum"], "models_from": None}
+    config["analyses"] = {}
+    loaded = validate(config)
+    assert not loaded.models_of("mock") and not layout.predictions("mock", loaded)
+
+
+def test_a_backbone_of_another_survey_is_taken_from_there():
+    entry = {"kind": "astroclip", "backbones": {"image": "astrodino", "spectrum": "redshift"}}
+    config = changed("models.mine", entry)
+    config["surveys"]["mock"]["models"] = ["redshift", "astrodino", "mine"]
+    config["analyses"] = {}
+    loaded = validate(config)
+    folders = {name: layout.model_folder("mock", name, loaded) for name in ("redshift", "astrodino", "mine")}
+    assert folders["redshift"] == "results/mock_spectra/models/redshift"
+    assert folders["mine"] == "results/mock/models/mine" and folders["astrodino"] == "results/mock/models/astrodino"
+    assert {"mine-image", "mine-spectrum"} <= set(layout.embeddings("mock", loaded))

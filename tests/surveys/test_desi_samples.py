@@ -116,5 +116,5 @@ def test_samples_are_taken_out_of_the_wheels(tmp_path):
 
 def test_a_wheel_without_its_member_is_refused(tmp_path):
     member = desi_samples.members("specutils")["spectra/coadd-sv3-dark-26065.fits"]
-    with pytest.raises(BadInput, match=rf"specutils\.whl: no member {member} in this wheel"):
+    with pytest.raises(BadInput, match=rf"specutils\.whl: no member {member} in this archive"):
         desi_samples.extract_samples(make_wheels(tmp_path, leave_out=member), tmp_path / "raw")

@@ -21,6 +21,7 @@ ENTRIES = {
         "modalities": ["lsst"],
     },
     "spectra": {"files": [__file__]},
+    "mock_grism": {"parts": 3},
 }
 
 

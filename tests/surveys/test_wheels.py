@@ -3,8 +3,10 @@
 import functools
 import hashlib
 import http.server
+import io
 import os
 import socket
+import tarfile
 import threading
 import time
 import zipfile
@@ -107,7 +109,7 @@ def test_no_network_fails_soon_and_says_where_to_put_the_wheel(tmp_path, no_netw
     message = refused(tmp_path / "sample.whl", "0" * 64)
     assert time.monotonic() - begin < 10
     assert "no network: the package index does not answer" in message
-    assert f"put the wheel by hand into {wheels.cache_folder() / ('0' * 64)}" in message
+    assert f"put the file by hand into {wheels.cache_folder() / ('0' * 64)}" in message
 
 
 def test_checksum_mismatch(index, tmp_path):
@@ -126,6 +128,52 @@ def test_a_broken_file_in_the_cache_is_fetched_again(index, tmp_path):
     broken.write_bytes(b"half a wheel")
     fetch(tmp_path / "sample.whl", index)
     assert hashlib.sha256(broken.read_bytes()).hexdigest() == index
+
+
+@pytest.fixture
+def source(index, tmp_path) -> str:
+    """A source archive on the same index, whose build would leave a trace; gives its checksum."""
+    path = tmp_path / "index" / "skyloom-tiny-sample" / "skyloom_tiny_sample-1.0.tar.gz"
+    trap = tmp_path / "built"
+    files = {"setup.py": f"open({str(trap)!r}, 'w')".encode(), "examples/sky.dat": DATA}
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"skyloom_tiny_sample-1.0/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_source_archive_is_fetched_and_opened_but_never_built(source, tmp_path):
+    path = tmp_path / "out" / "sample.tar.gz"
+    fetch(path, source)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == source and not (tmp_path / "built").exists()
+    assert (tmp_path / "cache" / "wheels" / source / "skyloom_tiny_sample-1.0.tar.gz").exists()
+    member = "skyloom_tiny_sample-1.0/examples/sky.dat"
+    assert wheels.members(path) == ["skyloom_tiny_sample-1.0/setup.py", member]
+    wheels.extract(path, member, tmp_path / "sky.dat")
+    assert (tmp_path / "sky.dat").read_bytes() == DATA
+    with pytest.raises(BadInput, match="no member absent in this archive"):
+        wheels.extract(path, "absent", tmp_path / "absent")
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[:-2000])
+    with pytest.raises(BadInput, match="not a whole archive"):
+        wheels.extract(path, member, tmp_path / "again.dat")
+    assert not (tmp_path / "again.dat").exists()
+
+
+def test_a_source_archive_that_is_not_the_pinned_one_or_not_there_is_refused(source, tmp_path):
+    assert "checksum mismatch" in refused(tmp_path / "sample.tar.gz", "2" * 64)
+    message = refused(tmp_path / "sample.tar.gz", source, "skyloom-tiny-sample==2.0")
+    assert "no skyloom-tiny-sample-2.0.tar.gz at http://127.0.0.1" in message
+    assert "answers 404" in refused(tmp_path / "sample.tar.gz", source, "skyloom-absent-sample==1.0")
+
+
+def test_without_a_network_a_source_archive_says_where_to_put_it(tmp_path, no_network):
+    message = refused(tmp_path / "sample.tar.gz", "0" * 64)
+    assert "no network: the package index does not answer" in message
+    assert f"put the file by hand into {wheels.cache_folder() / ('0' * 64)}" in message
 
 
 def test_a_download_cut_short_is_no_file(index, tmp_path, monkeypatch):
@@ -158,9 +206,9 @@ def test_bad_wheels_and_members(tmp_path):
     flipped[300] ^= 0xFF
     for content, member, line in (
         (whole, "skyloom_tiny_sample/absent.dat", "no member skyloom_tiny_sample/absent.dat"),
-        (whole[:-100], "skyloom_tiny_sample/sky.dat", "not a whole wheel"),
-        (bytes(flipped), "skyloom_tiny_sample/sky.dat", "not a whole wheel"),
-        (b"", "skyloom_tiny_sample/sky.dat", "not a whole wheel"),
+        (whole[:-100], "skyloom_tiny_sample/sky.dat", "not a whole archive"),
+        (bytes(flipped), "skyloom_tiny_sample/sky.dat", "not a whole archive"),
+        (b"", "skyloom_tiny_sample/sky.dat", "not a whole archive"),
     ):
         wheel.write_bytes(content)
         with pytest.raises(BadInput) as caught:

@@ -15,7 +15,15 @@ SPECFORMER = {
     "name": "specformer",
     "modality": "spectrum",
     "threads": 1,
-    "model": {"pixels": 200, "size": 20, "stride": 20, "dim": 16, "layers": 1, "drop_path": 0.1},
+    "model": {
+        "grid": {"pixels": 200},
+        "input": "pixels",
+        "size": 20,
+        "stride": 20,
+        "dim": 16,
+        "layers": 1,
+        "drop_path": 0.1,
+    },
     "training": {"steps": 24, "batch_size": 8, "warmup": 4, "log_every": 5, "validate_every": 7, "checkpoint_every": 6},
 }
 ASTRODINO = {

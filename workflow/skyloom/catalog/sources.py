@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 BASE = {"TARGETID": "integers", "TARGET_RA": "numbers", "TARGET_DEC": "numbers"}
 PHOTOMETRY = ("FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
 PROPERTIES = ("LOG_MSTAR", *provabgs.DERIVED)
+TRUTH = dict(zip(PROPERTIES, ("log_mstar", "z_mw", "t_age_mw", "avg_sfr"), strict=True))
+"""Columns of a truth file by what they are the truth of."""
 
 
 @dataclass
@@ -115,17 +117,19 @@ def read_hsc_images(paths: Sequence[str]) -> Table:
 
 
 def read_truth(paths: Sequence[str]) -> Table:
-    """What was put in, a row a simulated galaxy: TARGETID, redshift and SPECTYPE. Raises BadInput for other files."""
+    """What was put in, a row a simulated galaxy: TARGETID, redshift Z, SPECTYPE and PROPERTIES. Raises BadInput for
+    other files."""
     parts = []
     for path in sorted_paths(paths):
         try:
-            part = pq.read_table(path, columns=["targetid", "redshift", "target"])
+            part = pq.read_table(path, columns=["targetid", "redshift", "target", *TRUTH.values()])
         except (OSError, pa.ArrowException) as error:
             raise BadInput(f"{path}: not a truth file ({str(error).splitlines()[0]})") from error
         parts.append(part)
     table = pa.concat_tables(parts)
     quasar = np.asarray(table["target"]) == "qso"
     columns = {"TARGETID": table["targetid"].to_numpy(), "Z": table["redshift"].to_numpy()}
+    columns |= {name: table[column].to_numpy() for name, column in TRUTH.items()}
     return Table(columns | {"SPECTYPE": np.where(quasar, "QSO", "GALAXY")})
 
 

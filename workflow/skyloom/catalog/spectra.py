@@ -72,6 +72,7 @@ def build_galaxies(
     values |= {
         "targetid": target_numbers(kept["identifier"], np.array(names, dtype=object)[number], kept["row"]),
         **{"ra": ra, "dec": dec, "z": z, "zerr": kept["zerr"], "spectype": kept["spectype"].astype(str)},
+        **{"z_true": kept["z_true"], "spectype_true": kept["spectype_true"].astype(str)},
         "spectrum_file": columns.numbered(number, names),
         "spectrum_row": kept["row"],
         "healpix": nested_pixel(ra, dec, NSIDE),

@@ -80,7 +80,8 @@ def predict_shard(
     known = card["gives"]["queries"]
     if query not in known:
         raise BadConfig(f"{model_dir}: this model answers {', '.join(known) or 'no query'}, not {query}")
-    about = {"model": card["name"], "query": query, **card["traits"], "weights_sha256": card["weights_sha256"]}
+    about = {"model": card["name"], "query": query, "modalities": list(networks.needs(model, query))}
+    about |= card["traits"] | {"weights_sha256": card["weights_sha256"]}
     about |= model.about(query) if hasattr(model, "about") else {}
 
     def ask(batch: Batch) -> dict[str, Tensor]:

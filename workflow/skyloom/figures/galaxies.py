@@ -3,11 +3,11 @@
 import numpy as np
 
 from skyloom.figures import style
-from skyloom.formats.desi import WAVELENGTH
 
 FLUX_LABEL = "flux [1e-17 erg/s/cm2/Angstrom]"
 LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-SMOOTH = 5  # pixels (4 Angstrom) of the running mean drawn over the raw spectrum
+SMOOTH = 5  # pixels of the running mean drawn over the raw spectrum, of a fine grid
+COARSE = 2000  # pixels up to which a spectrum is drawn as it is
 # Main galaxy lines, rest frame, vacuum, Angstrom
 LINES = [
     ("[OII]", 3728.5),
@@ -18,6 +18,9 @@ LINES = [
     ("Na", 5895.6),
     ("Hα", 6564.6),
     ("[SII]", 6725.5),
+    ("[SIII]", 9533.2),
+    ("HeI", 10833.3),
+    ("Paβ", 12821.6),
 ]
 
 
@@ -28,22 +31,36 @@ def draw_image(axis, rgb: np.ndarray) -> None:
 
 
 def draw_spectrum(
-    axis, flux: np.ndarray, ivar: np.ndarray | None = None, z: float | None = None, compact=False
+    axis,
+    wavelength: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray | None = None,
+    z: float | None = None,
+    compact=False,
 ) -> None:
-    """A DESI spectrum (7781,): raw in grey, smoothed in ink; lines marked at redshift `z`; masked pixels left out."""
+    """A spectrum (P,) at `wavelength` (P,), Angstrom: raw in grey, smoothed in ink; lines marked at redshift `z`;
+    masked pixels left out."""
     flux = np.asarray(flux, dtype=float)
     good = np.isfinite(flux) if ivar is None else np.asarray(ivar) > 0
-    smooth = _smooth(flux, good, 3 * SMOOTH if compact else SMOOTH)
+    width = SMOOTH if len(flux) > COARSE else 1
+    smooth = _smooth(flux, good, 3 * width if compact else width)
     if not compact:
-        axis.plot(WAVELENGTH, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
-    axis.plot(WAVELENGTH, smooth, color=style.INK, lw=0.6 if compact else 0.7)
-    bounds = np.nanpercentile(smooth, [0.3, 99.95])
+        axis.plot(wavelength, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
+    axis.plot(wavelength, smooth, color=style.INK, lw=0.6 if compact else 0.7)
+    bounds = np.nanpercentile(np.where(_usual(ivar, good), smooth, np.nan), [0.3, 99.95])
     margin = 0.15 * (bounds[1] - bounds[0]) + 1e-6
-    axis.set(xlim=(WAVELENGTH[0], WAVELENGTH[-1]), ylim=(bounds[0] - margin, bounds[1] + 2 * margin))
+    axis.set(xlim=(wavelength[0], wavelength[-1]), ylim=(bounds[0] - margin, bounds[1] + 2 * margin))
     if compact:
         axis.set(xticks=[], yticks=[])
     elif z is not None:
         mark_lines(axis, z, style.MARK)
+
+
+def _usual(ivar: np.ndarray | None, good: np.ndarray) -> np.ndarray:
+    """Pixels whose noise is at most five times the typical one: the others, at the ends of a range, set no scale."""
+    if ivar is None or not good.any():
+        return np.ones_like(good)
+    return good & (25 * np.asarray(ivar) >= np.median(np.asarray(ivar)[good]))
 
 
 def mark_lines(axis, z: float, colour: str, ls: str = ":", names: bool = True) -> None:

@@ -1,7 +1,8 @@
 """Single galaxies as their tokens hold them, whatever the modality: an image, a spectrum, or a line of numbers.
 
 What is drawn follows from the datasets of the shards: `rgb`, or `flux` of several bands, is an image; `flux` with
-`ivar` on the grid of DESI is a spectrum; of anything else the first one-dimensional dataset is drawn as a line.
+`ivar` of the same pixels is a spectrum, on the grid that the shards state; of anything else the first one-dimensional
+dataset is drawn as a line.
 """
 
 import os
@@ -12,7 +13,6 @@ import numpy as np
 from skyloom.core.errors import BadInput
 from skyloom.figures import style
 from skyloom.figures.galaxies import FLUX_LABEL, draw_image, draw_spectrum
-from skyloom.formats.desi import WAVELENGTH
 from skyloom.tokens.images import arcsinh_rgb, hsc_rgb
 from skyloom.tokens.store import Shards
 
@@ -34,16 +34,20 @@ class Pictures:
         self._shards = Shards(paths)
         self.form, self._names = _form(self._shards)
         self.targetid = self._shards.targetid
+        if self.form == SPECTRUM:
+            start, step = (self._shards.attrs[f"wavelength_{name}"] for name in ("start", "step"))
+            self._wavelength = start + step * np.arange(*self._shards.shapes["flux"])
 
     def read(self, targetid: int) -> np.ndarray | None:
-        """What `draw` shows: an RGB image (3, S, S), flux and ivar (2, W), or values (D,); None if there is none."""
+        """What `draw` shows: an RGB image (3, S, S), wavelength, flux and ivar (3, W), or values (D,); None if there is
+        none."""
         (row,) = self._shards.rows(np.array([targetid]))
         if row < 0:
             return None
         data = self._shards.read(np.array([row]), self._names)
         first = data[self._names[0]][0]
         if self.form == SPECTRUM:
-            return np.stack([first, data["ivar"][0]])
+            return np.stack([self._wavelength, first, data["ivar"][0]])
         if self.form == LINE or self._names[0] == "rgb":
             return first
         return hsc_rgb(first) if len(first) > 3 else arcsinh_rgb(first)
@@ -83,7 +87,8 @@ def _form(shards: Shards) -> tuple[str, list[str]]:
     for name in ("rgb", "flux"):
         if len(shapes.get(name, ())) == 3 and shapes[name][0] >= 3:
             return IMAGE, [name]
-    if shapes.get("flux") == shapes.get("ivar") == WAVELENGTH.shape:
+    placed = {"wavelength_start", "wavelength_step"} <= set(shards.attrs)
+    if placed and len(shapes.get("flux", ())) == 1 and shapes["flux"] == shapes.get("ivar"):
         return SPECTRUM, ["flux", "ivar"]
     lines = [name for name, shape in shapes.items() if len(shape) == 1]
     if not lines:

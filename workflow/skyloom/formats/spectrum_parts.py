@@ -10,7 +10,9 @@ file                 (N,)                                   number of the file i
 row                  (N,)                                   of the spectrum in that file, from 0
 ivar_estimated       (N,)                                   the file states no noise: it was measured from the flux
 spectype             (N,)                                   GALAXY, QSO, STAR, or empty
+spectype_true        (N,)                                   what was put in, of simulated spectra; else empty
 redshift, zerr       (N,)                                   NaN where not known, as all that follow
+z_true               (N,)                                   that was put in, of simulated spectra
 ra, dec              (N,)      deg
 log_mstar, z_mw,     (N,)      dex(Msun), mass fraction,    labels as in galaxies.parquet
 t_age, avg_sfr                 Gyr, Msun/yr
@@ -49,14 +51,15 @@ LIGHT = (1e-8, 1e10)
 WRONG_UNIT = f"the flux is not within {LIGHT[0]:g} and {LIGHT[1]:g} of 1e-17 erg/s/cm2/A: set columns.flux.unit"
 _TEXT = h5py.string_dtype()
 _COLUMNS = {
-    **{"identifier": _TEXT, "file": "i4", "row": "i4", "ivar_estimated": "?", "spectype": _TEXT},
-    **dict.fromkeys(NUMBERS, "f8"),
+    **{"identifier": _TEXT, "file": "i4", "row": "i4", "ivar_estimated": "?"},
+    **dict.fromkeys(("spectype", "spectype_true"), _TEXT),
+    **dict.fromkeys((*NUMBERS, "z_true"), "f8"),
 }
 _QUARANTINE = {"identifier": _TEXT, "file": "i4", "row": "i4", "reason": _TEXT}
 
 
 def convert(
-    paths: Sequence[str | os.PathLike],
+    files: Mapping[str, str | os.PathLike],
     form: str,
     columns: Mapping[str, Mapping] | None,
     grid: Mapping[str, float],
@@ -69,6 +72,7 @@ def convert(
 
     Parameters
     ----------
+    files : what each is called -> where it is
     form, columns : see `skyloom.formats.spectrum_files.readers.read`
     grid : `start` and `step` (Angstrom in vacuum) and `pixels`
     minimum_good : least share of the grid's pixels that must be good, 0..1
@@ -79,9 +83,9 @@ def convert(
     """
     edges = grid["start"] + grid["step"] * (np.arange(grid["pixels"] + 1) - 0.5)
     attrs = {"wavelength_start": grid["start"], "wavelength_step": grid["step"]}
-    with _writer(out_path, [str(path) for path in paths], grid["pixels"], attrs) as writer:
-        for number, path in enumerate(paths):
-            progress(f"{number} of {len(paths)} files, {writer.rows} spectra")
+    with _writer(out_path, list(files), grid["pixels"], attrs) as writer:
+        for number, path in enumerate(files.values()):
+            progress(f"{number} of {len(files)} files, {writer.rows} spectra")
             try:
                 for spectra in read(path, form, columns):
                     names = _identifiers(spectra, path)
@@ -94,7 +98,34 @@ def convert(
         log.warning("quarantined %d: %s", count, reason)
     if writer.estimated:
         log.warning("%d of %d spectra state no noise: it is estimated from the flux", writer.estimated, writer.rows)
-    log.info("%s: %d spectra of %d files, %d quarantined", out_path, writer.rows, len(paths), writer.aside)
+    log.info("%s: %d spectra of %d files, %d quarantined", out_path, writer.rows, len(files), writer.aside)
+
+
+def write_simulated(
+    out_path: str | os.PathLike,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    grid: Mapping[str, float],
+    identifier: Sequence[str],
+    redshift: np.ndarray,
+    spectype: Sequence[str],
+    **known: np.ndarray,
+) -> None:
+    """Write simulated spectra (N, P) that are on the grid already, with the redshift and class that were put in.
+
+    Parameters
+    ----------
+    grid : as of `convert`
+    known : further numbers of `NUMBERS`, (N,) each
+    """
+    count = len(flux)
+    attrs = {"wavelength_start": grid["start"], "wavelength_step": grid["step"]}
+    values = {name: np.full(count, np.nan) for name in NUMBERS} | known
+    values |= {"redshift": redshift, "z_true": redshift, "flux": flux, "ivar": ivar, "identifier": identifier}
+    values |= {"spectype": spectype, "spectype_true": spectype}
+    values |= {"file": np.zeros(count, int), "row": np.arange(count), "ivar_estimated": np.zeros(count, bool)}
+    with _writer(out_path, [Path(out_path).name], grid["pixels"], attrs) as writer:
+        writer.extend(values)
 
 
 def on_grid(spectra: Spectra, edges: np.ndarray, minimum_good: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -183,10 +214,15 @@ class _Writer:
         estimated = np.full(count, spectra.ivar is None)
         values = {"flux": flux[good], "ivar": ivar[good], "identifier": identifier[good], "row": spectra.row[good]}
         values |= {"file": np.full(count, number), "ivar_estimated": estimated, "spectype": spectra.spectype[good]}
-        self._extend("", values | {name: spectra.numbers[name][good] for name in NUMBERS})
-        self.rows += count
+        values |= {name: spectra.numbers[name][good] for name in NUMBERS}
+        self.extend(values | {"z_true": np.full(count, np.nan), "spectype_true": [""] * count})
         self.estimated += int(estimated.sum())
         self.set_aside(identifier[~good], number, spectra.row[~good], reason[~good])
+
+    def extend(self, values: Mapping[str, Sequence]) -> None:
+        """Append spectra, every column given."""
+        self._extend("", values)
+        self.rows += len(values["flux"])
 
     def set_aside(self, identifier, number: int, row, reason) -> None:
         """Note spectra of no use; a row of -1 stands for a whole file."""

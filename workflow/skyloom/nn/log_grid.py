@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.formats.rebin import shares
-
-SPEED_OF_LIGHT = 299792.458  # km/s
+from skyloom.settings.survey import SPEED_OF_LIGHT, velocity_bins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,25 @@ class LogGrid:
     @classmethod
     def over(cls, first: float, last: float, velocity: float) -> "LogGrid":
         """Bins of `velocity` km/s from the wavelength `first` up to `last` at most."""
-        step = velocity / SPEED_OF_LIGHT
-        return cls(first, step, int(math.log(last / first) / step))
+        return cls(first, velocity / SPEED_OF_LIGHT, velocity_bins(first, last, velocity))
+
+    @property
+    def velocity(self) -> float:
+        """Width of a bin, km/s."""
+        return self.step * SPEED_OF_LIGHT
+
+    def bins_of(self, velocity: float) -> int:
+        """How many bins come closest to a width in km/s, at least one."""
+        return max(1, round(velocity / self.velocity))
+
+    def odd_bins_of(self, velocity: float) -> int:
+        """The same, the closest odd number: a window around a bin."""
+        return 1 + 2 * max(1, round((velocity / self.velocity - 1) / 2))
+
+    def places(self, wavelengths: Iterable[float]) -> list[float]:
+        """Where wavelengths (Angstrom) lie, in bins from the middle of the first; without those beyond the grid."""
+        found = [math.log(wavelength / self.start) / self.step - 0.5 for wavelength in wavelengths]
+        return [place for place in found if 0 < place < self.bins - 1]
 
     @property
     def edges(self) -> np.ndarray:
@@ -72,3 +89,24 @@ def running_mean(flux: Tensor, ivar: Tensor, width: int) -> tuple[Tensor, Tensor
     total, weight = (sums[..., width:] - sums[..., :-width]).float()
     weight = torch.where(weight > 1e-9 * ivar.amax(-1, keepdim=True), weight, 0)
     return torch.where(weight > 0, total / weight.clamp(min=1e-30), 0), weight
+
+
+def channels(flux: Tensor, ivar: Tensor, continuum: int, broad: int) -> Tensor:
+    """What a network sees of (B, bins) spectra, (B, 4, bins): lines and broad features in units of their noise, the
+    shape of the continuum, and where there are data; zero where there are none.
+
+    Without the continuum, errors of calibration that a mock lacks are hidden, and in units of the noise bright and
+    faint spectra are alike.
+
+    Parameters
+    ----------
+    continuum, broad : bins (odd) of the running mean that is taken off, and of the one that this is compared with
+    """
+    seen = (ivar > 0).float()
+    near, near_ivar = running_mean(flux, ivar, continuum)
+    far, _ = running_mean(flux, ivar, broad)
+    lines = torch.asinh((flux - near) * ivar.sqrt() / 1.5)
+    wide = torch.asinh((near - far) * near_ivar.sqrt() / 10) / 3
+    scale = (near.abs() * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp(min=1)
+    shape = torch.tanh(near / scale.clamp(min=1e-30) - 1)
+    return torch.stack([lines, wide, shape, torch.ones_like(seen)], 1) * seen[:, None]

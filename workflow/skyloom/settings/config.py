@@ -50,7 +50,7 @@ class ModelSettings(Section):
     "of a model that takes one"
     modalities: list[str] | None = setting(None, min_length=2)
     "of a model that takes several"
-    backbones: dict[str, str] | None = setting(None, min_length=2)
+    backbones: dict[str, str] | None = setting(None, min_length=1)
     "modality -> model, of a model that is built on others"
     model: dict = setting({})
     "its shape, the keys of its kind"
@@ -156,9 +156,9 @@ class Config:
         return [self.root.report] if isinstance(self.root.report, str) else list(dict.fromkeys(self.root.report))
 
     def models_of(self, survey: str) -> list[Model]:
-        """The models of a survey that have something to embed there, in the order of the configuration."""
-        entry = self.surveys[survey].settings
-        return [m for m in map(self.models.get, entry.models) if self.embeddings_of(m, survey)]
+        """The models of a survey that have something to embed or to answer there, in the order of the configuration."""
+        given = map(self.models.get, self.surveys[survey].settings.models)
+        return [m for m in given if self.embeddings_of(m, survey) or self.queries_of(m, survey)]
 
     def embeddings_of(self, model: Model, survey: str) -> list[str]:
         """The names of a model's embeddings for which a survey has the modalities."""
@@ -168,13 +168,21 @@ class Config:
             name for name in model.embeddings if name in have or (name == JOINT and whole and have & set(model.takes))
         ]
 
+    def queries_of(self, model: Model, survey: str) -> list[str]:
+        """What a model predicts of the galaxies of a survey, which has the modalities for it."""
+        have = set(self.surveys[survey].settings.modalities)
+        whole = model.training.incomplete == "keep" or have >= set(model.takes)
+        return list(model.queries) if whole and have & set(model.takes) else []
+
     def guests(self, survey: str) -> list[str]:
         """Other surveys that are embedded with models of this one."""
         return [name for name in self.surveys if name != survey and survey in self.hosts(name)]
 
     def shown(self, survey: str) -> list[str]:
-        """The surveys in the report of a survey: itself, those that train models of its, those that use its models."""
-        return list(dict.fromkeys([survey, *self.hosts(survey), *self.guests(survey)]))
+        """The surveys in the report of a survey: itself, those that train models of its, those that use its models, and
+        those that it names."""
+        named = [name for name in self.surveys[survey].settings.report_with if name in self.surveys]
+        return list(dict.fromkeys([survey, *self.hosts(survey), *self.guests(survey), *named]))
 
     def hosts(self, survey: str) -> list[str]:
         """The surveys on which the models of a survey are trained."""
@@ -249,6 +257,9 @@ def _load(config: Mapping) -> Config:
     for name in loaded.reports:
         if name not in surveys:
             raise BadConfig(f"report: '{name}' is not a survey; allowed are {', '.join(surveys)}")
+        for other in surveys[name].settings.report_with:
+            if other not in surveys:  # one of the default run that was taken out is no error
+                loaded.notices.append(f"surveys.{name}.report_with: '{other}' is not a survey: the report goes without")
     loaded.made  # noqa: B018 (an analysis that was asked for and cannot be made is an error now)
     return loaded
 
@@ -289,6 +300,8 @@ def read_model(name: str, entry: dict) -> Model:
     if given is None:
         raise BadConfig(f"{where}: the key '{key}' is missing; required are kind, {key}")
     takes = (given,) if isinstance(given, str) else tuple(given)
+    if key == "backbones" and len(takes) < kind.fewest:
+        raise BadConfig(f"{where}.backbones: {given} is not allowed; {values.kind} needs at least {kind.fewest}")
     allowed = MODALITIES if kind.modalities is None else kind.modalities
     for modality in takes:
         if modality not in allowed:

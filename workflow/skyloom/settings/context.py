@@ -76,9 +76,13 @@ class Context:
 
     def predictions(self, model: str, query: str) -> list[str]:
         """The table of what a model says when asked."""
-        if model not in {m.name for m in self.models()} or query not in self.config.models[model].queries:
+        if model not in self.answering(query):
             raise Lacking(f"has no prediction '{query}' of a model '{model}'")
         return [layout.prediction(self.survey.name, model, query)]
+
+    def answering(self, query: str) -> list[str]:
+        """The models that answer a query about the survey's galaxies."""
+        return [m.name for m in self.models() if query in self.config.queries_of(m, self.survey.name)]
 
     def tokens(self, modality: str) -> list[str]:
         """Token shards of a modality."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_NOT_KINDS = {"common", "wheels", "manifest", "networks"}
+_NOT_KINDS = {"common", "wheels", "package_index", "packaged", "manifest", "networks"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +59,7 @@ class ModelKind:
     objective : "module:class" that trains the network (`skyloom.training.objective`); empty when it is fitted
     takes : "one" modality (key `modality`), "several" (key `modalities`) or "backbones" (key `backbones`)
     modalities : which it can take; None for any
+    fewest : backbones that it needs at least
     training : what of `skyloom.settings.training.Training` this kind wants different
     embeddings : model -> names of its embeddings: modalities, or `names.JOINT`. None: a modality each
     queries : model -> names of what it predicts or reconstructs when asked
@@ -73,6 +74,7 @@ class ModelKind:
     objective: str = ""
     takes: str = "one"
     modalities: tuple[str, ...] | None = None
+    fewest: int = 2
     training: Mapping[str, object] = dataclasses.field(default_factory=dict)
     embeddings: "Callable[[Model], Iterable[str]] | None" = None
     queries: "Callable[[Model], Iterable[str]]" = lambda model: ()

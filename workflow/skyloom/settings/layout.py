@@ -101,7 +101,8 @@ def embeddings(survey: str, config: "Config") -> dict[str, str]:
 
 def predictions(survey: str, config: "Config") -> list[str]:
     """Every table of predictions of a survey."""
-    return [prediction(survey, m.name, query) for m in config.models_of(survey) for query in m.queries]
+    models = config.models_of(survey)
+    return [prediction(survey, model.name, query) for model in models for query in config.queries_of(model, survey)]
 
 
 def outputs(analysis: "Analysis", survey: str) -> dict[str, str]:

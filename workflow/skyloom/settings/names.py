@@ -26,6 +26,9 @@ JOINT = "joint"
 
 SPLITS = ("train", "validation", "test")
 
+PROPERTIES_QUERY = "properties"
+"""What a model is asked that predicts columns of galaxies.parquet, a column of its answers each."""
+
 PROPERTIES = {
     "z": "redshift",
     "log_mstar": "log M* [Msun]",

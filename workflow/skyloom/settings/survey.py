@@ -1,12 +1,15 @@
 """What all surveys share: the keys of an entry of `surveys`."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from skyloom.core.errors import BadConfig
 from skyloom.settings.names import IMAGES
 from skyloom.settings.section import Section, reference, refuse, setting
 
+SPEED_OF_LIGHT = 299792.458  # km/s
 Modality = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 OPERATORS = ("equals", "at_least", "at_most", "above", "below", "in", "finite")
 """What a cut may ask of a column."""
@@ -80,6 +83,11 @@ class Grid(Section):
         return self.start - self.step / 2, self.start + self.step * (self.pixels - 0.5)
 
 
+def velocity_bins(first: float, last: float, velocity: float) -> int:
+    """How many bins of `velocity` km/s there are between two wavelengths."""
+    return int(math.log(last / first) * SPEED_OF_LIGHT / velocity)
+
+
 Separation = Annotated[float, Field(ge=0, le=3600)] | Literal["crop"]
 
 
@@ -114,6 +122,10 @@ class SurveySettings(Section):
     "which models are trained on it, or embed it"
     models_from: reference("survey") | dict[str, reference("survey")] | None = setting(None)
     "the survey whose trained models embed this one, or model -> survey; those not named here are its own"
+    about: str = setting("")
+    "what reports say of it, a sentence or two: where it comes from, what its known redshifts are"
+    report_with: list[str] = setting([])
+    "further surveys in its report, besides those that it shares models with; those that there are"
     shards: int = setting(1, ge=1, le=9999)
     "token files a modality, one job each"
     compression: Literal["none", "bitshuffle-lz4"] = setting("none")
@@ -143,3 +155,13 @@ class SurveySettings(Section):
         if self.split.separation_arcsec == "crop" and not set(IMAGES) & set(self.modalities):
             raise refuse("split.separation_arcsec", f"'crop' needs {' or '.join(IMAGES)} among the modalities")
         return self
+
+
+def check_grid(model, survey) -> None:
+    """The spectra of the survey have the pixels that the model expects."""
+    expected, found = model.settings.grid, survey.grid
+    if expected != found:
+        raise BadConfig(
+            f"models.{model.name}.model.grid: {expected.plain()} is not allowed; "
+            f"the spectra of survey {survey.name} have {found.plain()}"
+        )

@@ -12,6 +12,7 @@ from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.names import CLASSES
 from skyloom.settings.section import Section, refuse, setting
 from skyloom.settings.survey import Fractions, Grid, Split, SurveySettings
+from skyloom.surveys import packaged
 
 PART_BYTES = 2**29
 """A job reads about as much: a large file has one for itself, small ones are read a thousand at a time."""
@@ -98,8 +99,12 @@ def _named(value):
     return value
 
 
-Name = BeforeValidator(_named)
-Label = Annotated[Value, Name]
+def _or_name(section: type[Section], name: object = str) -> object:
+    """The type of a place in a file that may be given by its name alone, also in the schema."""
+    return Annotated[section, BeforeValidator(_named, json_schema_input_type=name | section)]
+
+
+Label = _or_name(Value)
 
 
 class Known(Section):
@@ -109,7 +114,7 @@ class Known(Section):
     "known redshift: models are compared with it"
     zerr: Label | None = setting(None)
     "its standard error"
-    object_class: Annotated[ObjectClass, Name] | None = Field(None, alias="class")
+    object_class: _or_name(ObjectClass) | None = Field(None, alias="class")
     "GALAXY, QSO or STAR"
     ra: Label | None = setting(None)
     "degrees"
@@ -128,19 +133,19 @@ class Known(Section):
 class ColumnMap(Known):
     """Which column of the user's files is what; a name alone is the column of that name."""
 
-    flux: Annotated[Flux, Name] = setting()
+    flux: _or_name(Flux) = setting()
     "flux densities: (N, P) a row a spectrum, or (P,) one spectrum a file"
-    ivar: Annotated[Noise, Name] | None = setting(None)
+    ivar: _or_name(Noise) | None = setting(None)
     "inverse variance; without ivar, error and variance the noise is estimated from the flux, and said so"
-    error: Annotated[Noise, Name] | None = setting(None)
+    error: _or_name(Noise) | None = setting(None)
     "standard deviation"
-    variance: Annotated[Noise, Name] | None = setting(None)
+    variance: _or_name(Noise) | None = setting(None)
     "its square"
-    wavelength: Annotated[Wavelength, Name] | None = setting(None)
+    wavelength: _or_name(Wavelength) | None = setting(None)
     "of all spectra, or of each"
-    mask: Annotated[Mask, Name] | None = setting(None)
+    mask: _or_name(Mask) | None = setting(None)
     "bad pixels"
-    identifier: Annotated[Identifier, Name] | None = setting(None)
+    identifier: _or_name(Identifier, str | list[str]) | None = setting(None)
     "text or number; without it the file's name, and the row in a file of several"
 
     @model_validator(mode="after")
@@ -161,7 +166,7 @@ class Catalog(Known):
 
     files: Annotated[list[str], Field(min_length=1)] = setting()
     "FITS, HDF5, Parquet or CSV, paths or patterns"
-    identifier: Annotated[Identifier, Name] = setting()
+    identifier: _or_name(Identifier, str | list[str]) = setting()
     "the same texts or numbers as those of the spectra"
 
 
@@ -169,7 +174,7 @@ class SpectraSettings(SurveySettings):
     """Keys of a survey of kind `spectra`."""
 
     files: Annotated[list[str], Field(min_length=1)] = setting()
-    "paths of the user's files, or patterns with * and **, from the folder the workflow runs in"
+    "paths of the user's files, or patterns with * and **, or package:NAME/path inside a package of surveys/wheels.py"
     format: Literal["auto", "table", "sdss", "desi", "multimodal_universe", "astroclip"] = setting("auto")
     "of the files (skyloom/formats/spectrum_files/readers.py); auto looks into each"
     columns: ColumnMap | None = setting(None)
@@ -193,26 +198,30 @@ class SpectraSettings(SurveySettings):
             raise refuse("columns", f"format '{self.format}' has columns of its own; only auto and table take a map")
         for where, patterns in (("files", self.files), ("catalog.files", self.catalog.files if self.catalog else ())):
             for pattern in patterns:
-                if not matching(pattern):
+                if packaged.is_packaged(pattern):
+                    if wrong := packaged.fault(pattern):
+                        raise refuse(where, wrong)
+                elif not matching(pattern):
                     raise refuse(where, f"'{pattern}' matches no file")
         return self
 
 
 @functools.cache
 def matching(pattern: str) -> tuple[str, ...]:
-    """The files that a path or pattern names, sorted."""
-    if os.path.isfile(pattern):
+    """The files that a path or pattern names, sorted; of those inside a package the pattern itself."""
+    if packaged.is_packaged(pattern) or os.path.isfile(pattern):
         return (pattern,)
     return tuple(sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)))
 
 
 @functools.cache
 def _parts(patterns: tuple[str, ...], most: int) -> tuple[tuple[str, ...], ...]:
-    """The files of every part: in order, at most `most`, and at most PART_BYTES unless it is one."""
+    """The files of every part: in order, at most `most`, and at most PART_BYTES unless it is one; what a pattern names
+    inside a package is a part of its own."""
     parts: list[list[str]] = []
     room = 0
     for path in sorted({path for pattern in patterns for path in matching(pattern)}):
-        size = os.path.getsize(path)
+        size = PART_BYTES if packaged.is_packaged(path) else os.path.getsize(path)
         if not parts or len(parts[-1]) == most or size > room:
             parts.append([])
             room = PART_BYTES
@@ -226,9 +235,10 @@ def files_of_part(settings: SpectraSettings, part: int) -> list[str]:
     return list(_parts(tuple(settings.files), settings.files_per_part)[part])
 
 
-def catalog_files(settings: SpectraSettings) -> list[str]:
+def catalog_files(settings: SurveySettings) -> list[str]:
     """The user's tables of what is known of the objects."""
-    patterns = settings.catalog.files if settings.catalog else ()
+    catalog = getattr(settings, "catalog", None)
+    patterns = catalog.files if catalog else ()
     return sorted({path for pattern in patterns for path in matching(pattern)})
 
 

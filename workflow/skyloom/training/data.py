@@ -110,6 +110,10 @@ class Samples:
         """Sample numbers of a split, (n,) int64."""
         return self._splits.of(split)
 
+    def labels_of(self, split: str) -> dict[str, Tensor]:
+        """The labels of a split, name -> (n,) float32, NaN where there is no value."""
+        return {name: torch.from_numpy(values[self.of(split)]) for name, values in self._labels.items()}
+
     def learnt(self) -> np.ndarray:
         """Sample numbers of training and validation, (n,) int64."""
         return np.sort(np.concatenate([self.of("train"), self.of("validation")]))

@@ -66,6 +66,8 @@ def train(
             galaxies_path,
             statistics,
         )
+        if hasattr(learner, "begin"):
+            learner.begin(samples.labels_of("train"))
         record = results.record(model, samples, settings, seed, threads)
         counts = [len(samples.of(split)) for split in ("train", "validation")]
         size = networks.parameter_count(model)

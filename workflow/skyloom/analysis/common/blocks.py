@@ -28,6 +28,7 @@ class Shown:
     host : name of the survey on which its models are trained, itself or another, or names with commas
     host_simulated : the galaxies of all these are made up
     published : the table of published numbers, "" where there is none
+    about : what its entry says of it
     """
 
     name: str
@@ -35,6 +36,7 @@ class Shown:
     host: str = ""
     host_simulated: bool = False
     published: str = ""
+    about: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,4 +165,4 @@ def in_order(cells: dict[str, Cell], names: Iterable[str]) -> list[Cell]:
 
 def method_name(method: str) -> str:
     """What a method is called in the tables."""
-    return {"knn": "kNN", "mlp": "MLP"}.get(method, method)
+    return {"knn": "kNN", "mlp": "MLP", "probe": "attentive probe"}.get(method, method)

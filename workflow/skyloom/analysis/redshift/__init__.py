@@ -63,9 +63,8 @@ def inputs(context: Context) -> dict[str, list[str]]:
 
 
 def _first(context: Context) -> str:
-    for model in context.models():
-        if QUERY in model.queries:
-            return model.name
+    for model in context.answering(QUERY):
+        return model
     raise Lacking(f"has no model that answers the query '{QUERY}'")
 
 

@@ -8,7 +8,7 @@ import torch
 
 from skyloom.analysis.common import tables
 from skyloom.analysis.common.posteriors import read_log_scale
-from skyloom.analysis.redshift import Settings, again, compare, figures, posteriors, scores
+from skyloom.analysis.redshift import Settings, again, brightest, compare, figures, posteriors, scores
 from skyloom.core.errors import BadInput
 from skyloom.models import networks
 from skyloom.models.redshift import CLASSES, FLAGS
@@ -27,6 +27,7 @@ KNOWN = (
     *("spectrum_file", "spectrum_row", "identifier", "ivar_estimated"),
 )
 NETWORK, FIT, CATALOGUE = "network", "network and fit", "catalogue"
+BRIGHTEST = "the brightest line is H-alpha"
 
 
 def measure_redshift(job: Job) -> None:
@@ -106,7 +107,9 @@ def all_scores(job: Job, shown: pandas.DataFrame, validation: pandas.DataFrame):
     methods = {FIT: (shown["z"], shown["flag"] == 0), NETWORK: (shown["z_network"], None)}
     if (shown["z_catalogue"] != shown["z_known"]).any() and shown["z_catalogue"].notna().any():
         methods[CATALOGUE] = (shown["z_catalogue"], None)
-    methods |= {name: (values, None) for name, values in compare.others(job, shown["targetid"].to_numpy())}
+    targetid = shown["targetid"].to_numpy()
+    methods[BRIGHTEST] = (brightest.redshifts(job.inputs["tokens"], targetid), None)
+    methods |= {name: (values, None) for name, values in compare.others(job, targetid)}
     for method, (z, accepted) in methods.items():
         for group, mask in found.items():
             dz = scores.error(np.asarray(z, float)[mask], known[mask])

@@ -39,7 +39,7 @@ def introduction(survey: Shown) -> str:
     )
     if survey.host_simulated and not survey.simulated:
         text += f'The network has seen nothing but the survey "{survey.host}", a simulation. '
-    return text
+    return text + survey.about
 
 
 def claims(scores: pandas.DataFrame, survey: Shown):

@@ -7,12 +7,18 @@ from pydantic import Field, model_validator
 from skyloom.settings.analysis import AnalysisSettings
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
+from skyloom.settings.names import PROPERTIES_QUERY
 from skyloom.settings.section import reference, refuse, setting
 
 Count = Annotated[int, Field(ge=1)]
 PHOTOMETRY = "photometry"
 """What the baseline of magnitudes is called, as a model and as an input."""
-Pair = Annotated[list[reference("model", PHOTOMETRY)], Field(min_length=2, max_length=2)]
+WITH_REDSHIFT = "photometry+z"
+"""The same magnitudes and the redshift: what a spectrum that gives nothing else would add."""
+TRUTH = "truth"
+"""What was put in, of a simulated survey: no model does better against labels as noisy as these."""
+BASELINES = (PHOTOMETRY, WITH_REDSHIFT, TRUTH)
+Pair = Annotated[list[reference("model", *BASELINES)], Field(min_length=2, max_length=2)]
 
 
 class Settings(AnalysisSettings):
@@ -60,10 +66,12 @@ class Settings(AnalysisSettings):
 def inputs(context: Context) -> dict[str, list[str]]:
     """The catalogue, the splits and the embeddings of a survey that trains its own models."""
     context.trains()
+    answering = context.answering(PROPERTIES_QUERY)
     return {
         "galaxies": context.galaxies,
         "splits": context.splits,
         "embeddings": context.embeddings(context.settings.embeddings),
+        "predictions": [path for model in answering for path in context.predictions(model, PROPERTIES_QUERY)],
     }
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.common.blocks import method_name
-from skyloom.analysis.regression import PHOTOMETRY
+from skyloom.analysis.regression import BASELINES, PHOTOMETRY
 from skyloom.figures import style
 
 CROWDED = 3000  # points above which density replaces dots
+MARKERS = {"knn": ("o", -0.14), "mlp": ("D", 0.14), "probe": ("s", 0.0)}  # of a method, and where on its line
 COLUMNS = 5  # panels side by side at most
 
 
@@ -54,8 +55,9 @@ def draw_scores(table: pandas.DataFrame, properties: Sequence[str], traits: Mapp
         axis.set_xlabel("R2")
     axes[0].set_yticks(range(len(names)), [_source(*name) for name in names])
     axes[0].set_ylim(len(names) - 0.5, -0.5)
-    markers = [axes[0].plot([], [], m, color=style.INK, ms=5, ls="")[0] for m in "oD"]
-    fig.legend(markers, [method_name("knn"), method_name("mlp")], loc="outside lower center", ncol=2)
+    there = [method for method in MARKERS if method in set(scores["method"])]
+    markers = [axes[0].plot([], [], MARKERS[m][0], color=style.INK, ms=5, ls="")[0] for m in there]
+    fig.legend(markers, map(method_name, there), loc="outside lower center", ncol=len(there))
     style.save(fig, path)
 
 
@@ -92,7 +94,7 @@ def _panel(axis, rows: pandas.DataFrame, score: pandas.Series | None, colour: st
 
 def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]], palette: style.Palette) -> None:
     floor = min(-0.05, scores["value"].clip(lower=-0.3).min() - 0.05)
-    for method, marker, shift in (("knn", "o", -0.14), ("mlp", "D", 0.14)):
+    for method, (marker, shift) in MARKERS.items():
         rows = scores[scores["method"] == method].set_index(["model", "modality"])
         for place, name in enumerate(names):
             if name not in rows.index:
@@ -112,4 +114,4 @@ def _dots(axis, scores: pandas.DataFrame, names: list[tuple[str, str]], palette:
 
 
 def _source(model: str, modality: str) -> str:
-    return "photometry" if modality == PHOTOMETRY else f"{style.pretty(modality)}: {style.pretty(model)}"
+    return style.pretty(model) if modality in BASELINES else f"{style.pretty(modality)}: {style.pretty(model)}"

@@ -19,7 +19,7 @@ class Prediction:
     ----------
     values : "validation", "test" -> (n, P), NaN for properties of which the source's galaxies have no labels
     rows : split -> (n,) numbers of its galaxies among those of the split
-    chosen : of each property, what was chosen for it (components, metric, k or epochs); empty where nothing was
+    chosen : of each property, what was chosen for it (components, metric, k or epochs); None where it is not predicted
     """
 
     model: str
@@ -28,7 +28,7 @@ class Prediction:
     traits: Mapping
     values: dict[str, np.ndarray]
     rows: dict[str, np.ndarray]
-    chosen: list[dict[str, float]]
+    chosen: list[dict[str, float] | None]
 
 
 def predict(source: Source, labels: dict[str, np.ndarray], settings: Settings, seed: int, method: str) -> Prediction:
@@ -40,7 +40,7 @@ def predict(source: Source, labels: dict[str, np.ndarray], settings: Settings, s
     counts = np.array([np.isfinite(values).sum(axis=0) for values in own.values()])
     known = np.flatnonzero((counts >= LEAST).all(axis=0))
     values = {split: np.full(own[split].shape, np.nan) for split in ("validation", "test")}
-    chosen: list[dict] = [{} for _ in range(own["train"].shape[1])]
+    chosen: list[dict | None] = [None] * own["train"].shape[1]
     if len(known):
         train = own["train"][:, known]
         found = knn(source, train, settings) if method == "knn" else mlp(source, train, settings, seed)

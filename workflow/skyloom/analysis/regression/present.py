@@ -18,7 +18,7 @@ from skyloom.analysis.common.blocks import (
     scored,
     with_interval,
 )
-from skyloom.analysis.regression import PHOTOMETRY, Settings
+from skyloom.analysis.regression import BASELINES, PHOTOMETRY, Settings
 from skyloom.figures import style
 from skyloom.settings.names import PROPERTIES
 
@@ -37,7 +37,9 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     intro = Text(
         "R2 in original units on the test split with 95 % bootstrap intervals over galaxies; every network was trained "
         "once, with one seed. kNN is zero-shot, MLP few-shot. Each model is scored on the galaxies that it has; "
-        '"a->b" takes the property from the nearest training galaxies in modality b of a test galaxy in modality a.'
+        '"a->b" takes the property from the nearest training galaxies in modality b of a test galaxy in modality a. '
+        "Of a simulated survey, `truth` is what the noiseless truth of all properties reaches against labels that are "
+        "measured: nobody does better but by chance."
     )
     found = [*claims(test, settings), intro, score_table(test), Figure(paths["figure_scores"])]
     found += [Figure(paths["figure_predictions"]), photoz_table(test), difference_table(test), choice_table(table)]
@@ -49,26 +51,28 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
 
 
 def claims(test: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
-    """The pairs of `differences`: the first is better than the second in the zero-shot R2 of the first property."""
-    names = [name for name in settings.properties if name in set(test["property"])]
-    rows = test[(test["property"] == (names or [""])[0]) & (test["method"] == "knn")]
-    rows = rows.set_index(["metric", "model", "modality"])
-    for (_, pair, modality), difference in rows[rows.index.get_level_values("metric") == "delta_r2"].iterrows():
-        values = [_value(rows, model, modality) for model in pair.split(" - ")]
-        better, worse = (style.pretty(model) for model in pair.split(" - "))
+    """The pairs of `differences`: the first is better than the second in the zero-shot R2 of the first property that
+    both predict."""
+    rows = test[test["method"] == "knn"]
+    places = {name: place for place, name in enumerate(settings.properties)}
+    differences = rows[rows["metric"] == "delta_r2"]
+    differences = differences.iloc[differences["property"].map(places).argsort(kind="stable")]
+    for _, row in differences.drop_duplicates(["model", "modality"]).sort_index().iterrows():
+        scores = rows[(rows["metric"] == "r2") & (rows["property"] == row["property"])]
+        values = [_value(scores[scores["model"] == model], row["modality"]) for model in row["model"].split(" - ")]
+        better, worse = (style.pretty(model) for model in row["model"].split(" - "))
         yield claim(
-            f"{better} beats {worse} ({style.pretty(modality)}): zero-shot R2 of {style.label(names[0])}",
-            f"{' against '.join(values)}, difference {with_interval(difference, 3)}, n = {difference['n']:,}",
-            difference["value"] > 0,
-            difference["ci_low"] > 0 or difference["ci_high"] < 0,
+            f"{better} beats {worse} ({style.pretty(row['modality'])}): zero-shot R2 of {style.label(row['property'])}",
+            f"{' against '.join(values)}, difference {with_interval(row, 3)}, n = {row['n']:,}",
+            row["value"] > 0,
+            row["ci_low"] > 0 or row["ci_high"] < 0,
         )
 
 
-def _value(rows: pandas.DataFrame, model: str, modality: str) -> str:
-    for place in (modality, model):
-        if ("r2", model, place) in rows.index:
-            return f"{rows.loc[('r2', model, place)]['value']:.3f}"
-    return "?"
+def _value(scores: pandas.DataFrame, modality: str) -> str:
+    """R2 of a model in a modality, or of a baseline, which has one of its own."""
+    own = scores[scores["modality"].isin([modality, *BASELINES])]
+    return f"{own['value'].iloc[0]:.3f}" if len(own) else "?"
 
 
 def score_table(test: pandas.DataFrame) -> Scores:

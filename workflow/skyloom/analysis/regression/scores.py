@@ -14,9 +14,10 @@ import pandas
 
 from skyloom.analysis.common import statistics, tables
 from skyloom.analysis.common.traits import describe_all, place_of
-from skyloom.analysis.regression import PHOTOMETRY, Settings, figures
+from skyloom.analysis.regression import BASELINES, Settings, figures
 from skyloom.analysis.regression.predict import Prediction, predict
-from skyloom.analysis.regression.sources import LEAST, SPLITS, sources
+from skyloom.analysis.regression.probes import METHOD, probed
+from skyloom.analysis.regression.sources import LEAST, REDSHIFT, SPLITS, sources, true_name
 from skyloom.core.errors import BadInput
 from skyloom.figures import style
 from skyloom.settings.analysis import Job
@@ -32,7 +33,8 @@ COLUMNS = [*tables.COLUMNS, "kind", "trained"]
 def regress(job: Job) -> None:
     """Score all embeddings and baselines of a survey.
 
-    Inputs: galaxies (targetid, properties, magnitudes), splits, embeddings (tables MODEL-MODALITY.parquet). Outputs:
+    Inputs: galaxies (targetid, properties, magnitudes), splits, embeddings (tables MODEL-MODALITY.parquet), predictions
+    (what models themselves answer that are asked for properties). Outputs:
     table (csv, COLUMNS), predictions (parquet), figure_predictions and figure_scores (png).
 
     Raises
@@ -45,8 +47,12 @@ def regress(job: Job) -> None:
     labels = {split: sample[properties].to_numpy(float) for split, sample in samples.items()}
     predictions = []
     for source in sources(samples, describe_all(job.inputs["embeddings"]), settings):
-        predictions += [predict(source, labels, settings, job.seed, method) for method in source.methods]
+        if set(properties) <= set(source.given):
+            continue
+        asked = {split: np.where(np.isin(properties, source.given), np.nan, own) for split, own in labels.items()}
+        predictions += [predict(source, asked, settings, job.seed, method) for method in source.methods]
         log.info("%s-%s predicted", source.model, source.modality)
+    predictions += [probed(path, samples, properties) for path in job.inputs.get("predictions", [])]
     predictions.sort(key=_place)
     scorer = Scorer(job.survey, properties, labels, settings, job.seed)
     rows = [*itertools.chain.from_iterable(map(scorer.score, predictions)), *scorer.compare(predictions)]
@@ -60,11 +66,16 @@ def regress(job: Job) -> None:
 
 
 def _samples(job: Job, settings: Settings) -> dict[str, pandas.DataFrame]:
-    """Split -> its galaxies by rising targetid, with the properties and magnitudes that the catalogue has."""
+    """Split -> its galaxies by rising targetid, with properties, their truth and magnitudes, if the catalogue has them,
+    and REDSHIFT."""
     path = job.one("galaxies")
     there = tables.column_names(path)
-    wanted = dict.fromkeys([*settings.properties, *settings.photometry])
-    galaxies = tables.read_galaxies(path, job.one("splits"), [name for name in wanted if name in there]).sort_index()
+    wanted = [*settings.properties, *map(true_name, settings.properties), *settings.photometry, "z", true_name("z")]
+    names = [name for name in dict.fromkeys(wanted) if name in there]
+    galaxies = tables.read_galaxies(path, job.one("splits"), names).sort_index()
+    redshifts = [galaxies[name] for name in (true_name("z"), "z") if name in galaxies]
+    if redshifts:
+        galaxies[REDSHIFT] = redshifts[0].fillna(redshifts[-1])
     return {split: galaxies[galaxies["split"] == split] for split in SPLITS}
 
 
@@ -86,8 +97,8 @@ def _known(samples: dict[str, pandas.DataFrame], names: Sequence[str], path: str
 
 
 def _place(got: Prediction) -> tuple:
-    photometry = got.modality != PHOTOMETRY
-    return photometry, place_of(got.modality), style.rank(got.traits), got.model, got.method
+    own = BASELINES.index(got.model) if got.modality in BASELINES else len(BASELINES)
+    return own, place_of(got.modality), style.rank(got.traits), got.model, got.method
 
 
 class Scorer:
@@ -106,7 +117,7 @@ class Scorer:
         """R2 (and redshift statistics) on validation and test, and what was chosen."""
         is_a = {"kind": got.traits.get("kind", ""), "trained": not style.untrained(got.traits)}
         for p, name in enumerate(self.properties):
-            if not got.chosen[p]:
+            if got.chosen[p] is None:
                 continue
             key = (self.survey, got.model, got.modality, got.method, name)
             for row in (*self._choices(key, got, p), *self._scores(key, got, p)):
@@ -114,7 +125,7 @@ class Scorer:
 
     def _choices(self, key: tuple, got: Prediction, p: int) -> Iterator[dict]:
         # Only what had an alternative is worth a row.
-        n, whole = len(got.rows["validation"]), got.modality != PHOTOMETRY and "->" not in got.modality
+        n, whole = len(got.rows["validation"]), got.modality not in BASELINES and "->" not in got.modality
         if whole and (got.traits.get("ordered") or (got.method == "knn" and len(self.settings.whitened) > 1)):
             yield tables.row(*key, "validation", "chosen_components", got.chosen[p]["components"], n=n)
         for name in ("k", "epochs"):
@@ -136,10 +147,12 @@ class Scorer:
     def compare(self, predictions: list[Prediction]) -> Iterator[dict]:
         """Rows delta_r2 of model A minus model B on the test galaxies that both have, with paired intervals."""
         by_key = {(p.model, p.modality, p.method): p for p in predictions}
-        modalities = dict.fromkeys(p.modality for p in predictions if "->" not in p.modality)
-        modalities.pop(PHOTOMETRY, None)
+        modalities = dict.fromkeys(
+            p.modality for p in predictions if "->" not in p.modality and p.modality not in BASELINES
+        )
+        own = {p.model: p.modality for p in predictions if p.modality in BASELINES}
         for (a, b), modality, method in itertools.product(self.settings.differences, modalities, ("knn", "mlp")):
-            first, second = (by_key.get((m, modality, method)) or by_key.get((m, m, method)) for m in (a, b))
+            first, second = (_of(by_key, m, own.get(m, modality), method) for m in (a, b))
             if first is None or second is None:
                 continue
             rows, *places = np.intersect1d(first.rows["test"], second.rows["test"], return_indices=True)
@@ -153,6 +166,11 @@ class Scorer:
                 value, ci = statistics.difference_r2(truth[known], *pair, self.settings.resamples, self.seed)
                 key = (self.survey, f"{a} - {b}", modality, method, name)
                 yield tables.row(*key, "test", "delta_r2", value, ci, known.sum()) | {"kind": "", "trained": ""}
+
+
+def _of(by_key: Mapping, model: str, modality: str, method: str) -> Prediction | None:
+    """The predictions of a model; few-shot ones of a probe are its own."""
+    return by_key.get((model, modality, method)) or by_key.get((model, modality, METHOD if method == "mlp" else method))
 
 
 def redshift_metrics() -> dict:

@@ -11,14 +11,17 @@ import pandas
 from skyloom.analysis.common import neighbours
 from skyloom.analysis.common.embeddings import open_embedding
 from skyloom.analysis.common.traits import Described
-from skyloom.analysis.regression import PHOTOMETRY, Settings
+from skyloom.analysis.regression import PHOTOMETRY, TRUTH, WITH_REDSHIFT, Settings
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
+REDSHIFT = "best_z"
+"""Column of the samples: the redshift that was put in, or else that of the catalogue."""
 LEAST = 2
 """Galaxies that a split must have, and labels of a property in it, for a score."""
-BASELINE = {"kind": PHOTOMETRY, "baseline": True, "photometry": True}
+BASELINE = {"baseline": True, "photometry": True}
+"""Traits of what is read from the catalogue."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Source:
     whitened : how many whitened principal components kNN tries, 0 for the features themselves
     standardise : each column by its mean and deviation in the training split
     few_shot : an MLP is trained on it
+    given : properties that are among the features, and not predicted
     """
 
     model: str
@@ -46,6 +50,7 @@ class Source:
     whitened: tuple[int, ...] = (0,)
     standardise: bool = True
     few_shot: bool = True
+    given: tuple[str, ...] = ()
 
     @property
     def methods(self) -> list[str]:
@@ -63,13 +68,13 @@ class Source:
 def sources(
     samples: dict[str, pandas.DataFrame], described: Sequence[Described], settings: Settings
 ) -> Iterator[Source]:
-    """Photometry, every embedding, and queries in one modality among another for models that share a space.
+    """Columns of the catalogue, every embedding, and queries in one modality among another if a model has one space.
 
     `samples` : split -> its galaxies by targetid. An embedding lives no longer than its turn; each source holds the
     galaxies that it has, so that a sparse modality takes none from the others. One with fewer than LEAST galaxies in a
     split is left out with a line in the log.
     """
-    yield from filter(_enough, _photometry(samples, settings))
+    yield from filter(_enough, _columns(samples, settings))
     for place in described:
         yield from filter(_enough, [_embedding(samples, place, settings)])
     for query, reference in itertools.permutations(described, 2):
@@ -85,17 +90,30 @@ def _enough(source: Source) -> bool:
     return not short
 
 
-def _photometry(samples: dict[str, pandas.DataFrame], settings: Settings) -> Iterator[Source]:
-    names = settings.photometry
-    missing = [name for name in names if name not in samples["train"]]
-    if not names or missing:
-        log.info("no photometry baseline: the catalogue has no column %s", ", ".join(missing) or "to take it from")
-        return
-    mags = {split: sample[names].to_numpy(float) for split, sample in samples.items()}
-    rows = {split: np.flatnonzero(np.isfinite(values).all(axis=1)) for split, values in mags.items()}
-    features = {split: mags[split][rows[split]] for split in SPLITS}
-    log.info("photometry: %s", ", ".join(f"{len(rows[s])} of {len(mags[s])} galaxies of {s}" for s in SPLITS))
-    yield Source(PHOTOMETRY, PHOTOMETRY, BASELINE, features, rows, (len(names),))
+def _columns(samples: dict[str, pandas.DataFrame], settings: Settings) -> Iterator[Source]:
+    """Magnitudes; magnitudes and the redshift; and what was put in, which is noiseless where the labels are not."""
+    magnitudes = settings.photometry
+    truth = [true_name(name) for name in settings.properties]
+    for name, columns, given in (
+        (PHOTOMETRY, magnitudes, ()),
+        (WITH_REDSHIFT, [*magnitudes, REDSHIFT], ("z",)),
+        (TRUTH, [column for column in truth if column in samples["train"]], ()),
+    ):
+        missing = [column for column in columns if column not in samples["train"]]
+        if not magnitudes and name != TRUTH or missing or not columns:
+            log.info("no baseline %s: the catalogue has no %s", name, ", ".join(missing) or "column to take it from")
+            continue
+        values = {split: sample[columns].to_numpy(float) for split, sample in samples.items()}
+        rows = {split: np.flatnonzero(np.isfinite(found).all(axis=1)) for split, found in values.items()}
+        features = {split: values[split][rows[split]] for split in SPLITS}
+        log.info("%s: %s", name, ", ".join(f"{len(rows[s])} of {len(values[s])} galaxies of {s}" for s in SPLITS))
+        modality = PHOTOMETRY if name == WITH_REDSHIFT else name
+        yield Source(name, modality, BASELINE | {"kind": name}, features, rows, (len(columns),), given=given)
+
+
+def true_name(name: str) -> str:
+    """The column with the truth of a property."""
+    return f"{name}_true"
 
 
 def _embedding(samples: dict[str, pandas.DataFrame], place: Described, settings: Settings) -> Source:

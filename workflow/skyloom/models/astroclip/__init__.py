@@ -42,9 +42,9 @@ KIND = ModelKind(
     takes="backbones",
     shared_space=True,
     training={
-        "steps": 500,
+        "steps": 300,
         "batch_size": 256,
-        "learning_rate": 5e-4,
+        "learning_rate": 2e-3,
         "weight_decay": 0.05,
         "clip": 1.0,
         "select": "best",

@@ -19,7 +19,7 @@ class Config(Section):
     std_floor: float = setting(0.2, gt=0)
     "smallest standard deviation a spectrum is divided by, 1e-17 erg/s/cm2/Angstrom"
     normalise: Literal["zscore", "ivar"] = setting("ivar")
-    "of spectra: zscore, or ivar, the input of a SpecFormer: mean and deviation weighted, and noisy pixels shrunk"
+    "of spectra: zscore, or ivar, as SpecFormer's input of pixels: mean and deviation weighted, noisy pixels shrunk"
 
 
 def check(model, survey) -> None:

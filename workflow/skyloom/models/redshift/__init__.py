@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from skyloom.core.errors import BadConfig
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.section import Section, refuse, setting
-from skyloom.settings.survey import Grid
+from skyloom.settings.survey import Grid, check_grid
 
 CLASSES = ("GALAXY", "QSO")
 """What a spectrum can be; a star, of which the mock has none, is known by its misfit."""
@@ -41,6 +40,8 @@ class Augment(Section):
     "share of spectra replaced by noise, of which any redshift is as good as any other"
     calibration: float = setting(0.1, ge=0)
     "scatter of a smooth wrong calibration, and of the inverse variance"
+    arms: list[Annotated[float, Field(gt=0)]] = setting([5800.0, 7643.0])
+    "Angstrom, where a spectrograph's arms meet and the calibration has small steps; those beyond the grid do not count"
 
 
 class Config(Section):
@@ -54,20 +55,20 @@ class Config(Section):
     "range in which galaxies are looked for"
     quasar_redshifts: tuple[float, float] = setting((0.02, 4.3))
     "range in which quasars are looked for"
-    continuum: int = setting(151, ge=3)
-    "bins of the running mean that is taken off"
-    broad: int = setting(901, ge=3)
-    "bins of the running mean that the continuum itself is compared with"
+    continuum: float = setting(18_900.0, gt=0)
+    "km/s, width of the running mean that is taken off"
+    broad: float = setting(112_600.0, gt=0)
+    "km/s, width of the running mean that the continuum itself is compared with"
     width: int = setting(9, ge=1)
     "bins that a convolution sees"
     channels: int = setting(24, ge=1)
     "of the convolutions"
     features: int = setting(16, ge=1)
     "compared with the templates"
-    dim: int = setting(48, ge=1)
+    dim: int = setting(20, ge=1)
     "rest-frame components in the embedding"
-    code: int = setting(7, ge=1, le=12)
-    "periods of ln(1 + z) in the embedding, a sine and a cosine each, every period half of the one before"
+    code: int = setting(11, ge=1, le=24)
+    "periods of ln(1 + z) in the embedding, a sine and a cosine each; every second period is half as long"
     refine: bool = setting(True)
     "fit templates around the peaks; without it ten times as fast, redshifts to a bin, no chi2, fewer flags"
     accept: float = setting(0.7, ge=0, le=1)
@@ -87,20 +88,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _odd(self):
-        for name in ("continuum", "broad", "width"):
-            if getattr(self, name) % 2 == 0:
-                raise refuse(name, f"{getattr(self, name)} is even; expected an odd number of bins")
+        if self.width % 2 == 0:
+            raise refuse("width", f"{self.width} is even; expected an odd number of bins")
         return self
-
-
-def check(model, survey) -> None:
-    """The spectra of the survey have the pixels that the model expects."""
-    expected, found = model.settings.grid, survey.grid
-    if expected != found:
-        raise BadConfig(
-            f"models.{model.name}.model.grid: {expected.plain()} is not allowed; "
-            f"the spectra of survey {survey.name} have {found.plain()}"
-        )
 
 
 KIND = ModelKind(
@@ -110,5 +100,5 @@ KIND = ModelKind(
     modalities=("spectrum",),
     training={"batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.01, "clip": 1.0},
     queries=lambda model: ("redshift",),
-    check=check,
+    check=check_grid,
 )

@@ -11,7 +11,7 @@ from skyloom.models.redshift.refine import REACH, Fits, best_fit, curve
 from skyloom.models.redshift.templates import embedding
 from skyloom.nn.batch import Batch
 from skyloom.nn.correlation import correlate
-from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
+from skyloom.nn.log_grid import LogGrid, Rebin, channels
 
 FINE = 2  # fine bins of the fit in a bin of the network
 LONGEST = 4.0  # period of the code of ln(1+z): more than twice what is searched
@@ -19,6 +19,7 @@ PART, PARTS = 16, 4  # bins whose features are averaged, and such averages in a 
 PLACES = 4  # sines and cosines that say where in the rest frame a token is
 CANDIDATES = 4  # peaks that are fitted
 TOGETHER = 8  # spectra in the layers at once on a CPU: they stay in its cache
+APART = 3000.0  # km/s within which there is one peak
 
 
 class RedshiftNet(nn.Module):
@@ -39,6 +40,7 @@ class RedshiftNet(nn.Module):
         pixels = (c.grid.start, c.grid.step, c.grid.pixels)
         self.grid = LogGrid.over(*c.grid.span, c.velocity)
         self.rebin = Rebin(*pixels, self.grid)
+        self.apart = self.grid.bins_of(APART)
         self.fine = LogGrid(self.grid.start, self.grid.step / FINE, self.grid.bins * FINE)
         self.rebin_fine = Rebin(*pixels, self.fine)
         ranges = (c.galaxy_redshifts, c.quasar_redshifts)
@@ -89,24 +91,10 @@ class RedshiftNet(nn.Module):
         spectra = batch[self.modality]
         return self.rebin_fine(spectra["flux"], spectra["ivar"])
 
-    def channels(self, flux: Tensor, ivar: Tensor) -> Tensor:
-        """What the layers see, (B, 4, bins): lines and broad features in units of their noise, continuum, mask.
-
-        Without the continuum, errors of calibration that a mock lacks are hidden, and in units of the noise bright and
-        faint spectra are alike.
-        """
-        c, seen = self.config, (ivar > 0).float()
-        near, near_ivar = running_mean(flux, ivar, c.continuum)
-        far, _ = running_mean(flux, ivar, c.broad)
-        lines = torch.asinh((flux - near) * ivar.sqrt() / 1.5)
-        broad = torch.asinh((near - far) * near_ivar.sqrt() / 10) / 3
-        scale = (near.abs() * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp(min=1)
-        shape = torch.tanh(near / scale.clamp(min=1e-30) - 1)
-        return torch.stack([lines, broad, shape, torch.ones_like(seen)], 1) * seen[:, None]
-
     def features(self, flux: Tensor, ivar: Tensor) -> Tensor:
         """(B, features, bins), zero where nothing was measured."""
-        seen = self.channels(flux, ivar)[:, :, None].contiguous(memory_format=torch.channels_last)
+        widths = map(self.grid.odd_bins_of, (self.config.continuum, self.config.broad))
+        seen = channels(flux, ivar, *widths)[:, :, None].contiguous(memory_format=torch.channels_last)
         few = seen.split(TOGETHER if seen.device.type == "cpu" else max(1, len(seen)))
         return torch.cat([self.layers(part)[:, :, 0].contiguous() for part in few]) * (ivar > 0)[:, None]
 
@@ -135,7 +123,7 @@ class RedshiftNet(nn.Module):
         """
         flux, ivar = self.binned(batch)
         log_p = self.log_posterior(flux, ivar)
-        kind, place, _ = peaks.highest(log_p, CANDIDATES)
+        kind, place, _ = peaks.highest(log_p, CANDIDATES, self.apart)
         marginal = log_p.exp().sum(1)
         near = round(math.log1p(CLOSE) / self.grid.step)
         probability = peaks.within(marginal, place, near)
@@ -212,13 +200,15 @@ class RedshiftNet(nn.Module):
         The numbers are what a spectrum says of the rest-frame components at its most likely redshift; a noisy spectrum
         says little, and they stay near zero (the posterior mean of probabilistic PCA). ln(1+z) is written as sines and
         cosines of several periods: in a single column it would be one of many, and neighbours would not agree in it.
+        For the same reason the numbers are not many: those that are mostly noise would count as much as the others.
         """
         log_p = self.log_posterior(*self.binned(batch))
-        _, place, _ = peaks.highest(log_p, 1)
+        _, place, _ = peaks.highest(log_p, 1, self.apart)
         log_scale = self.log_scale[place[:, 0]]
         flux, ivar = self.finely_binned(batch)
         numbers, scale = embedding(flux, ivar, self.rest_place(log_scale), self.rest_basis, self.rest_variance)
-        turn = 2 * math.pi * log_scale[:, None].float() / LONGEST * 2.0 ** torch.arange(self.config.code).to(scale)
+        periods = LONGEST * 2 ** (-0.5 * torch.arange(self.config.code).to(scale))
+        turn = 2 * math.pi * log_scale[:, None].float() / periods
         return torch.cat([numbers, scale, turn.sin(), turn.cos()], 1)
 
     def tokens(self, batch: Batch) -> Tensor:
@@ -230,7 +220,7 @@ class RedshiftNet(nn.Module):
         flux, ivar = self.binned(batch)
         features = self.features(flux, ivar)
         scores = torch.where(self.searched & self.known[:, None], self.scores(features), -torch.inf)
-        _, place, _ = peaks.highest(scores, 1)
+        _, place, _ = peaks.highest(scores, 1, self.apart)
         length = self.grid.bins + self.shifts - 1
         whole = math.ceil(length / (PART * PARTS)) * PART * PARTS
         index = self.shifts - 1 - place[:, :, None] + torch.arange(self.grid.bins, device=place.device)

@@ -48,7 +48,7 @@ class Objective(nn.Module):
         kind, place, there = self.known(batch)
         blank = torch.zeros_like(there)
         if self.training:
-            flux, ivar, moved = augment(flux, ivar, model.config, model.grid.step, draws)
+            flux, ivar, moved = augment(flux, ivar, model.config, model.grid, draws)
             after = place + moved
             stays = (after < 2) | (after > model.shifts - 3)  # it would leave the range: it is not there then
             there, place = there & ~stays, after
@@ -86,9 +86,9 @@ class Objective(nn.Module):
             model.known[number] = int(own.sum()) >= 3 * model.config.basis
             if model.known[number]:
                 d, w, _ = rest.at_rest(flux[own], ivar[own], begin[own], model.rest_bins)
-                model.basis[number] = rest.learn(d, w, model.config.basis)
+                model.basis[number] = rest.learn(d, w, model.config.basis, model.fine)
         d, w, _ = rest.at_rest(flux, ivar, begin, model.rest_bins)
-        model.rest_basis.copy_(rest.learn(d, w, model.config.dim))
+        model.rest_basis.copy_(rest.learn(d, w, model.config.dim, model.fine))
         numbers = rest.solve(w, d * w, model.rest_basis)
         spread = 1.4826 * (numbers - numbers.median(0).values).abs().median(0).values
         model.rest_variance.copy_(torch.maximum(spread, 1e-3 * spread.max()).square())

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-APART = 24  # bins of the same class within which there is one peak
 
-
-def highest(log_p: Tensor, count: int, apart: int = APART) -> tuple[Tensor, Tensor, Tensor]:
+def highest(log_p: Tensor, count: int, apart: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `count` highest peaks of (B, classes, shifts), each class's own at least `apart` bins from each other.
 
     Returns class, shift and ln p, (B, count) each, highest first.

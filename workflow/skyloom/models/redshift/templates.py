@@ -7,8 +7,11 @@ linear fits in turn, weighted by inverse variance, so that a spectrum counts whe
 import torch
 from torch import Tensor
 
+from skyloom.nn.log_grid import LogGrid
+
 FLOOR = 0.02  # error of calibration and templates, in units of the spectrum: bright ones are not all that counts
 RIDGE = 1e-3
+START, CALM = 15_900.0, 3_940.0  # km/s: windows that smooth the first guess, and bins with little behind them
 ENOUGH = 100.0  # weight (squared signal-to-noise) of a bin above which its fine structure is believed
 
 
@@ -37,15 +40,16 @@ def at_rest(flux: Tensor, ivar: Tensor, begin: Tensor, length: int) -> tuple[Ten
     return *(torch.zeros(len(d), length, device=d.device).scatter_(1, index, part) for part in (d, w)), scale
 
 
-def learn(d: Tensor, w: Tensor, count: int, rounds: int = 8) -> Tensor:
-    """Templates (count, L), the first the most important, of rest-frame spectra and weights (n, L) as from `at_rest`.
+def learn(d: Tensor, w: Tensor, count: int, grid: LogGrid, rounds: int = 8) -> Tensor:
+    """Templates (count, L), the first the most important, of rest-frame spectra and weights (n, L) as from `at_rest`,
+    in bins of `grid`.
 
     Cost: 2 n L count^2 operations a round, as products of matrices.
     """
     n, length = d.shape
     generator = torch.Generator().manual_seed(0)
     random = torch.randn(count, length, generator=generator).to(d)
-    kernel = torch.hann_window(255, device=d.device)[None, None]
+    kernel = torch.hann_window(grid.odd_bins_of(START), device=d.device)[None, None]
     templates = torch.nn.functional.conv1d(random[:, None], kernel / kernel.sum(), padding="same")[:, 0]
     templates[0] = templates.std()
     weighted = d * w
@@ -62,11 +66,11 @@ def learn(d: Tensor, w: Tensor, count: int, rounds: int = 8) -> Tensor:
         templates = directions * length**0.5
     c = solve(w, weighted, templates)
     _, _, turn = torch.linalg.svd(c, full_matrices=False)  # by what the spectra have of them
-    return calm(turn @ templates, w.sum(0))
+    return calm(turn @ templates, w.sum(0), grid.odd_bins_of(CALM))
 
 
-def calm(templates: Tensor, weight: Tensor, width: int = 63) -> Tensor:
-    """Templates (K, L) smoothed where the weight behind a bin (L,) is small: there they are mostly noise."""
+def calm(templates: Tensor, weight: Tensor, width: int) -> Tensor:
+    """Templates (K, L), smoothed (over `width` bins) where the weight behind a bin (L,) is small: mostly noise."""
     kernel = torch.hann_window(width + 2, device=weight.device)[1:-1][None, None]
 
     def smooth(rows: Tensor) -> Tensor:

@@ -1,31 +1,28 @@
 """SpecFormer: a transformer over slices of a galaxy spectrum, trained to fill in masked stretches (AstroCLIP).
 
 Notable:
-- the published shape is `PUBLISHED` of the package (43.2M parameters); the default is a small one for two CPU cores
+- the published shape is `PUBLISHED` of the package (43.2M parameters); the default is a small one for two CPU cores,
+  which sees bins of equal velocity in units of noise (`inputs`): on a linear grid of pixels each place is learned anew
 - masks are contiguous segments whose start is uniform over every place that touches the spectrum, so each token is
   masked equally often (the published code hardly ever masks the last ten)
-- what is masked is masked before bad pixels are filled in, so that no visible token carries a masked neighbour; where
-  slices overlap, pixels that a visible slice shows stay visible, and the mean and deviation of a spectrum are those of
-  all its pixels: both as published
+- what is masked is masked before bad pixels are filled in and continua taken off, so that no visible token carries a
+  masked neighbour; where slices overlap, pixels that a visible slice shows stay visible, and the first token (mean and
+  deviation of the flux as published, or how bright it is) is that of all pixels
 - the loss can weight pixels by their inverse variance, so that the network is not asked to predict sky residuals
-- an embedding is the mean over the outputs of all slices; the first token (mean and deviation of the flux) takes part
-  in the attention but not in the mean
+- as published an embedding is the mean over the outputs of all slices, the first token apart; a mean forgets where a
+  feature was, which a summary of a few numbers of every token in its place does not
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from skyloom.models.specformer import Config
+from skyloom.models.specformer.inputs import INPUTS
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
 from skyloom.nn.draws import Draws
-from skyloom.nn.spectra import (
-    STATISTICS_CHANNELS,
-    hidden_pixels,
-    specformer_tokens,
-    token_shrinkage,
-    token_weights,
-)
+from skyloom.nn.spectra import STATISTICS_CHANNELS
 
 
 class SpecFormer(nn.Module):
@@ -33,56 +30,29 @@ class SpecFormer(nn.Module):
 
     def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
-        self.config, self.width = config, config.dim
+        self.config = config
+        self.width = max(config.dim, config.summary + 1) if config.kept else config.dim
         (self.modality,) = takes
         self.inputs = {self.modality: ("flux", "ivar")}
-        width = config.size + STATISTICS_CHANNELS
-        self.embed_slice = nn.Linear(width, config.dim)
+        self.input = INPUTS[config.input](config)
+        self.embed_slice = nn.Linear(self.input.sees, config.dim)
         self.position = nn.Parameter(torch.empty(1, config.positions or config.token_count, config.dim))
         self.blocks = nn.ModuleList(
             Block(config.dim, config.heads, config.mlp_ratio, config.drop_path) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.dim)
-        self.head = nn.Linear(config.dim, width)
-        self.summary = nn.Linear(config.dim, config.summary) if config.summary else nn.Identity()
+        self.head = nn.Linear(config.dim, self.input.predicts)
+        self.narrow = nn.Linear(config.dim, config.kept) if config.kept else None
+        pooled = config.token_count * config.kept or config.dim
+        self.summary = nn.Linear(pooled, config.summary) if config.summary else nn.Identity()
         init_by_depth(self.blocks, config.layers)
         init_by_depth(self.head, 0.5)
         init_by_depth(self.embed_slice, 0.5)
         normal(self.position, config.dim**-0.5)
 
-    def slices(self, batch: Batch, hidden: Tensor | None = None) -> Tensor:
-        """Normalised tokens, (B, T, width): what the network is to predict. `hidden`: see `nn.spectra.normalise`."""
-        c, spectra = self.config, batch[self.modality]
-        return specformer_tokens(
-            spectra["flux"],
-            spectra["ivar"],
-            c.size,
-            c.stride,
-            c.std_floor,
-            weighted=c.normalise == "ivar",
-            hidden=hidden,
-        )
-
-    def shrink(self, slices: Tensor, batch: Batch) -> Tensor:
-        """The tokens as they enter the network: with noisy pixels shrunk, if so configured."""
-        c = self.config
-        if c.normalise == "zscore":
-            return slices
-        factor = torch.ones_like(slices)
-        factor[:, 1:, STATISTICS_CHANNELS:] = token_shrinkage(batch[self.modality]["ivar"], c.size, c.stride)
-        return slices * factor
-
-    def seen(self, batch: Batch, slices: Tensor, mask: Tensor) -> Tensor:
-        """The tokens as they enter the network when those of `mask`, (B, T), are hidden from it.
-
-        Bad pixels of visible tokens are filled from visible pixels alone; where they are shrunk to zero anyway, the
-        tokens need not be made a second time.
-        """
-        c = self.config
-        if c.normalise == "zscore":
-            width = batch[self.modality]["flux"].shape[1]
-            slices = self.slices(batch, hidden_pixels(mask[:, 1:], width, c.size, c.stride))
-        return self.shrink(slices, batch).masked_fill(mask[..., None], 0)
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Flux and ivar, (B, W) each, on the grid that is cut into slices."""
+        return self.input.read(batch[self.modality])
 
     def encode(self, slices: Tensor) -> Tensor:
         """Input tokens (B, T, width) to output tokens (B, T, dim)."""
@@ -92,16 +62,28 @@ class SpecFormer(nn.Module):
         return self.norm(x)
 
     def tokens(self, batch: Batch) -> Tensor:
-        """Output tokens of every slice and of the first token, (B, T, dim)."""
-        return self.encode(self.shrink(self.slices(batch), batch))
+        """Output tokens of every slice and of the first token, (B, T, width).
+
+        If numbers are kept of every token in its place, their summary is one more: what is built on this network need
+        not find out where each token belongs. It is followed by ones, by which attention can tell it from the others.
+        """
+        found = self.encode(self.input.seen(*self.read(batch)))
+        if self.narrow is None:
+            return found
+        summary = self.pool(found)
+        summary = functional.pad(summary, (0, self.width - summary.shape[1]), value=1.0)
+        return torch.cat([functional.pad(found, (0, self.width - found.shape[2])), summary[:, None]], 1)
 
     def embed(self, batch: Batch, name: str) -> Tensor:
-        """What the output tokens of all slices say together, (B, summary or dim)."""
-        return self.pool(self.tokens(batch))
+        """What the output tokens say together, (B, summary or dim)."""
+        return self.pool(self.encode(self.input.seen(*self.read(batch))))
 
     def pool(self, tokens: Tensor) -> Tensor:
-        """Output tokens (B, T, dim) to embeddings (B, summary or dim): the mean over slices, and its linear summary."""
-        return self.summary(tokens[:, 1:].mean(dim=1))
+        """Output tokens (B, T, dim) to embeddings (B, summary or dim): a linear summary of the mean over slices, or of
+        a few numbers of every token, each in its place."""
+        if self.narrow is None:
+            return self.summary(tokens[:, 1:].mean(dim=1))
+        return self.summary(self.narrow(tokens).flatten(1))
 
 
 class Objective(nn.Module):
@@ -117,40 +99,34 @@ class Objective(nn.Module):
         self.inputs = model.inputs
         c = model.config
         if c.pooled_weight:
-            out = (c.token_count - 1) * c.size
+            out = STATISTICS_CHANNELS + (c.token_count - 1) * (model.input.predicts - STATISTICS_CHANNELS)
             self.from_pooled = nn.Sequential(
                 nn.Linear(c.summary or c.dim, c.pooled_hidden), nn.GELU(), nn.Linear(c.pooled_hidden, out)
             )
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        config = self.model.config
-        slices = self.model.slices(batch)  # (B, T, width)
-        mask = segments(draws, slices.shape[1], config.mask_segments, config.segment_length)  # (B, T)
-        tokens = self.model.encode(self.model.seen(batch, slices, mask))
-        weight = self.weights(batch, slices)
-        masked = weighted_error(self.model.head(tokens), slices, weight * mask[..., None])
+        model, config = self.model, self.model.config
+        flux, ivar = model.read(batch)
+        truth, weight = model.input.truth(flux, ivar), model.input.weights(flux, ivar)  # (B, T, predicts)
+        mask = segments(draws, config.token_count, config.mask_segments, config.segment_length)  # (B, T)
+        tokens = model.encode(model.input.seen(flux, ivar, mask))
+        masked = weighted_error(model.head(tokens), truth, weight * mask[..., None])
         if not config.pooled_weight:
             return masked.mean(), {}
-        whole = self.from_pooled(self.model.pool(tokens)).unflatten(1, (-1, config.size))
-        pooled = weighted_error(whole, slices[:, 1:, STATISTICS_CHANNELS:], weight[:, 1:, STATISTICS_CHANNELS:])
+        pooled = weighted_error(self.from_pooled(model.pool(tokens)), whole(truth), whole(weight))
         return (masked + config.pooled_weight * pooled).mean(), {"masked": masked.mean(), "pooled": pooled.mean()}
 
-    def weights(self, batch: Batch, slices: Tensor) -> Tensor:
-        """Weight of every value of every token, (B, T, width) or (1, 1, 1)."""
-        config = self.model.config
-        if config.loss_weight == "none":
-            return slices.new_ones(1, 1, 1).expand_as(slices)
-        weights = torch.zeros_like(slices)
-        weights[:, 0, :STATISTICS_CHANNELS] = 1
-        weights[:, 1:, STATISTICS_CHANNELS:] = token_weights(
-            batch[self.model.modality]["ivar"], config.size, config.stride, config.weight_cap
-        )
-        return weights
+
+def whole(tokens: Tensor) -> Tensor:
+    """Everything that tokens (B, T, predicts) hold, without the numbers that are always empty, (B, n)."""
+    first, rest = tokens[:, 0, :STATISTICS_CHANNELS], tokens[:, 1:, STATISTICS_CHANNELS:]
+    return torch.cat([first, rest.flatten(1)], 1)
 
 
 def weighted_error(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean squared error of each sample, (B,), of (B, T, width) values."""
-    return ((predicted - truth).square() * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-6)
+    """Weighted mean squared error of each sample, (B,), of (B, ...) values."""
+    error = ((predicted - truth).square() * weight).flatten(1).sum(1)
+    return error / weight.flatten(1).sum(1).clamp(min=1e-6)
 
 
 def segments(draws: Draws, tokens: int, count: int, length: int) -> Tensor:

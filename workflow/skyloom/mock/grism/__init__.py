@@ -1,0 +1,1 @@
+"""A mock survey of a slitless spectrograph in the near infrared."""
