@@ -11,6 +11,7 @@ rule download_wheel:
         "results/downloads/benchmarks/download_wheel-{wheel}.tsv"
     wildcard_constraints:
         wheel=pinned(".whl"),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -46,6 +47,7 @@ rule extract_samples:
         "results/{survey}/benchmarks/extract_samples.tsv"
     wildcard_constraints:
         survey=of_kind("desi_samples"),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -77,6 +79,7 @@ rule fetch_raw:
             for paths in survey.raw.values()
             for path in paths
         ),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -134,6 +137,7 @@ rule gather_manifest:
         "results/{survey}/logs/gather_manifest.log",
     benchmark:
         "results/{survey}/benchmarks/gather_manifest.tsv"
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
