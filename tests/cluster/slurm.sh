@@ -7,6 +7,11 @@ set -euo pipefail
 host=$(hostname -s)
 
 up() {
+    if sinfo -h -p urgent -o %T 2>/dev/null | grep -qE 'idle|mix|alloc'; then exit 0; fi # it is up
+    if [ -f /etc/slurm/slurm.conf ] && ! grep -q '^ClusterName=skyloom$' /etc/slurm/slurm.conf; then
+        echo "/etc/slurm/slurm.conf is of another cluster: left alone" >&2
+        exit 1
+    fi
     if ! command -v slurmctld slurmd munged sbatch >/dev/null; then
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -qq
@@ -22,6 +27,7 @@ up() {
     install -d /etc/slurm /var/spool/slurmctld /var/spool/slurmd /var/log/slurm
     configuration >/etc/slurm/slurm.conf
     echo "NodeName=$host Name=gpu Type=h100 File=/dev/fakegpu[0-1]" >/etc/slurm/gres.conf
+    rm -rf /var/spool/slurmctld/* # jobs of an earlier one
     slurmctld -i
     slurmd
     for _ in $(seq 60); do
