@@ -17,7 +17,7 @@ from astropy_healpix import HEALPix
 
 from skyloom.catalog.galaxies import build_galaxies, write_splits
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.formats import desi, provabgs
+from skyloom.formats import desi, legacy, provabgs
 from tests.catalog import small_survey
 from tests.paths import SHARED
 
@@ -444,3 +444,31 @@ def test_truncated_files_are_named(tmp_path, raw):
         path.write_bytes(whole[: len(whole) // 2])
         refused(tmp_path, raw, f"{path.name}: .*; delete it and run again", modalities=THREE)
         path.write_bytes(whole)
+
+
+def with_keys(folder, raw, key_of: dict[int, tuple[int, int, int]]) -> dict:
+    """The small survey with keys in its redshift catalogue, and one file with an image of each of them, far away."""
+    table = small_survey.zcatalog()
+    for name, place in (("RELEASE", 0), ("BRICKID", 1), ("BRICK_OBJID", 2)):
+        table[name] = [key_of.get(targetid, (0, 0, 0))[place] for targetid in table["TARGETID"]]
+    desi.write_zcatalog(raw["zcatalog"][0], table)
+    path, keys = folder / "keys.h5", np.array([*key_of.values(), (0, 0, 0), (9011, 5, 6)])
+    columns = dict(zip(("release", "brickid", "objid"), keys.T, strict=True))
+    columns |= {"ra": np.full(len(keys), 10.0), "dec": np.full(len(keys), 30.0), "flux": np.ones((len(keys), 3))}
+    legacy.write_cutouts(path, np.zeros((len(keys), 3, 152, 152), "f4"), columns)
+    return {**raw, "images": [str(path)]}
+
+
+def test_images_may_be_joined_by_the_key_of_their_source(tmp_path, raw):
+    keys = {9: (9010, 123456, 77), 10: (9010, 123456, 78), 11: (9011, 123456, 77), 16: (10000, 660000, 4_000_000)}
+    raw = with_keys(tmp_path, raw, keys)
+    galaxies, flow = build(tmp_path, raw, crossmatch={"by": "key"})
+    assert galaxies.index.tolist() == list(keys) and galaxies.image_row.tolist() == [0, 1, 2, 3]
+    assert ("image", "image of the same source", 4, 6) in [tuple(row) for row in flow.iloc[:, 1:].values.tolist()]
+    apart = np.hypot((galaxies.ra - 10) * np.cos(np.radians(30)), galaxies.dec - 30) * 3600
+    assert np.allclose(galaxies.separation_arcsec, apart, rtol=0.01)
+
+
+def test_a_join_by_key_needs_keys(tmp_path, raw):
+    with pytest.raises(BadInput, match="small: crossmatch.by: key needs the columns RELEASE, BRICKID, BRICK_OBJID"):
+        build(tmp_path, raw, crossmatch={"by": "key"})

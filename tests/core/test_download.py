@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from skyloom.core.download import Manners, Remote, download, fetch_bytes
+from skyloom.core.download import Manners, Remote, download, remote_size
 from skyloom.core.errors import NotAvailable, SkyloomError
 from tests.archive import Archive, serving
 from tests.paths import LIBRARY
@@ -104,7 +104,7 @@ def test_waits_are_the_same_each_time_and_differ_between_files(archive, tmp_path
     for name in (NAME, NAME, "/other"):
         archive.faults[name] = [503, 503]
         waits = []
-        fetch_bytes(archive.url + name, Manners(tries=3), waits.append)
+        remote_size(archive.url + name, Manners(tries=3), waits.append)
         found.append(waits)
     assert found[0] == found[1] != found[2]
 
@@ -178,10 +178,10 @@ def test_requests_to_one_host_keep_their_distance_and_other_hosts_do_not_wait(ar
     monkeypatch.setattr("skyloom.core.download.time.time", lambda: now)
     manners = Manners(interval=2.0, slots=str(tmp_path))
     for _ in range(3):
-        fetch_bytes(archive.url + NAME, manners, waits.append)
+        remote_size(archive.url + NAME, manners, waits.append)
     assert waits == [2.0, 4.0]  # of a clock that stands still
     with serving(Archive({NAME: BODY})) as other:
-        fetch_bytes(other.url + NAME, manners, waits.append)
+        remote_size(other.url + NAME, manners, waits.append)
     assert waits == [2.0, 4.0]
 
 
@@ -211,8 +211,9 @@ def test_a_killed_download_goes_on_where_it_was_and_two_do_not_write_one_file(ar
     assert archive.sent[NAME] == len(BODY)
 
 
-def test_something_small_is_whole_or_an_error(archive):
-    archive.faults[NAME] = ["drop:10", 503]
-    assert fetch_bytes(archive.url + NAME, Manners(tries=3), lambda seconds: None) == BODY
+def test_the_size_is_asked_for_without_the_file(archive):
+    archive.faults[NAME] = [503]
+    assert remote_size(archive.url + NAME, Manners(tries=3), lambda seconds: None) == len(BODY)
+    assert archive.sent.get(NAME, 0) == 0
     with pytest.raises(NotAvailable, match="404"):
-        fetch_bytes(archive.url + "/nothing", Manners(), lambda seconds: None)
+        remote_size(archive.url + "/nothing", Manners(), lambda seconds: None)

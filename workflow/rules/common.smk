@@ -67,7 +67,7 @@ def of_kind(kind: str) -> str:
 
 def with_files(role: str) -> str:
     """A wildcard constraint: the surveys that have raw files of a role."""
-    return one_of(name for name, survey in settings.surveys.items() if survey.raw[role])
+    return one_of(name for name, survey in settings.surveys.items() if survey.has(role))
 
 
 def pinned(suffix: str) -> str:
@@ -107,10 +107,48 @@ def fetched(paths: list[str]) -> list[str]:
     return list(dict.fromkeys(map(packaged.archive, paths)))
 
 
-@functools.cache
 def raw(survey: str) -> dict[str, list[str]]:
-    """The raw files of a survey by role."""
+    """The raw files of a survey by role; those of an archive once its catalogue was read, for which jobs wait."""
+    if settings.surveys[survey].listed is None:
+        checkpoints.list_files.get(survey=survey)
+    return all_raw(survey)
+
+
+@functools.cache
+def all_raw(survey: str) -> dict[str, list[str]]:
+    """See `raw`, which asks for it when all are known."""
     return layout.raw(survey, settings)
+
+
+def raw_first(role: str):
+    """An input function: raw files of a role that no catalogue has to tell."""
+    return lambda wildcards: layout.raw(wildcards.survey, settings)[role]
+
+
+def with_catalogue_first() -> str:
+    """A wildcard constraint: the surveys of archives, whose catalogue tells which files are fetched."""
+    return one_of(name for name, survey in settings.surveys.items() if survey.later)
+
+
+def fetched_files() -> str:
+    """A wildcard constraint: the raw files that are had one by one, by name or, of archives, by pattern."""
+    having = [survey for survey in settings.surveys.values() if survey.kind.fetch]
+    names = one_of(name for survey in having for names in survey.raw.values() for name in names)
+    return "|".join([names, *(pattern for survey in having for pattern in survey.kind.patterns)])
+
+
+def bases(wildcards) -> list[str]:
+    """The user's copy of the bases of PROVABGS."""
+    from skyloom.formats.provabgs_model import BASIS_FILES  # numpy, which the plan of other runs need not wait for
+
+    folder = settings.surveys[wildcards.survey].settings.provabgs_bases
+    return [os.path.join(folder, name) for name in BASIS_FILES.values()]
+
+
+def rows_of_file(wildcards) -> str:
+    """What of the wanted galaxies a raw file is made of, in short; "" for one that the archive has as it is."""
+    listed = settings.surveys[wildcards.survey].listed or ()
+    return next((file.digest for file in listed if file.file == wildcards.file), "")
 
 
 @functools.cache
@@ -121,13 +159,17 @@ def numbered(survey: str, role: str) -> list[str]:
 
 def raw_files(role: str):
     """An input function: the raw files of one role of the survey."""
-    return lambda wildcards: raw(wildcards.survey)[role]
+    return lambda wildcards: raw(wildcards.survey)[role] if may_have(wildcards, role) else []
+
+
+def may_have(wildcards, role: str) -> bool:
+    """Whether a survey has files of a role, known or not yet."""
+    return settings.surveys[wildcards.survey].has(role)
 
 
 def fits_without_catalogue(wildcards) -> list[str]:
     """The redshift fits of a survey that has no catalogue made of them."""
-    files = raw(wildcards.survey)
-    return [] if files["zcatalog"] else files["redrock"]
+    return [] if may_have(wildcards, "zcatalog") else raw(wildcards.survey)["redrock"]
 
 
 def raw_of_shard(role: str):
@@ -157,7 +199,7 @@ def manifest_of(role: str) -> str:
 
 def manifest_if_any(role: str):
     """An input function: the manifest of one role, if the survey has such files."""
-    return lambda wildcards: [layout.manifest(wildcards.survey, role)] if raw(wildcards.survey)[role] else []
+    return lambda wildcards: [layout.manifest(wildcards.survey, role)] if may_have(wildcards, role) else []
 
 
 def hsc_images(wildcards) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from astropy.coordinates import angular_separation
 from astropy.table import Table
 
 from skyloom.catalog import columns, cuts, sources, splits
@@ -215,7 +216,11 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
         raise BadInput(f"{flow.survey}: modalities name '{modality}', but the survey has no {imaging.words} file")
     required = modality in config.get("require", IMAGING)
     images = imaging.read(paths)
-    nearest = _nearest(galaxies, images, imaging.words, config, flow, modality if required else f"with {modality}")
+    step = modality if required else f"with {modality}"
+    if modality == "image" and config.get("by") == "key":
+        nearest = _same_source(galaxies, images, imaging.words, flow, step)
+    else:
+        nearest = _nearest(galaxies, images, imaging.words, config, flow, step)
     index = np.full(len(galaxies), -1)
     index[nearest["left"]] = nearest["right"]
     separation = np.full(len(galaxies), np.nan)
@@ -240,6 +245,21 @@ def _nearest(galaxies: Table, images: Table, words: str, config: Mapping, flow: 
     unique = crossmatch(*positions, radius, one_to_one=True)
     flow.record(step, f"{words} not closer to another galaxy", len(unique), len(nearest) - len(unique))
     return unique
+
+
+def _same_source(galaxies: Table, images: Table, words: str, flow: cuts.Flow, step: str) -> pd.DataFrame:
+    """Pairs of galaxy and image of one source of the Legacy Surveys; columns as those of `crossmatch`."""
+    missing = [name for name in sources.KEY if name not in galaxies.colnames]
+    if missing:
+        raise BadInput(f"{flow.survey}: crossmatch.by: key needs the columns {', '.join(missing)} of the catalogue")
+    key = sources.source_key(galaxies, sources.KEY)
+    index = sources.rows_of(key, sources.source_key(images, sources.IMAGE_KEY))
+    left = np.flatnonzero((index >= 0) & (key >= 0))
+    flow.record(step, f"{words} of the same source", len(left), len(galaxies) - len(left))
+    right = index[left]
+    degrees = (galaxies["TARGET_RA"][left], galaxies["TARGET_DEC"][left], images["ra"][right], images["dec"][right])
+    apart = angular_separation(*(np.radians(np.ma.filled(np.ma.asarray(v, float), np.nan)) for v in degrees))
+    return pd.DataFrame({"left": left, "right": right, "separation_arcsec": np.degrees(apart) * 3600})
 
 
 def _fill_photometry(galaxies: Table, images: Table, index: np.ndarray) -> None:

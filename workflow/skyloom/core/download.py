@@ -283,13 +283,15 @@ def _how_far(name: str, have: int, total: int | None, rate: float) -> str:
 
 
 @contextlib.contextmanager
-def opened(url: str, manners: Manners, sleep: Callable[[float], None], headers: dict | None = None) -> Iterator:
+def opened(
+    url: str, manners: Manners, sleep: Callable[[float], None], headers: dict | None = None, method: str = "GET"
+) -> Iterator:
     """The answer to one request, in its turn; _Again for what may pass, NotAvailable for what will not."""
     _turn(url, manners, sleep)
     given = {"Accept-Encoding": "identity", "User-Agent": "skyloom", **(headers or {})}
     try:
         with contextlib.closing(
-            urllib.request.urlopen(urllib.request.Request(url, headers=given), timeout=manners.timeout)
+            urllib.request.urlopen(urllib.request.Request(url, headers=given, method=method), timeout=manners.timeout)
         ) as answer:
             yield answer
     except urllib.error.HTTPError as error:
@@ -338,16 +340,14 @@ def _turn(url: str, manners: Manners, sleep: Callable[[float], None]) -> None:
         sleep(turn - now)
 
 
-def fetch_bytes(url: str, manners: Manners = Manners(), sleep: Callable[[float], None] = time.sleep) -> bytes:
-    """The whole answer to a request for something small, a cutout; the same attempts and errors as `download`."""
+def remote_size(url: str, manners: Manners = Manners(), sleep: Callable[[float], None] = time.sleep) -> int | None:
+    """Bytes of a file at an archive, which is asked for its header only; None if it does not say. Errors of
+    `download`."""
     rng = random.Random(url)
     for attempt in range(1, manners.tries + 1):
         try:
-            with opened(url, manners, sleep) as answer:
-                body, total = answer.read(), _total(answer, 0)
-            if total is not None and len(body) != total:
-                raise _Again(f"the connection ended at byte {len(body)} of {total}")
-            return body
+            with opened(url, manners, sleep, method="HEAD") as answer:
+                return _total(answer, 0)
         except _Again as error:
             if attempt == manners.tries:
                 raise NotAvailable(f"{url}: {error} ({attempt} attempts); run again later") from error

@@ -1,0 +1,149 @@
+"""A preset of an archive, run against a server on the loopback that has a mock survey under the archive's addresses."""
+
+import io
+import re
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import h5py
+import numpy as np
+import pandas
+import pytest
+import yaml
+from astropy.io import fits
+from astropy.table import Table
+
+from skyloom.formats import legacy
+from tests.archive import Archive, serving
+from tests.end_to_end.conftest import ROOT, copy_project, run
+
+pytestmark = pytest.mark.end_to_end
+REDUX = "/edr/spectro/redux/fuji"
+VIEWER = "/viewer/fits-cutout"
+TARGETS = [f"results/desi/tokens/{name}/statistics.json" for name in ("spectrum", "image")]
+PRESET = yaml.safe_load((ROOT / "resources/presets/desi_legacy.yaml").read_text())
+
+
+class Viewer:
+    """Cutouts of the sky of a mock survey: the image whose centre is nearest, black where there is none."""
+
+    def __init__(self, paths):
+        self.tables = [(path, legacy.read_cutout_catalog(path)) for path in sorted(paths)]
+
+    def __call__(self, path, query):
+        if path != VIEWER:
+            return None
+        given = {key: value[0] for key, value in parse_qs(query).items()}
+        assert (given["layer"], given["bands"], given["size"], given["pixscale"]) == ("ls-dr9", "grz", "152", "0.262")
+        ra, dec = float(given["ra"]), float(given["dec"])
+        image, nearest = np.zeros((3, 152, 152), "f4"), 2 / 3600
+        for file, table in self.tables:
+            apart = np.hypot((table["ra"] - ra) * np.cos(np.radians(dec)), table["dec"] - dec)
+            if apart.min() < nearest:
+                image, nearest = legacy.read_cutouts(file, [int(np.argmin(apart))])[0], apart.min()
+        body = io.BytesIO()
+        fits.PrimaryHDU(image).writeto(body)
+        return body.getvalue()
+
+
+@pytest.fixture(scope="module")
+def mock(tmp_path_factory) -> Path:
+    """A folder with the tokens of a tiny mock survey, and its raw files."""
+    folder = copy_project(tmp_path_factory.mktemp("archives") / "skyloom")
+    targets = [target.replace("/desi/", "/mock/") for target in TARGETS]
+    done = run(folder, *targets, "--configfile", "tiny.yaml", "--cores", "1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture
+def archive(mock):
+    raw = mock / "results/mock/raw"
+    files = {f"{REDUX}/healpix/{p.relative_to(raw / 'spectra/healpix')}": p for p in raw.rglob("coadd-*.fits")}
+    files[f"{REDUX}/zcatalog/zall-pix-fuji.fits"] = raw / "zcatalog/zall-pix-mock.fits"
+    published = "BGS_ANY_full.provabgs.{}.hdf5"
+    provabgs = f"/edr/vac/edr/provabgs/v1.0/{published.format('sv3.v0')}"
+    files[provabgs] = raw / "properties" / published.format("mock")
+    with serving(Archive(files, Viewer(raw.rglob("images_*.h5")))) as made:
+        yield made
+
+
+def preset(folder: Path, archive: Archive, **more) -> tuple[str, ...]:
+    """The preset on the tiny configuration with the server's address in place of the archives'."""
+    given = {"addresses": {"desi": archive.url, "legacy": f"{archive.url}/viewer"}}
+    given |= {"access": {"cutout_interval": 0.0, "pause": 0.0, "timeout": 20.0}, **more}
+    (folder / "base.yaml").write_text(yaml.safe_dump({"surveys": {"desi": given}}))
+    chosen = str(ROOT / "resources/presets/desi_legacy.yaml")
+    return ("--configfile", "tiny.yaml", chosen, "base.yaml", "--cores", "1")
+
+
+def coadds(archive: Archive) -> list[str]:
+    return sorted(path for path, *_ in archive.seen if "/coadd-" in path)
+
+
+@pytest.fixture
+def project(tmp_path):
+    return copy_project(tmp_path / "skyloom")
+
+
+def test_the_preset_fetches_what_is_wanted_and_ends_with_the_galaxies_of_the_mock(mock, archive, project):
+    some = next(path for path in archive.files if "/coadd-" in path)
+    archive.faults[some] = ["drop:100000", 503]
+    options = preset(project, archive)
+    done = run(project, *TARGETS, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    # what the mock itself gives, but for galaxies whose image its imaging catalogue lacks on purpose
+    there, here = (
+        pandas.read_parquet(folder / f"results/{name}/catalog/galaxies.parquet").set_index("targetid")
+        for folder, name in ((mock, "mock"), (project, "desi"))
+    )
+    assert len(there) > 150 and set(there.index) <= set(here.index)
+    known = ["z", "ra", "dec", "log_mstar", "mag_r", "spectrum_row"]
+    assert here.loc[there.index, known].equals(there[known]) and there.log_mstar.notna().sum() > 100
+    assert here.separation_arcsec.max() < 0.01  # cut out at the galaxy's own place
+    tokens = {}
+    for folder, name in ((mock, "mock"), (project, "desi")):
+        rows = {}
+        for path in sorted((folder / f"results/{name}/tokens/spectrum").glob("shard-*.h5")):
+            with h5py.File(path) as shard:
+                rows |= dict(zip(shard["targetid"][:].tolist(), shard["flux"][:], strict=True))
+        tokens[name] = rows
+    common = set(tokens["mock"]) & set(tokens["desi"])
+    assert len(common) > 150 and all(np.array_equal(tokens["mock"][t], tokens["desi"][t]) for t in common)
+    # nothing but what is wanted was asked for, the broken one from where it broke
+    wanted = Table.read(project / "results/desi/raw/wanted.parquet")
+    assert {path.rpartition("/")[2] for path in coadds(archive)} == {Path(p).name for p in wanted["coadd"]}
+    assert [asked for path, asked, status in archive.seen if path == some] == ["", "bytes=100000-", "bytes=100000-"]
+    assert sum(path == VIEWER for path, *_ in archive.seen) == len(wanted)
+    # once the catalogue is there the plan is exact, and a second run asks for nothing
+    archive.seen.clear()
+    again = run(project, *TARGETS, *options)
+    assert "Nothing to be done" in again.stderr and not archive.seen
+    # another address, same files: nothing is fetched again
+    moved = preset(project, archive, access={"cutout_interval": 1.0, "tries": 3})
+    assert "Nothing to be done" in run(project, *TARGETS, *moved).stderr
+
+
+def test_after_the_catalogue_the_dry_run_is_exact_and_files_without_wanted_galaxies_are_left(archive, project):
+    options = preset(project, archive, most_files=1, shards=1)
+    done = run(project, "results/desi/raw/files.json", *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    planned = run(project, "plan", *options)
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    assert re.search(r"coadd: 1 files to fetch, \d\.\d+ GB in 1 requests; 0 are here", planned.stderr)
+    assert re.search(r"images: 1 files to fetch, about \d\.\d+ GB in \d\d requests", planned.stderr)
+    assert re.search(r"\d\d galaxies: .* GB free; \d+\.\d+ h at 10 MB/s", planned.stderr)
+    assert not coadds(archive) or not any(archive.sent.get(path) for path in coadds(archive))
+    plan = run(project, *TARGETS, *options, "--dry-run", "--quiet", "rules")
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
+    assert jobs["fetch_raw"] == "3"  # a coadd, its cutouts, the properties; the catalogue is there
+    assert "list_files" not in jobs and "checkpoint" not in plan.stderr
+
+
+def test_what_an_archive_refuses_is_the_last_line_of_the_run(archive, project):
+    archive.files.pop(f"{REDUX}/zcatalog/zall-pix-fuji.fits")
+    done = run(project, *TARGETS, *preset(project, archive))
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"{archive.url}{REDUX}/zcatalog/zall-pix-fuji.fits: HTTP 404" in last and "base URL" in last
+    assert not list((project / "results/desi/raw").rglob("*.fits"))
