@@ -81,6 +81,15 @@ def coadds(archive: Archive) -> list[str]:
     return sorted(path for path, *_ in archive.seen if "/coadd-" in path)
 
 
+def tokens(folder: Path, survey: str) -> dict[int, np.ndarray]:
+    """The flux of every spectrum of a survey by TARGETID."""
+    rows = {}
+    for path in sorted((folder / f"results/{survey}/tokens/spectrum").glob("shard-*.h5")):
+        with h5py.File(path) as shard:
+            rows |= dict(zip(shard["targetid"][:].tolist(), shard["flux"][:], strict=True))
+    return rows
+
+
 @pytest.fixture
 def project(tmp_path):
     return copy_project(tmp_path / "skyloom")
@@ -101,15 +110,9 @@ def test_the_preset_fetches_what_is_wanted_and_ends_with_the_galaxies_of_the_moc
     known = ["z", "ra", "dec", "log_mstar", "mag_r", "spectrum_row"]
     assert here.loc[there.index, known].equals(there[known]) and there.log_mstar.notna().sum() > 100
     assert here.separation_arcsec.max() < 0.01  # cut out at the galaxy's own place
-    tokens = {}
-    for folder, name in ((mock, "mock"), (project, "desi")):
-        rows = {}
-        for path in sorted((folder / f"results/{name}/tokens/spectrum").glob("shard-*.h5")):
-            with h5py.File(path) as shard:
-                rows |= dict(zip(shard["targetid"][:].tolist(), shard["flux"][:], strict=True))
-        tokens[name] = rows
-    common = set(tokens["mock"]) & set(tokens["desi"])
-    assert len(common) > 150 and all(np.array_equal(tokens["mock"][t], tokens["desi"][t]) for t in common)
+    spectra, own = tokens(mock, "mock"), tokens(project, "desi")
+    common = set(spectra) & set(own)
+    assert len(common) > 150 and all(np.array_equal(spectra[t], own[t]) for t in common)
     # nothing but what is wanted was asked for, the broken one from where it broke
     wanted = Table.read(project / "results/desi/raw/wanted.parquet")
     assert {path.rpartition("/")[2] for path in coadds(archive)} == {Path(p).name for p in wanted["coadd"]}
@@ -147,3 +150,37 @@ def test_what_an_archive_refuses_is_the_last_line_of_the_run(archive, project):
     last = done.stderr.strip().splitlines()[-1]
     assert f"{archive.url}{REDUX}/zcatalog/zall-pix-fuji.fits: HTTP 404" in last and "base URL" in last
     assert not list((project / "results/desi/raw").rglob("*.fits"))
+
+
+def on_disk(folder: Path) -> list[str]:
+    """The coadds and images of a survey that lie there now."""
+    raw = folder / "results/desi/raw"
+    return sorted(
+        path.name
+        for part in ("spectra", "images")
+        for path in (raw / part).rglob("*")
+        if path.suffix in (".fits", ".h5")
+    )
+
+
+def test_a_survey_passes_through_a_disk_that_holds_one_shard_of_it(mock, archive, project):
+    held, answer = [], archive.answers
+
+    def watched(path, query):
+        if "/coadd-" in path:
+            held.append([name for name in on_disk(project) if name != path.rpartition("/")[2]])
+        return answer(path, query)
+
+    archive.answers = watched
+    options = preset(project, archive, keep_raw=False, shards_in_flight=1, shards=3)
+    done = run(project, *TARGETS, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(held) == 3 and all(not any(name.startswith("coadd") for name in names) for names in held)
+    assert all(len(names) <= 1 for names in held) and on_disk(project) == []  # at most the images of the same shard
+    there, here = tokens(mock, "mock"), tokens(project, "desi")
+    common = set(there) & set(here)
+    assert len(common) > 150 and all(np.array_equal(there[t], here[t]) for t in common)
+    images = sum(len(h5py.File(path)["targetid"]) for path in project.glob("results/desi/tokens/image/shard-*.h5"))
+    assert images > 150
+    again = run(project, *TARGETS, *options)
+    assert "Nothing to be done" in again.stderr

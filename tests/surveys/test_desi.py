@@ -154,8 +154,8 @@ def test_a_cutout_of_another_size_is_refused_and_fetched_again(tmp_path):
 
 
 def test_the_plan_counts_what_is_missing_and_refuses_what_does_not_fit(tmp_path, monkeypatch):
-    listed = [listing.Listed("coadd", f"spectra/{n}.fits", 10) for n in range(3)]
-    listed += [listing.Listed("images", f"images/{n}.h5", 10, "d") for n in range(3)]
+    listed = [listing.Listed("coadd", f"spectra/{n}.fits", 10, f"spectra/{n}.fits") for n in range(3)]
+    listed += [listing.Listed("images", f"images/{n}.h5", 10, f"spectra/{n}.fits", "d") for n in range(3)]
     files = {role: [file.file for file in listed if file.role == role] for role in ("coadd", "images")}
     (tmp_path / "spectra").mkdir()
     (tmp_path / "spectra/0.fits").write_bytes(bytes(500))

@@ -137,6 +137,67 @@ def fetched_files() -> str:
     return "|".join([names, *(pattern for survey in having for pattern in survey.kind.patterns)])
 
 
+def passes(survey: str) -> bool:
+    """Whether the raw files of a survey go when they are tokens; its catalogue then says what is in them."""
+    given = settings.surveys[survey]
+    return bool(given.later) and not given.settings.keep_raw
+
+
+def files_that_go(survey: str) -> tuple[str, ...]:
+    """The roles of these files."""
+    return settings.surveys[survey].later if passes(survey) else ()
+
+
+def passing() -> str:
+    """A wildcard constraint: the surveys whose raw files go when they are tokens."""
+    return one_of(name for name in settings.surveys if passes(name))
+
+
+def passing_files() -> str:
+    """A wildcard constraint: the raw files that go."""
+    patterns = {
+        pattern for name, survey in settings.surveys.items() if passes(name) for pattern in survey.kind.patterns
+    }
+    return "|".join(sorted(patterns)) or "(?!)"
+
+
+def raw_for_catalogue(role: str):
+    """An input function: the raw files of a role that the table of galaxies is made of."""
+    return lambda wildcards: [] if passes(wildcards.survey) else raw_files(role)(wildcards)
+
+
+def wanted_galaxies(wildcards) -> list[str]:
+    """The galaxies that the catalogue of an archive told, for a survey whose files pass through."""
+    return [f"results/{wildcards.survey}/raw/wanted.parquet"] if passes(wildcards.survey) else []
+
+
+def images_of_shard(wildcards) -> list[str]:
+    """The manifest of the images; of a survey whose files pass through those of the galaxies of one shard."""
+    if not passes(wildcards.survey):
+        return [layout.manifest(wildcards.survey, "images")]
+    coadds = set(raw_of_shard("coadd")(wildcards))
+    folder = f"results/{wildcards.survey}/raw"
+    listed = settings.surveys[wildcards.survey].listed
+    return [f"{folder}/{file.file}" for file in listed if file.role == "images" and f"{folder}/{file.coadd}" in coadds]
+
+
+@functools.cache
+def shard_of_file(survey: str) -> dict[str, int]:
+    """Raw file -> the shard that its galaxies go to."""
+    given = settings.surveys[survey]
+    place = {path: number for number, path in enumerate(numbered(survey, "coadd"))}
+    folder = f"results/{survey}/raw"
+    return {file.file: place[f"{folder}/{file.coadd}"] % given.settings.shards for file in given.listed}
+
+
+def earlier_tokens(wildcards) -> list[str]:
+    """The tokens that have to be there before a raw file is fetched, so that few shards are in flight at a time."""
+    given = settings.surveys[wildcards.survey].settings
+    before = shard_of_file(wildcards.survey)[wildcards.file] - given.shards_in_flight
+    names = [name for name in given.modalities if set(MODALITIES[name]) & set(settings.surveys[wildcards.survey].later)]
+    return [layout.shards(wildcards.survey, name, settings)[before] for name in names] if before >= 0 else []
+
+
 def bases(wildcards) -> list[str]:
     """The user's copy of the bases of PROVABGS."""
     from skyloom.formats.provabgs_model import BASIS_FILES  # numpy, which the plan of other runs need not wait for
@@ -189,7 +250,8 @@ def manifests(wildcards) -> list[str]:
 
 def raw_not_listed(wildcards) -> list[str]:
     """The raw files of the other roles."""
-    return [path for role, paths in raw(wildcards.survey).items() if role not in LISTED for path in paths]
+    gone = files_that_go(wildcards.survey)
+    return [path for role, paths in raw(wildcards.survey).items() if role not in (*LISTED, *gone) for path in paths]
 
 
 def manifest_of(role: str) -> str:
@@ -199,7 +261,11 @@ def manifest_of(role: str) -> str:
 
 def manifest_if_any(role: str):
     """An input function: the manifest of one role, if the survey has such files."""
-    return lambda wildcards: [layout.manifest(wildcards.survey, role)] if may_have(wildcards, role) else []
+    return lambda wildcards: (
+        [layout.manifest(wildcards.survey, role)]
+        if may_have(wildcards, role) and role not in files_that_go(wildcards.survey)
+        else []
+    )
 
 
 def hsc_images(wildcards) -> list[str]:

@@ -60,6 +60,9 @@ rule extract_samples:
         "../scripts/extract_samples.py"
 
 
+ruleorder: pass_raw > fetch_raw
+
+
 checkpoint list_files:
     """Which files of an archive hold galaxies that pass the cuts, by its redshift catalogue."""
     input:
@@ -122,6 +125,18 @@ rule fetch_raw:
         "Fetch {wildcards.file} of {wildcards.survey}"
     script:
         "../scripts/fetch_raw.py"
+
+
+use rule fetch_raw as pass_raw with:
+    input:
+        earlier=earlier_tokens,
+    output:
+        file=temp("results/{survey}/raw/{file}"),
+    wildcard_constraints:
+        survey=passing(),
+        file=passing_files(),
+    message:
+        "Fetch {wildcards.file} of {wildcards.survey}, until it is tokens"
 
 
 rule derive_properties:

@@ -76,7 +76,8 @@ def build_galaxies(
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
-        companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. Without a ``zcatalog`` the
+        companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. ``wanted``, if given, says
+        what is in coadds and images that are not here yet (`skyloom.settings.listing`). Without a ``zcatalog`` the
         rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
@@ -87,12 +88,16 @@ def build_galaxies(
         A file that is not what it should be, or a step that leaves no galaxy; one line that says which.
     """
     flow = cuts.Flow(survey)
-    spectra = sources.find_spectra(raw["coadd"])
+    wanted = Table.read(raw["wanted"][0]) if raw.get("wanted") else None
+    if wanted is not None:
+        raw = {**raw, **{role: sorted(set(wanted[role].tolist())) for role in ("coadd", "images")}}
+    spectra = sources.find_spectra(raw["coadd"]) if wanted is None else sources.wanted_spectra(wanted)
     galaxies = _good_galaxies(config, raw, spectra, flow)
     galaxies = _with_spectra(galaxies, spectra, flow)
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
-            galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow)
+            given = sources.wanted_images(wanted) if wanted is not None and modality == "image" else None
+            galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow, given)
     galaxies = _with_properties(galaxies, raw, config, flow)
     galaxies.sort("TARGETID")
     values = _output(galaxies, spectra, raw, config.get("shards", 1), flow)
@@ -207,7 +212,9 @@ def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) ->
     return galaxies
 
 
-def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, flow: cuts.Flow) -> Table:
+def _with_images(
+    galaxies: Table, modality: str, raw: Mapping, config: Mapping, flow: cuts.Flow, images: Table | None
+) -> Table:
     """With the file (its number), row and separation of the image within the radius; without galaxies that have none,
     if required."""
     imaging = IMAGING[modality]
@@ -215,7 +222,7 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
     if not paths:
         raise BadInput(f"{flow.survey}: modalities name '{modality}', but the survey has no {imaging.words} file")
     required = modality in config.get("require", IMAGING)
-    images = imaging.read(paths)
+    images = imaging.read(paths) if images is None else images
     step = modality if required else f"with {modality}"
     if modality == "image" and config.get("by") == "key":
         nearest = _same_source(galaxies, images, imaging.words, flow, step)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Table, vstack
@@ -58,6 +59,33 @@ def find_spectra(paths: Sequence[str]) -> Spectra:
     row = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
     surveys, programs = np.array(keywords).T
     return Spectra(np.concatenate(targetids), np.repeat(np.arange(len(paths)), lengths), row, paths, surveys, programs)
+
+
+def wanted_spectra(wanted: Table) -> Spectra:
+    """The spectra that an archive's catalogue says its coadds hold (`wanted.parquet`), which need not be here: their
+    rows are found by TARGETID when they are, and -1 until then."""
+    paths, number, first = _numbered(wanted["coadd"])
+    surveys, programs = (np.asarray(wanted[name], "U")[first] for name in ("survey", "program"))
+    row = np.full(len(wanted), -1, np.int32)
+    return Spectra(np.asarray(wanted["targetid"], np.int64), number, row, paths, surveys, programs)
+
+
+def wanted_images(wanted: Table) -> Table:
+    """What `read_images` says of the images of these galaxies."""
+    table = wanted["ra", "dec", "flux", "ebv", *IMAGE_KEY]
+    number = _numbered(wanted["images"])[1]
+    table["file"] = number.astype(np.int32)
+    table["row"] = pd.Series(number).groupby(number).cumcount().to_numpy(np.int32)
+    return table
+
+
+def _numbered(files) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The names in a column (N,) of files, in the order of `sorted_paths`; the number of each row's among them (N,);
+    a row of each."""
+    names, first, place = np.unique(np.asarray(files, "U"), return_index=True, return_inverse=True)
+    paths = sorted_paths(names.tolist())
+    order = np.searchsorted(names, paths)  # paths[i] is names[order[i]]
+    return paths, np.argsort(order)[place], first[order]
 
 
 def read_zcatalog(path: str, wanted_cuts: Sequence[Mapping]) -> Table:

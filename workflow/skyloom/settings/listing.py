@@ -18,12 +18,14 @@ FILES, WANTED = "files.json", "wanted.parquet"
 
 @dataclass(frozen=True)
 class Listed:
-    """A raw file with wanted galaxies: its role, its name below the raw folder, how many galaxies, and which (a digest
-    of what of them the file is made of; empty where the archive has the file as it is)."""
+    """A raw file with wanted galaxies: its role, its name below the raw folder, how many galaxies, the coadd whose
+    galaxies they are, and which (a digest of what of them the file is made of; empty where the archive has the file as
+    it is)."""
 
     role: str
     file: str
     galaxies: int
+    coadd: str
     digest: str = ""
 
 

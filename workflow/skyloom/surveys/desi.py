@@ -55,6 +55,10 @@ class DesiSettings(SurveySettings):
     "folder with the bases of PROVABGS (src/provabgs/dat of its code), to derive metallicity, age and star formation"
     hsc_size: Literal[64, 127] = setting(64)
     "pixels of the images of GalaxiesML, when `hsc_image` is among the modalities"
+    keep_raw: bool = setting(True)
+    "false: coadds and images go as soon as they are tokens, so that a survey larger than the disk passes through"
+    shards_in_flight: int = setting(2, ge=1)
+    "shards whose raw files are on the disk at a time, when they are not kept"
     addresses: archives.Addresses = setting(archives.Addresses())
     "base URLs of the archives, or of mirrors"
     access: archives.Access = setting(archives.Access())
@@ -100,8 +104,8 @@ def wanted_files(settings: Mapping, table: "Table") -> tuple[list[Listed], "Tabl
     files
         Coadds, and a file of images for each.
     galaxies
-        Those in them: targetid, ra, dec, z_spec, release, brickid, objid, flux (N, 3), ebv, coadd and images (the
-        names of their files).
+        Those in them: targetid, ra, dec, z_spec, release, brickid, objid, flux (N, 3), ebv, survey, program, coadd and
+        images (the names of their files, in which images are in this order).
     """
     import numpy as np
     from astropy.table import Table
@@ -122,6 +126,8 @@ def wanted_files(settings: Mapping, table: "Table") -> tuple[list[Listed], "Tabl
             **{name: np.asarray(table[column], "i4") for name, column in integer.items()},
             "flux": np.stack([np.asarray(table[f"FLUX_{band}"], "f4") for band in "GRZ"], axis=1),
             "ebv": np.asarray(table["EBV"], "f4"),
+            "survey": _text(table["SURVEY"]),
+            "program": _text(table["PROGRAM"]),
             "coadd": np.array([coadd for coadd, _ in names], "U"),
             "images": np.array([images for _, images in names], "U"),
         }
@@ -166,10 +172,10 @@ def _listed(galaxies: "Table", with_images: bool) -> list[Listed]:
 
     files = []
     for name, rows in ((n, galaxies[galaxies["coadd"] == n]) for n in np.unique(galaxies["coadd"])):
-        files.append(Listed("coadd", str(name), len(rows)))
+        files.append(Listed("coadd", str(name), len(rows), str(name)))
         if with_images:
             of_image = [[int(row["targetid"]), float(row["ra"]), float(row["dec"])] for row in rows]
-            files.append(Listed("images", str(rows["images"][0]), len(rows), key(of_image)))
+            files.append(Listed("images", str(rows["images"][0]), len(rows), str(name), key(of_image)))
     return files
 
 
