@@ -472,3 +472,39 @@ def test_images_may_be_joined_by_the_key_of_their_source(tmp_path, raw):
 def test_a_join_by_key_needs_keys(tmp_path, raw):
     with pytest.raises(BadInput, match="small: crossmatch.by: key needs the columns RELEASE, BRICKID, BRICK_OBJID"):
         build(tmp_path, raw, crossmatch={"by": "key"})
+
+
+def wanted_of(raw) -> Table:
+    """What an archive's catalogue would tell of the small survey: where its spectra and images are."""
+    images = {}
+    for path in raw["images"]:
+        for row in legacy.read_cutout_catalog(path):
+            images[(round(row["ra"]), round(row["dec"]))] = Path(path).name
+    rows = []
+    for path, program in zip(sorted(raw["coadd"]), ("bright", "dark"), strict=True):
+        for targetid in desi.read_coadd(path).fibermap["TARGETID"]:
+            ra, dec = small_survey.position(targetid)
+            row = {"targetid": targetid, "ra": ra, "dec": dec, "flux": np.ones(3), "ebv": 0.1, "survey": "sv3"}
+            row |= {
+                "program": program,
+                "coadd": Path(path).name,
+                "images": images.get((round(ra), round(dec)), "none.h5"),
+            }
+            rows.append(row | dict.fromkeys(("release", "brickid", "objid"), 1))
+    table = Table(rows=rows)
+    table.sort(["coadd", "targetid"])
+    return table
+
+
+def test_galaxies_of_files_that_are_not_here_yet_are_those_of_the_files(tmp_path, raw):
+    wanted_of(raw).write(tmp_path / "wanted.parquet")
+    there, _ = build(tmp_path, raw, modalities=["spectrum"])
+    told = {**raw, "coadd": [], "images": [], "wanted": [str(tmp_path / "wanted.parquet")]}
+    here, _ = build(tmp_path, told, modalities=["spectrum"])
+    same = [name for name in there if not name.startswith(("spectrum_row", "image"))]
+    assert len(there) == 10 and here[same].equals(there[same]) and (here.spectrum_row == -1).all()
+    with_images, _ = build(tmp_path, told, modalities=["spectrum", "image"])
+    wanted = Table.read(tmp_path / "wanted.parquet")
+    for targetid, galaxy in with_images.iterrows():
+        rows = wanted[wanted["images"] == galaxy.image_file]
+        assert rows["targetid"][galaxy.image_row] == targetid and galaxy.separation_arcsec < 0.3

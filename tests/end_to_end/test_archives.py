@@ -10,10 +10,12 @@ import numpy as np
 import pandas
 import pytest
 import yaml
+from astropy.cosmology import Planck13
 from astropy.io import fits
 from astropy.table import Table
 
-from skyloom.formats import legacy
+from skyloom.formats import legacy, provabgs
+from skyloom.formats.provabgs_model import BASIS_FILES
 from tests.archive import Archive, serving
 from tests.end_to_end.conftest import ROOT, copy_project, run
 
@@ -56,6 +58,23 @@ def mock(tmp_path_factory) -> Path:
     return folder
 
 
+def fitted(path: Path, changed: Path) -> Path:
+    """A copy of the property table whose best fits are of constant star formation at solar metallicity."""
+    table = provabgs.read_properties(path)
+    table["PROVABGS_THETA_BF"] = np.tile([10.0, 0, 0, 1.0, 0, 0, 5.0, 0.0134, 0, 0, 0, 0, 0], (len(table), 1))
+    provabgs.write_properties(changed, table)
+    return changed
+
+
+def bases(folder: Path) -> str:
+    """Bases of PROVABGS, the third of star formation and the first of metallicity constant."""
+    folder.mkdir()
+    np.savetxt(folder / BASIS_FILES["sfh"], np.ones((4, 50)))
+    np.savetxt(folder / BASIS_FILES["zh"], np.ones((2, 50)))
+    np.savetxt(folder / BASIS_FILES["time"], np.linspace(13.6, 0.07, 50))
+    return str(folder)
+
+
 @pytest.fixture
 def archive(mock):
     raw = mock / "results/mock/raw"
@@ -63,7 +82,7 @@ def archive(mock):
     files[f"{REDUX}/zcatalog/zall-pix-fuji.fits"] = raw / "zcatalog/zall-pix-mock.fits"
     published = "BGS_ANY_full.provabgs.{}.hdf5"
     provabgs = f"/edr/vac/edr/provabgs/v1.0/{published.format('sv3.v0')}"
-    files[provabgs] = raw / "properties" / published.format("mock")
+    files[provabgs] = fitted(raw / "properties" / published.format("mock"), mock / "fitted.hdf5")
     with serving(Archive(files, Viewer(raw.rglob("images_*.h5")))) as made:
         yield made
 
@@ -98,7 +117,7 @@ def project(tmp_path):
 def test_the_preset_fetches_what_is_wanted_and_ends_with_the_galaxies_of_the_mock(mock, archive, project):
     some = next(path for path in archive.files if "/coadd-" in path)
     archive.faults[some] = ["drop:100000", 503]
-    options = preset(project, archive)
+    options = preset(project, archive, provabgs_bases=bases(project / "bases"))
     done = run(project, *TARGETS, *options)
     assert done.returncode == 0, done.stderr[-3000:]
     # what the mock itself gives, but for galaxies whose image its imaging catalogue lacks on purpose
@@ -109,6 +128,9 @@ def test_the_preset_fetches_what_is_wanted_and_ends_with_the_galaxies_of_the_moc
     assert len(there) > 150 and set(there.index) <= set(here.index)
     known = ["z", "ra", "dec", "log_mstar", "mag_r", "spectrum_row"]
     assert here.loc[there.index, known].equals(there[known]) and there.log_mstar.notna().sum() > 100
+    measured = here[here.log_mstar.notna()]
+    assert np.allclose(measured.z_mw, 0.0134)
+    assert np.allclose(measured.t_age, Planck13.age(measured.z).to_value("Gyr") / 2, rtol=1e-3)
     assert here.separation_arcsec.max() < 0.01  # cut out at the galaxy's own place
     spectra, own = tokens(mock, "mock"), tokens(project, "desi")
     common = set(spectra) & set(own)
@@ -123,7 +145,7 @@ def test_the_preset_fetches_what_is_wanted_and_ends_with_the_galaxies_of_the_moc
     again = run(project, *TARGETS, *options)
     assert "Nothing to be done" in again.stderr and not archive.seen
     # another address, same files: nothing is fetched again
-    moved = preset(project, archive, access={"cutout_interval": 1.0, "tries": 3})
+    moved = preset(project, archive, provabgs_bases=str(project / "bases"), access={"cutout_interval": 1.0, "tries": 3})
     assert "Nothing to be done" in run(project, *TARGETS, *moved).stderr
 
 

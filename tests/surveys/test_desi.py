@@ -177,3 +177,20 @@ def test_the_plan_counts_what_is_missing_and_refuses_what_does_not_fit(tmp_path,
         usage.free = 1_000_000
         with pytest.raises(SkyloomError, match="own: 0.0.. GB are needed, 0.001 GB are free.*most_files"):
             make()
+
+
+def test_files_of_stein_and_copies_in_a_folder_are_linked(tmp_path):
+    given = settings(
+        images="stein", stein_files=["north/a.h5", "south/a.h5"], addresses={"stein": str(tmp_path / "copy")}
+    )
+    parsed = parse(desi.DesiSettings, given, "surveys.own")
+    names = desi.raw_files(parsed)["images"]
+    assert names == ["images/stein/north/a.h5", "images/stein/south/a.h5"] and desi.later(parsed) == ("coadd",)
+    (tmp_path / "copy/north").mkdir(parents=True)
+    (tmp_path / "copy/north/a.h5").write_bytes(b"images")
+    desi.fetch(given, 1, names[0], tmp_path / names[0])
+    assert (tmp_path / names[0]).is_symlink() and (tmp_path / names[0]).read_bytes() == b"images"
+    with pytest.raises(SkyloomError, match="south/a.h5: no such file in this folder"):
+        desi.fetch(given, 1, names[1], tmp_path / names[1])
+    with pytest.raises(BadConfig, match="'stein' needs `stein_files`"):
+        settings(images="stein")

@@ -173,7 +173,7 @@ def wanted_galaxies(wildcards) -> list[str]:
 
 def images_of_shard(wildcards) -> list[str]:
     """The manifest of the images; of a survey whose files pass through those of the galaxies of one shard."""
-    if not passes(wildcards.survey):
+    if "images" not in files_that_go(wildcards.survey):
         return [layout.manifest(wildcards.survey, "images")]
     coadds = set(raw_of_shard("coadd")(wildcards))
     folder = f"results/{wildcards.survey}/raw"

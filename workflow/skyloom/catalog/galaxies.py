@@ -89,14 +89,14 @@ def build_galaxies(
     """
     flow = cuts.Flow(survey)
     wanted = Table.read(raw["wanted"][0]) if raw.get("wanted") else None
-    if wanted is not None:
-        raw = {**raw, **{role: sorted(set(wanted[role].tolist())) for role in ("coadd", "images")}}
+    told = [] if wanted is None else [role for role in ("coadd", "images") if not raw.get(role)]
+    raw = {**raw, **{role: sorted(set(wanted[role].tolist())) for role in told}}
     spectra = sources.find_spectra(raw["coadd"]) if wanted is None else sources.wanted_spectra(wanted)
     galaxies = _good_galaxies(config, raw, spectra, flow)
     galaxies = _with_spectra(galaxies, spectra, flow)
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
-            given = sources.wanted_images(wanted) if wanted is not None and modality == "image" else None
+            given = sources.wanted_images(wanted) if IMAGING[modality].role in told else None
             galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow, given)
     galaxies = _with_properties(galaxies, raw, config, flow)
     galaxies.sort("TARGETID")

@@ -1,22 +1,25 @@
 """Where the archives are, how they are asked, and what comes from them as it lies there.
 
-Addresses are settings: a mirror, or a server on the loopback, takes their place. What a file holds does not depend on
-where it came from, so that another address fetches nothing again.
+Addresses are settings: a mirror, a server on the loopback, or a folder with a copy takes their place. What a file holds
+does not depend on where it came from, so that another address fetches nothing again.
 """
 
 import os
 from collections.abc import Mapping
 
+from skyloom.core.errors import NotAvailable
 from skyloom.settings.section import Section, setting
 
 
 class Addresses(Section):
-    """Base URLs, without a slash at the end."""
+    """Base URLs of the archives or of mirrors, or folders with a copy, to which files are then linked."""
 
     desi: str = setting("https://data.desi.lbl.gov/public")
     "DESI's public data: spectra, redshift catalogues, value-added catalogues"
     legacy: str = setting("https://www.legacysurvey.org/viewer")
     "the viewer of the Legacy Surveys, which cuts images out"
+    stein: str = setting("")
+    "the cutouts of Stein et al., which come by Globus: the folder they are in"
     galaxiesml: str = setting("https://zenodo.org/records/11117528/files")
     "the files of GalaxiesML"
 
@@ -39,6 +42,7 @@ class Access(Section):
 
 
 PROVABGS = "BGS_ANY_full.provabgs.sv3.v0.hdf5"
+STEIN = "images/stein/"
 GALAXIESML_SPLITS = ("training", "validation", "testing")
 
 
@@ -63,6 +67,8 @@ def url(name: str, addresses: Mapping[str, str]) -> str:
     folder, _, rest = name.partition("/")
     if name == provabgs_file():
         return f"{base['desi']}/edr/vac/edr/provabgs/v1.0/{rest}"
+    if name.startswith(STEIN):
+        return f"{base['stein']}/{name.removeprefix(STEIN)}"
     return f"{base['galaxiesml']}/{rest}" if folder == "hsc" else ""
 
 
@@ -76,7 +82,24 @@ def manners(access: Mapping, interval: str = "interval"):
 
 
 def fetch(address: str, path: str | os.PathLike, access: Mapping) -> None:
-    """A file as it lies at an archive."""
+    """A file as it lies at an archive, or a link to it in a folder."""
     from skyloom.core.download import Remote, download
 
-    download(Remote(address), path, manners(access))
+    if is_url(address):
+        return download(Remote(address), path, manners(access))
+    if not os.path.isfile(address):
+        raise NotAvailable(f"{address}: no such file in this folder, which `addresses` names as a copy of the archive")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return os.symlink(os.path.abspath(address), path)
+
+
+def is_url(address: str) -> bool:
+    """Whether it is to be fetched, as opposed to a file of this machine."""
+    return "://" in address
+
+
+def size(address: str, access: Mapping) -> int | None:
+    """Bytes of a file at an archive, or to come for a link to one: none."""
+    from skyloom.core.download import remote_size
+
+    return remote_size(address, manners(access)) if is_url(address) else 0

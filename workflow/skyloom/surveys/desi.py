@@ -47,8 +47,10 @@ class DesiSettings(SurveySettings):
     "galaxies of this part of the sky only"
     most_files: int | None = setting(None, ge=1)
     "coadds at most, those with most galaxies; null for all"
-    images: Literal["ls-dr9", "ls-dr10"] = setting("ls-dr9")
-    "layer of the Legacy Surveys that images are cut out of, when `image` is among the modalities"
+    images: Literal["ls-dr9", "ls-dr10", "stein"] = setting("ls-dr9")
+    "with `image` among the modalities: the layer of the Legacy Surveys they are cut out of, or files of Stein et al."
+    stein_files: list[str] = setting([])
+    "those files, below `addresses.stein`: north/images_npix152_000000000_001000000.h5 ..."
     properties: Literal["provabgs"] | None = setting(None)
     "physical properties: PROVABGS has galaxies of EDR (sv3/bright)"
     provabgs_bases: str | None = setting(None)
@@ -69,6 +71,8 @@ class DesiSettings(SurveySettings):
         for name in self.programs:
             if len(name.split("/")) != 2 or not all(part.isalnum() for part in name.split("/")):
                 raise refuse("programs", f"'{name}' is not allowed; expected a survey and a program, as sv3/bright")
+        if self.images == "stein" and not (self.stein_files and self.addresses.stein):
+            raise refuse("images", "'stein' needs `stein_files`, and their folder as `addresses.stein`")
         return self
 
 
@@ -78,6 +82,8 @@ def raw_files(settings: DesiSettings) -> dict[str, list[str]]:
     if settings.properties:
         files["properties"] = [archives.provabgs_file()]
         files["derived"] = [archives.derived_file()] if settings.provabgs_bases else []
+    if "image" in settings.modalities and settings.images == "stein":
+        files["images"] = [f"{archives.STEIN}{name}" for name in settings.stein_files]
     if "hsc_image" in settings.modalities:
         files["hsc"] = archives.galaxiesml_files(settings.hsc_size)
     return files
@@ -85,7 +91,8 @@ def raw_files(settings: DesiSettings) -> dict[str, list[str]]:
 
 def later(settings: DesiSettings) -> tuple[str, ...]:
     """The roles of the files that the catalogue tells."""
-    return ("coadd", "images") if "image" in settings.modalities else ("coadd",)
+    cut_out = "image" in settings.modalities and settings.images != "stein"
+    return ("coadd", "images") if cut_out else ("coadd",)
 
 
 COLUMNS = ("SURVEY", "PROGRAM", "HEALPIX", "RELEASE", "BRICKID", "BRICK_OBJID", "FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
@@ -133,7 +140,7 @@ def wanted_files(settings: Mapping, table: "Table") -> tuple[list[Listed], "Tabl
         }
     )
     galaxies.sort(["coadd", "targetid"])
-    return _listed(galaxies, "image" in settings["modalities"]), galaxies
+    return _listed(galaxies, "image" in settings["modalities"] and settings["images"] != "stein"), galaxies
 
 
 def _text(column):
@@ -209,7 +216,7 @@ KIND = SurveyKind(
     later=later,
     listing="skyloom.surveys.desi:wanted_files",
     url="skyloom.surveys.desi:url",
-    chosen_by=("release", "programs", "footprint", "most_files", "cuts", "modalities"),
+    chosen_by=("release", "programs", "footprint", "most_files", "cuts", "modalities", "images"),
     columns=COLUMNS,
     access=("addresses", "access"),
     patterns=(r"spectra/healpix/.+\.fits", r"images/\d+/.+\.h5"),

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyloom.core.download import remote_size
 from skyloom.core.errors import SkyloomError
 from skyloom.core.files import atomic
 from skyloom.formats.legacy import BANDS, SIZE
 from skyloom.settings.listing import Listed
-from skyloom.surveys.archives import manners
+from skyloom.surveys.archives import size
 
 ASKED = 100
 """Files of a role whose size the archive is asked for; of more, the others count as their mean."""
@@ -51,11 +50,12 @@ def count(role: str, names: Iterable[str], folder: str, url: Callable[[str], str
     cutouts = sum(galaxies[name] for name in made)
     whole = [name for name in missing if url(name)]
     asked = whole[:: max(1, -(-len(whole) // ASKED))]
-    sizes = [remote_size(url(name), manners(access)) for name in asked]
-    known = [size for size in sizes if size is not None]
-    size = round(sum(known) / len(known) * len(whole)) if known else 0
+    known = [found for name in asked if (found := size(url(name), access)) is not None]
+    to_come = round(sum(known) / len(known) * len(whole)) if known else 0
     about = len(known) < len(whole) or bool(made)
-    return Role(role, len(here), sum(here.values()), len(missing), size + cutouts * CUTOUT, len(whole) + cutouts, about)
+    return Role(
+        role, len(here), sum(here.values()), len(missing), to_come + cutouts * CUTOUT, len(whole) + cutouts, about
+    )
 
 
 def hours(roles: Iterable[Role], access: Mapping) -> float:
