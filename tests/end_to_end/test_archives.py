@@ -1,5 +1,6 @@
 """A preset of an archive, run against a server on the loopback that has a mock survey under the archive's addresses."""
 
+import hashlib
 import io
 import re
 from pathlib import Path
@@ -206,3 +207,28 @@ def test_a_survey_passes_through_a_disk_that_holds_one_shard_of_it(mock, archive
     assert images > 150
     again = run(project, *TARGETS, *options)
     assert "Nothing to be done" in again.stderr
+
+
+def test_a_file_named_by_its_url_is_fetched_verified_and_read(project):
+    """A file in the form of AstroCLIP's, from a mirror."""
+    body, rng = io.BytesIO(), np.random.default_rng(1)
+    with h5py.File(body, "w") as file:
+        for group in "01":
+            spectra, number = rng.normal(5, 1, (10, 7781, 1)).astype("f4"), np.arange(10) + 100 * int(group)
+            names = {"spectra": spectra, "redshifts": rng.uniform(0, 1, 10), "targetids": number}
+            for name, values in names.items():
+                file[f"{group}/{name}"] = values
+    sha256, name = hashlib.sha256(body.getvalue()).hexdigest(), "/clip/astroclip_desi.h5"
+    default = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = {part: dict.fromkeys(default[part]) for part in ("surveys", "models", "analyses")} | {"report": []}
+    with serving(Archive({name: body.getvalue()}, faults={name: ["drop:100000"]})) as mirror:
+        for checksum, good in (("0" * 64, False), (sha256, True)):
+            config["surveys"]["clip"] = {"kind": "spectra", "files": [f"{mirror.url}{name}#sha256={checksum}"]}
+            (project / "mine.yaml").write_text(yaml.safe_dump(config))
+            target = "results/clip/tokens/spectrum/statistics.json"
+            done = run(project, target, "--configfile", "mine.yaml", "--cores", "1")
+            assert (done.returncode == 0) == good, done.stderr[-3000:]
+            if not good:
+                assert f"sha256 {sha256}, expected {checksum}" in done.stderr
+    galaxies = pandas.read_parquet(project / "results/clip/catalog/galaxies.parquet")
+    assert len(galaxies) == 20 and set(galaxies.spectrum_file) == {"astroclip_desi.h5"}

