@@ -17,6 +17,7 @@ from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
 from skyloom.surveys import desi_samples, packaged, web
 from skyloom.surveys.spectra import catalog_files, files_of_part
+from skyloom.surveys.spectra import urls as spectra_urls
 from skyloom.surveys.wheels import PINNED
 
 try:
@@ -110,9 +111,7 @@ def fetched(paths: list[str]) -> list[str]:
 @functools.cache
 def urls() -> dict[str, str]:
     """Where files of the web are put -> their URLs, as the surveys name them."""
-    named = [path for survey in settings.surveys.values() for path in getattr(survey.settings, "files", ())]
-    named += [path for survey in settings.surveys.values() for path in catalog_files(survey.settings)]
-    return {web.place(path): path for path in named if web.is_url(path)}
+    return {web.place(path): path for survey in settings.surveys.values() for path in spectra_urls(survey.settings)}
 
 
 def raw(survey: str) -> dict[str, list[str]]:
@@ -148,7 +147,7 @@ def fetched_files() -> str:
 def passes(survey: str) -> bool:
     """Whether the raw files of a survey go when they are tokens; its catalogue then says what is in them."""
     given = settings.surveys[survey]
-    return bool(given.later) and not given.settings.keep_raw
+    return bool(given.later) and not getattr(given.settings, "keep_raw", True)
 
 
 def files_that_go(survey: str) -> tuple[str, ...]:

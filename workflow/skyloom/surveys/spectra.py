@@ -245,6 +245,12 @@ def catalog_files(settings: SurveySettings) -> list[str]:
     return sorted({path for pattern in patterns for path in matching(pattern)})
 
 
+def urls(settings: SurveySettings) -> list[str]:
+    """The URLs among the files that a survey of this kind names; a survey of another names none."""
+    own = settings.files if isinstance(settings, SpectraSettings) else ()
+    return [path for path in (*own, *catalog_files(settings)) if web.is_url(path)]
+
+
 def raw_files(settings: SpectraSettings) -> dict[str, list[str]]:
     """The raw files by role."""
     parts = _parts(tuple(settings.files), settings.files_per_part)
