@@ -11,6 +11,7 @@ rule download_wheel:
         "results/downloads/benchmarks/download_wheel-{wheel}.tsv"
     wildcard_constraints:
         wheel=pinned(".whl"),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -72,6 +73,7 @@ rule extract_samples:
         "results/{survey}/benchmarks/extract_samples.tsv"
     wildcard_constraints:
         survey=of_kind("desi_samples"),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -131,6 +133,7 @@ rule fetch_raw:
     wildcard_constraints:
         survey=one_of(name for name, survey in settings.surveys.items() if survey.kind.fetch),
         file=fetched_files(),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -262,6 +265,7 @@ rule gather_manifest:
         "results/{survey}/logs/gather_manifest.log",
     benchmark:
         "results/{survey}/benchmarks/gather_manifest.tsv"
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1

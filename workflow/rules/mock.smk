@@ -35,6 +35,7 @@ rule extract_sky:
         "results/downloads/logs/extract_sky.log",
     benchmark:
         "results/downloads/benchmarks/extract_sky.tsv"
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1

@@ -48,6 +48,7 @@ rule draw_loss:
         "results/{survey}/logs/draw_loss-{model}.log",
     benchmark:
         "results/{survey}/benchmarks/draw_loss-{model}.tsv"
+    localrule: True
     conda:
         "../../envs/report.yaml"
     threads: 1

@@ -36,6 +36,7 @@ rule archive_report:
         "results/{survey}/logs/archive_report.log",
     benchmark:
         "results/{survey}/benchmarks/archive_report.tsv"
+    localrule: True
     conda:
         "../../envs/report.yaml"
     threads: 1

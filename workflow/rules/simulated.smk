@@ -11,6 +11,7 @@ rule extract_spherex:
         "results/downloads/logs/extract_spherex.log",
     benchmark:
         "results/downloads/benchmarks/extract_spherex.tsv"
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1

@@ -125,6 +125,7 @@ rule gather_statistics:
         "results/{survey}/logs/gather_statistics-{modality}.log",
     benchmark:
         "results/{survey}/benchmarks/gather_statistics-{modality}.tsv"
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1

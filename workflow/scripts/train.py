@@ -5,19 +5,20 @@ from pathlib import Path
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.settings import kinds
     from skyloom.tokens.modalities import by_modality
-    from skyloom.training.run import statistics_by_modality, train
+    from skyloom.training.launch import launch, processes
+    from skyloom.training.run import statistics_by_modality
 
-    kinds.extend(snakemake.config.get("extensions", ()))
     modalities = sorted(snakemake.params.model.get("backbones", {}))
-    train(
-        {**snakemake.params.model, "seed": snakemake.params.seed, "threads": snakemake.params.threads},
-        by_modality(snakemake.input.tokens),
-        snakemake.input.splits,
-        dict(snakemake.output.items()),
-        snakemake.params.checkpoints,
-        {m: Path(card).parent for m, card in zip(modalities, snakemake.input.get("cards", []), strict=True)},
-        snakemake.input.get("galaxies"),
-        statistics_by_modality(snakemake.input.get("statistics", [])),
+    launch(
+        processes(snakemake.resources.get("gpu", 1)),
+        extensions=snakemake.config.get("extensions", ()),
+        config={**snakemake.params.model, "seed": snakemake.params.seed, "threads": snakemake.params.threads},
+        tokens=by_modality(snakemake.input.tokens),
+        splits_path=snakemake.input.splits,
+        out=dict(snakemake.output.items()),
+        checkpoints=snakemake.params.checkpoints,
+        backbones={m: Path(card).parent for m, card in zip(modalities, snakemake.input.get("cards", []), strict=True)},
+        galaxies_path=snakemake.input.get("galaxies"),
+        statistics=statistics_by_modality(snakemake.input.get("statistics", [])),
     )

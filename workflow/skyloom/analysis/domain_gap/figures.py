@@ -25,7 +25,7 @@ def draw(gaps: Sequence, path) -> None:
         left.set_ylabel("share")
     axes[0, 0].legend()
     axes[-1, 0].set_xlabel('votes for "real"')
-    axes[-1, 1].set_xlabel("distance to the training galaxies (1: 99 % of simulated ones are nearer)")
+    axes[-1, 1].set_xlabel("distance to the training galaxies")
     style.save(fig, path)
 
 

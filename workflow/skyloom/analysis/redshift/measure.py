@@ -132,7 +132,7 @@ def loss(job: Job, shown: pandas.DataFrame):
     """Tidy rows of what is lost on the same spectra when nobody says how noisy they are."""
     settings: Settings = job.settings
     some = again.chosen(shown, settings.without_ivar)
-    if not len(some):
+    if len(some) < scores.LEAST:
         return
     known, was = some["z_known"].to_numpy(float), right(some, settings)
     quasar, star = (some["class_known"] == name for name in ("QSO", "STAR"))
@@ -184,11 +184,12 @@ def write_posteriors(job: Job, targetid: np.ndarray, log_scale: np.ndarray) -> N
 
 
 def examples(table: pandas.DataFrame, count: int) -> pandas.DataFrame:
-    """Spectra to draw: known redshifts first, then spread evenly over the redshifts found."""
+    """Spectra to draw: known redshifts first, then those in the middle of parts alike in number by redshift found."""
     known = table[table["z_known"].notna()]
     some = known if len(known) >= count else table
     order = some.sort_values("z", kind="stable")
-    return order.iloc[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]
+    count = min(count, len(order))
+    return order.iloc[((np.arange(count) + 0.5) * len(order) / max(count, 1)).astype(int)]
 
 
 def densities(job: Job, targetid, log_scale: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
