@@ -39,6 +39,11 @@ rule all:
         tokens=layout.all_statistics(settings),
 
 
+rule plan:
+    input:
+        [f"results/{name}/raw/plan.csv" for name, survey in settings.surveys.items() if survey.later],
+
+
 rule mock_validation:
     input:
         made_when_asked("mock_validation"),

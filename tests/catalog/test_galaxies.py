@@ -17,7 +17,7 @@ from astropy_healpix import HEALPix
 
 from skyloom.catalog.galaxies import build_galaxies, write_splits
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.formats import desi, provabgs
+from skyloom.formats import desi, legacy, provabgs
 from tests.catalog import small_survey
 from tests.paths import SHARED
 
@@ -444,3 +444,67 @@ def test_truncated_files_are_named(tmp_path, raw):
         path.write_bytes(whole[: len(whole) // 2])
         refused(tmp_path, raw, f"{path.name}: .*; delete it and run again", modalities=THREE)
         path.write_bytes(whole)
+
+
+def with_keys(folder, raw, key_of: dict[int, tuple[int, int, int]]) -> dict:
+    """The small survey with keys in its redshift catalogue, and one file with an image of each of them, far away."""
+    table = small_survey.zcatalog()
+    for name, place in (("RELEASE", 0), ("BRICKID", 1), ("BRICK_OBJID", 2)):
+        table[name] = [key_of.get(targetid, (0, 0, 0))[place] for targetid in table["TARGETID"]]
+    desi.write_zcatalog(raw["zcatalog"][0], table)
+    path, keys = folder / "keys.h5", np.array([*key_of.values(), (0, 0, 0), (9011, 5, 6)])
+    columns = dict(zip(("release", "brickid", "objid"), keys.T, strict=True))
+    columns |= {"ra": np.full(len(keys), 10.0), "dec": np.full(len(keys), 30.0), "flux": np.ones((len(keys), 3))}
+    legacy.write_cutouts(path, np.zeros((len(keys), 3, 152, 152), "f4"), columns)
+    return {**raw, "images": [str(path)]}
+
+
+def test_images_may_be_joined_by_the_key_of_their_source(tmp_path, raw):
+    keys = {9: (9010, 123456, 77), 10: (9010, 123456, 78), 11: (9011, 123456, 77), 16: (10000, 660000, 4_000_000)}
+    raw = with_keys(tmp_path, raw, keys)
+    galaxies, flow = build(tmp_path, raw, crossmatch={"by": "key"})
+    assert galaxies.index.tolist() == list(keys) and galaxies.image_row.tolist() == [0, 1, 2, 3]
+    assert ("image", "image of the same source", 4, 6) in [tuple(row) for row in flow.iloc[:, 1:].values.tolist()]
+    apart = np.hypot((galaxies.ra - 10) * np.cos(np.radians(30)), galaxies.dec - 30) * 3600
+    assert np.allclose(galaxies.separation_arcsec, apart, rtol=0.01)
+
+
+def test_a_join_by_key_needs_keys(tmp_path, raw):
+    with pytest.raises(BadInput, match="small: crossmatch.by: key needs the columns RELEASE, BRICKID, BRICK_OBJID"):
+        build(tmp_path, raw, crossmatch={"by": "key"})
+
+
+def wanted_of(raw) -> Table:
+    """What an archive's catalogue would tell of the small survey: where its spectra and images are."""
+    images = {}
+    for path in raw["images"]:
+        for row in legacy.read_cutout_catalog(path):
+            images[(round(row["ra"]), round(row["dec"]))] = Path(path).name
+    rows = []
+    for path, program in zip(sorted(raw["coadd"]), ("bright", "dark"), strict=True):
+        for targetid in desi.read_coadd(path).fibermap["TARGETID"]:
+            ra, dec = small_survey.position(targetid)
+            row = {"targetid": targetid, "ra": ra, "dec": dec, "flux": np.ones(3), "ebv": 0.1, "survey": "sv3"}
+            row |= {
+                "program": program,
+                "coadd": Path(path).name,
+                "images": images.get((round(ra), round(dec)), "none.h5"),
+            }
+            rows.append(row | dict.fromkeys(("release", "brickid", "objid"), 1))
+    table = Table(rows=rows)
+    table.sort(["coadd", "targetid"])
+    return table
+
+
+def test_galaxies_of_files_that_are_not_here_yet_are_those_of_the_files(tmp_path, raw):
+    wanted_of(raw).write(tmp_path / "wanted.parquet")
+    there, _ = build(tmp_path, raw, modalities=["spectrum"])
+    told = {**raw, "coadd": [], "images": [], "wanted": [str(tmp_path / "wanted.parquet")]}
+    here, _ = build(tmp_path, told, modalities=["spectrum"])
+    same = [name for name in there if not name.startswith(("spectrum_row", "image"))]
+    assert len(there) == 10 and here[same].equals(there[same]) and (here.spectrum_row == -1).all()
+    with_images, _ = build(tmp_path, told, modalities=["spectrum", "image"])
+    wanted = Table.read(tmp_path / "wanted.parquet")
+    for targetid, galaxy in with_images.iterrows():
+        rows = wanted[wanted["images"] == galaxy.image_file]
+        assert rows["targetid"][galaxy.image_row] == targetid and galaxy.separation_arcsec < 0.3

@@ -58,7 +58,7 @@ def test_configurations_shown_in_the_readme_are_valid(tmp_path, monkeypatch):
         *re.findall(r"^echo '(.*)' > mine.yaml", text, re.MULTILINE),
         *re.findall(r"^cat > mine.yaml <<END\n(.*?)^END", text, re.MULTILINE | re.DOTALL),
     ]
-    assert len(shown) == 4
+    assert len(shown) == 5
     for lines in shown:
         validate(merged(WITH_REDSHIFT, yaml.safe_load(lines)))
 

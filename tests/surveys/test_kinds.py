@@ -22,6 +22,7 @@ ENTRIES = {
     },
     "spectra": {"files": [__file__]},
     "mock_grism": {"parts": 3},
+    "desi": {"release": "edr", "modalities": ["spectrum"], "properties": "provabgs"},
 }
 
 
@@ -72,7 +73,7 @@ def test_the_samples_have_four_coadds_and_two_redrock_files():
 
 
 def test_an_unknown_kind_is_refused_with_what_there_is():
-    with pytest.raises(BadConfig, match="surveys.own.kind: 'sdss' is not allowed; allowed are desi_samples, mock"):
+    with pytest.raises(BadConfig, match="surveys.own.kind: 'sdss' is not allowed; allowed are desi, desi_samples"):
         kinds.find("survey", "sdss", "surveys.own.kind")
     with pytest.raises(BadConfig, match="'wheels' is not allowed"):
         kinds.find("survey", "wheels", "surveys.own.kind")

@@ -15,8 +15,9 @@ from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
-from skyloom.surveys import desi_samples, packaged
+from skyloom.surveys import desi_samples, packaged, web
 from skyloom.surveys.spectra import catalog_files, files_of_part
+from skyloom.surveys.spectra import urls as spectra_urls
 from skyloom.surveys.wheels import PINNED
 
 try:
@@ -67,7 +68,7 @@ def of_kind(kind: str) -> str:
 
 def with_files(role: str) -> str:
     """A wildcard constraint: the surveys that have raw files of a role."""
-    return one_of(name for name, survey in settings.surveys.items() if survey.raw[role])
+    return one_of(name for name, survey in settings.surveys.items() if survey.has(role))
 
 
 def pinned(suffix: str) -> str:
@@ -103,14 +104,125 @@ def known_tables(wildcards) -> list[str]:
 
 
 def fetched(paths: list[str]) -> list[str]:
-    """Files that a job waits for: in place of those inside packages the packages."""
-    return list(dict.fromkeys(map(packaged.archive, paths)))
+    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put."""
+    return list(dict.fromkeys(web.place(path) if web.is_url(path) else packaged.archive(path) for path in paths))
 
 
 @functools.cache
+def urls() -> dict[str, str]:
+    """Where files of the web are put -> their URLs, as the surveys name them."""
+    return {web.place(path): path for survey in settings.surveys.values() for path in spectra_urls(survey.settings)}
+
+
 def raw(survey: str) -> dict[str, list[str]]:
-    """The raw files of a survey by role."""
+    """The raw files of a survey by role; those of an archive once its catalogue was read, for which jobs wait."""
+    if settings.surveys[survey].listed is None:
+        checkpoints.list_files.get(survey=survey)
+    return all_raw(survey)
+
+
+@functools.cache
+def all_raw(survey: str) -> dict[str, list[str]]:
+    """See `raw`, which asks for it when all are known."""
     return layout.raw(survey, settings)
+
+
+def raw_first(role: str):
+    """An input function: raw files of a role that no catalogue has to tell."""
+    return lambda wildcards: layout.raw(wildcards.survey, settings)[role]
+
+
+def with_catalogue_first() -> str:
+    """A wildcard constraint: the surveys of archives, whose catalogue tells which files are fetched."""
+    return one_of(name for name, survey in settings.surveys.items() if survey.later)
+
+
+def fetched_files() -> str:
+    """A wildcard constraint: the raw files that are had one by one, by name or, of archives, by pattern."""
+    having = [survey for survey in settings.surveys.values() if survey.kind.fetch]
+    names = one_of(name for survey in having for names in survey.raw.values() for name in names)
+    return "|".join([names, *(pattern for survey in having for pattern in survey.kind.patterns)])
+
+
+def passes(survey: str) -> bool:
+    """Whether the raw files of a survey go when they are tokens; its catalogue then says what is in them."""
+    given = settings.surveys[survey]
+    return bool(given.later) and not getattr(given.settings, "keep_raw", True)
+
+
+def files_that_go(survey: str) -> tuple[str, ...]:
+    """The roles of these files."""
+    return settings.surveys[survey].later if passes(survey) else ()
+
+
+def passing() -> str:
+    """A wildcard constraint: the surveys whose raw files go when they are tokens."""
+    return one_of(name for name in settings.surveys if passes(name))
+
+
+def passing_files() -> str:
+    """A wildcard constraint: the raw files that go."""
+    patterns = {
+        pattern for name, survey in settings.surveys.items() if passes(name) for pattern in survey.kind.patterns
+    }
+    return "|".join(sorted(patterns)) or "(?!)"
+
+
+def raw_for_catalogue(role: str):
+    """An input function: the raw files of a role that the table of galaxies is made of."""
+    return lambda wildcards: [] if passes(wildcards.survey) else raw_files(role)(wildcards)
+
+
+def wanted_galaxies(wildcards) -> list[str]:
+    """The galaxies that the catalogue of an archive told, for a survey whose files pass through."""
+    return [f"results/{wildcards.survey}/raw/wanted.parquet"] if passes(wildcards.survey) else []
+
+
+def images_of_shard(wildcards) -> list[str]:
+    """The manifest of the images; of a survey whose files pass through those of the galaxies of one shard."""
+    if "images" not in files_that_go(wildcards.survey):
+        return [layout.manifest(wildcards.survey, "images")]
+    coadds = set(raw_of_shard("coadd")(wildcards))
+    folder = f"results/{wildcards.survey}/raw"
+    listed = settings.surveys[wildcards.survey].listed
+    return [f"{folder}/{file.file}" for file in listed if file.role == "images" and f"{folder}/{file.coadd}" in coadds]
+
+
+@functools.cache
+def shard_of_file(survey: str) -> dict[str, int]:
+    """Raw file -> the shard that its galaxies go to."""
+    given = settings.surveys[survey]
+    place = {path: number for number, path in enumerate(numbered(survey, "coadd"))}
+    folder = f"results/{survey}/raw"
+    return {file.file: place[f"{folder}/{file.coadd}"] % given.settings.shards for file in given.listed}
+
+
+def earlier_tokens(wildcards) -> list[str]:
+    """The tokens that have to be there before a raw file is fetched, so that few shards are in flight at a time."""
+    given = settings.surveys[wildcards.survey].settings
+    before = shard_of_file(wildcards.survey)[wildcards.file] - given.shards_in_flight
+    names = [name for name in given.modalities if set(MODALITIES[name]) & set(settings.surveys[wildcards.survey].later)]
+    return [layout.shards(wildcards.survey, name, settings)[before] for name in names] if before >= 0 else []
+
+
+def bases(wildcards) -> list[str]:
+    """The user's copy of the bases of PROVABGS."""
+    from skyloom.formats.provabgs_model import BASIS_FILES  # numpy, which the plan of other runs need not wait for
+
+    folder = settings.surveys[wildcards.survey].settings.provabgs_bases
+    return [os.path.join(folder, name) for name in BASIS_FILES.values()]
+
+
+def rows_of_file(wildcards) -> str:
+    """What of the wanted galaxies a raw file is made of, in short; "" for one that the archive has as it is."""
+    known = settings.surveys[wildcards.survey].listed is not None
+    return digests(wildcards.survey).get(wildcards.file, "") if known else ""
+
+
+@functools.cache
+def digests(survey: str) -> dict[str, str]:
+    """Raw file -> `rows_of_file`, of the files that the catalogue told."""
+    return {file.file: file.digest for file in settings.surveys[survey].listed}
 
 
 @functools.cache
@@ -121,13 +233,17 @@ def numbered(survey: str, role: str) -> list[str]:
 
 def raw_files(role: str):
     """An input function: the raw files of one role of the survey."""
-    return lambda wildcards: raw(wildcards.survey)[role]
+    return lambda wildcards: raw(wildcards.survey)[role] if may_have(wildcards, role) else []
+
+
+def may_have(wildcards, role: str) -> bool:
+    """Whether a survey has files of a role, known or not yet."""
+    return settings.surveys[wildcards.survey].has(role)
 
 
 def fits_without_catalogue(wildcards) -> list[str]:
     """The redshift fits of a survey that has no catalogue made of them."""
-    files = raw(wildcards.survey)
-    return [] if files["zcatalog"] else files["redrock"]
+    return [] if may_have(wildcards, "zcatalog") else raw(wildcards.survey)["redrock"]
 
 
 def raw_of_shard(role: str):
@@ -147,7 +263,8 @@ def manifests(wildcards) -> list[str]:
 
 def raw_not_listed(wildcards) -> list[str]:
     """The raw files of the other roles."""
-    return [path for role, paths in raw(wildcards.survey).items() if role not in LISTED for path in paths]
+    gone = files_that_go(wildcards.survey)
+    return [path for role, paths in raw(wildcards.survey).items() if role not in (*LISTED, *gone) for path in paths]
 
 
 def manifest_of(role: str) -> str:
@@ -157,7 +274,11 @@ def manifest_of(role: str) -> str:
 
 def manifest_if_any(role: str):
     """An input function: the manifest of one role, if the survey has such files."""
-    return lambda wildcards: [layout.manifest(wildcards.survey, role)] if raw(wildcards.survey)[role] else []
+    return lambda wildcards: (
+        [layout.manifest(wildcards.survey, role)]
+        if may_have(wildcards, role) and role not in files_that_go(wildcards.survey)
+        else []
+    )
 
 
 def hsc_images(wildcards) -> list[str]:

@@ -4,7 +4,8 @@
 rule crossmatch:
     """One row a galaxy that has all it needs, and how many galaxies each cut lost."""
     input:
-        coadd=raw_files("coadd"),
+        coadd=raw_for_catalogue("coadd"),
+        wanted=wanted_galaxies,
         redrock=fits_without_catalogue,
         zcatalog=raw_files("zcatalog"),
         images=manifest_if_any("images"),

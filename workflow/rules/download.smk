@@ -35,6 +35,32 @@ use rule download_wheel as download_source with:
         "Download the source archive {wildcards.wheel}"
 
 
+rule download_file:
+    """A file of the web that a survey names by its URL."""
+    output:
+        file="results/downloads/web/{file}",
+    log:
+        "results/downloads/logs/download_file-{file}.log",
+    benchmark:
+        "results/downloads/benchmarks/download_file-{file}.tsv"
+    wildcard_constraints:
+        file=one_of(place.removeprefix(f"{web.FOLDER}/") for place in urls()),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=2880,
+        connections=1,
+    params:
+        code=code("download_file"),
+        url=lambda wildcards: urls()[f"{web.FOLDER}/{wildcards.file}"],
+    message:
+        "Download {wildcards.file}"
+    script:
+        "../scripts/download_file.py"
+
+
 rule extract_samples:
     """Take the real DESI coadds and redrock files out of the wheels that carry them."""
     input:
@@ -62,6 +88,40 @@ rule extract_samples:
         "../scripts/extract_samples.py"
 
 
+ruleorder: pass_raw > fetch_raw
+
+
+checkpoint list_files:
+    """Which files of an archive hold galaxies that pass the cuts, by its redshift catalogue."""
+    input:
+        zcatalog=raw_first("zcatalog"),
+    output:
+        files="results/{survey}/raw/files.json",
+        galaxies="results/{survey}/raw/wanted.parquet",
+    log:
+        "results/{survey}/logs/list_files.log",
+    benchmark:
+        "results/{survey}/benchmarks/list_files.tsv"
+    wildcard_constraints:
+        survey=with_catalogue_first(),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(16000),
+        runtime=60,
+    params:
+        code=lambda wildcards: code(
+            "list_files",
+            modules=(kinds.module_name("survey", settings.surveys[wildcards.survey].kind_name),),
+        ),
+        chosen_by=lambda wildcards: settings.surveys[wildcards.survey].chosen_by,
+    message:
+        "List the wanted files of {wildcards.survey}"
+    script:
+        "../scripts/list_files.py"
+
+
 rule fetch_raw:
     """One raw file of a survey whose kind says how it is had."""
     output:
@@ -72,13 +132,7 @@ rule fetch_raw:
         "results/{survey}/benchmarks/fetch_raw-{file}.tsv"
     wildcard_constraints:
         survey=one_of(name for name, survey in settings.surveys.items() if survey.kind.fetch),
-        file=one_of(
-            path
-            for survey in settings.surveys.values()
-            if survey.kind.fetch
-            for paths in survey.raw.values()
-            for path in paths
-        ),
+        file=fetched_files(),
     localrule: True
     conda:
         "../../envs/survey.yaml"
@@ -86,6 +140,7 @@ rule fetch_raw:
     resources:
         mem_mb=growing(2000),
         runtime=240,
+        connections=1,
     params:
         code=lambda wildcards: code(
             "fetch_raw",
@@ -93,11 +148,84 @@ rule fetch_raw:
         ),
         kind=lambda wildcards: settings.surveys[wildcards.survey].kind_name,
         survey=raw_settings,
+        rows=rows_of_file,
         seed=config["seed"],
     message:
         "Fetch {wildcards.file} of {wildcards.survey}"
     script:
         "../scripts/fetch_raw.py"
+
+
+use rule fetch_raw as pass_raw with:
+    input:
+        earlier=earlier_tokens,
+    output:
+        file=temp("results/{survey}/raw/{file}"),
+    wildcard_constraints:
+        survey=passing(),
+        file=passing_files(),
+    message:
+        "Fetch {wildcards.file} of {wildcards.survey}, until it is tokens"
+
+
+rule derive_properties:
+    """Metallicity, age and star formation from the fitted parameters of PROVABGS, which its archive does not have."""
+    input:
+        properties="results/{survey}/raw/properties/{table}.hdf5",
+        bases=bases,
+    output:
+        derived="results/{survey}/raw/derived/{table}.hdf5",
+    log:
+        "results/{survey}/logs/derive_properties-{table}.log",
+    benchmark:
+        "results/{survey}/benchmarks/derive_properties-{table}.tsv"
+    wildcard_constraints:
+        survey=with_catalogue_first(),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        code=code("derive_properties"),
+    message:
+        "Derive the properties of {wildcards.survey}"
+    script:
+        "../scripts/derive_properties.py"
+
+
+ruleorder: derive_properties > fetch_raw
+
+
+rule plan_survey:
+    """What is still to be fetched of an archive's survey: files, bytes, hours, and whether it fits."""
+    input:
+        files="results/{survey}/raw/files.json",
+    output:
+        plan=temp("results/{survey}/raw/plan.csv"),
+    log:
+        "results/{survey}/logs/plan_survey.log",
+    benchmark:
+        "results/{survey}/benchmarks/plan_survey.tsv"
+    wildcard_constraints:
+        survey=with_catalogue_first(),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+        connections=1,
+    params:
+        code=lambda wildcards: code(
+            "plan_survey",
+            modules=(kinds.module_name("survey", settings.surveys[wildcards.survey].kind_name),),
+        ),
+    message:
+        "Plan what is fetched of {wildcards.survey}"
+    script:
+        "../scripts/plan_survey.py"
 
 
 rule checksum_raw:

@@ -34,7 +34,7 @@ rule tokenize_images:
     """Cut the centre out of the images and store one shard of them, raw and as arcsinh RGB."""
     input:
         galaxies=rules.crossmatch.output.galaxies,
-        images=manifest_of("images"),
+        images=images_of_shard,
     output:
         shard="results/{survey}/tokens/image/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/image/quarantine-{shard}.csv",

@@ -4,8 +4,11 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.settings import kinds
+    from skyloom.settings.config import load
 
     given = snakemake.params
-    kinds.extend(snakemake.config.get("extensions", ()))
-    fetch = kinds.load(kinds.find("survey", given.kind, "kind").fetch)
-    fetch(given.survey, given.seed, snakemake.wildcards.file, snakemake.output.file)
+    survey = load(snakemake.config).surveys[snakemake.wildcards.survey]
+    # where files come from is no parameter: another address would make all of them again
+    access = {key: survey.settings.plain()[key] for key in survey.kind.access}
+    fetch = kinds.load(survey.kind.fetch)
+    fetch({**given.survey, **access}, given.seed, snakemake.wildcards.file, snakemake.output.file)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from astropy.coordinates import angular_separation
 from astropy.table import Table
 
 from skyloom.catalog import columns, cuts, sources, splits
@@ -75,7 +76,8 @@ def build_galaxies(
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
-        companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. Without a ``zcatalog`` the
+        companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. ``wanted``, if given, says
+        what is in coadds and images that are not here yet (`skyloom.settings.listing`). Without a ``zcatalog`` the
         rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
@@ -86,12 +88,16 @@ def build_galaxies(
         A file that is not what it should be, or a step that leaves no galaxy; one line that says which.
     """
     flow = cuts.Flow(survey)
-    spectra = sources.find_spectra(raw["coadd"])
+    wanted = Table.read(raw["wanted"][0]) if raw.get("wanted") else None
+    told = [] if wanted is None else [role for role in ("coadd", "images") if not raw.get(role)]
+    raw = {**raw, **{role: sorted(set(wanted[role].tolist())) for role in told}}
+    spectra = sources.find_spectra(raw["coadd"]) if wanted is None else sources.wanted_spectra(wanted)
     galaxies = _good_galaxies(config, raw, spectra, flow)
     galaxies = _with_spectra(galaxies, spectra, flow)
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
-            galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow)
+            given = sources.wanted_images(wanted) if IMAGING[modality].role in told else None
+            galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow, given)
     galaxies = _with_properties(galaxies, raw, config, flow)
     galaxies.sort("TARGETID")
     values = _output(galaxies, spectra, raw, config.get("shards", 1), flow)
@@ -206,7 +212,9 @@ def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) ->
     return galaxies
 
 
-def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, flow: cuts.Flow) -> Table:
+def _with_images(
+    galaxies: Table, modality: str, raw: Mapping, config: Mapping, flow: cuts.Flow, images: Table | None
+) -> Table:
     """With the file (its number), row and separation of the image within the radius; without galaxies that have none,
     if required."""
     imaging = IMAGING[modality]
@@ -214,8 +222,12 @@ def _with_images(galaxies: Table, modality: str, raw: Mapping, config: Mapping, 
     if not paths:
         raise BadInput(f"{flow.survey}: modalities name '{modality}', but the survey has no {imaging.words} file")
     required = modality in config.get("require", IMAGING)
-    images = imaging.read(paths)
-    nearest = _nearest(galaxies, images, imaging.words, config, flow, modality if required else f"with {modality}")
+    images = imaging.read(paths) if images is None else images
+    step = modality if required else f"with {modality}"
+    if modality == "image" and config.get("by") == "key":
+        nearest = _same_source(galaxies, images, imaging.words, flow, step)
+    else:
+        nearest = _nearest(galaxies, images, imaging.words, config, flow, step)
     index = np.full(len(galaxies), -1)
     index[nearest["left"]] = nearest["right"]
     separation = np.full(len(galaxies), np.nan)
@@ -240,6 +252,21 @@ def _nearest(galaxies: Table, images: Table, words: str, config: Mapping, flow: 
     unique = crossmatch(*positions, radius, one_to_one=True)
     flow.record(step, f"{words} not closer to another galaxy", len(unique), len(nearest) - len(unique))
     return unique
+
+
+def _same_source(galaxies: Table, images: Table, words: str, flow: cuts.Flow, step: str) -> pd.DataFrame:
+    """Pairs of galaxy and image of one source of the Legacy Surveys; columns as those of `crossmatch`."""
+    missing = [name for name in sources.KEY if name not in galaxies.colnames]
+    if missing:
+        raise BadInput(f"{flow.survey}: crossmatch.by: key needs the columns {', '.join(missing)} of the catalogue")
+    key = sources.source_key(galaxies, sources.KEY)
+    index = sources.rows_of(key, sources.source_key(images, sources.IMAGE_KEY))
+    left = np.flatnonzero((index >= 0) & (key >= 0))
+    flow.record(step, f"{words} of the same source", len(left), len(galaxies) - len(left))
+    right = index[left]
+    degrees = (galaxies["TARGET_RA"][left], galaxies["TARGET_DEC"][left], images["ra"][right], images["dec"][right])
+    apart = angular_separation(*(np.radians(np.ma.filled(np.ma.asarray(v, float), np.nan)) for v in degrees))
+    return pd.DataFrame({"left": left, "right": right, "separation_arcsec": np.degrees(apart) * 3600})
 
 
 def _fill_photometry(galaxies: Table, images: Table, index: np.ndarray) -> None:

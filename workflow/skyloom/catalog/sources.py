@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Table, vstack
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 
 BASE = {"TARGETID": "integers", "TARGET_RA": "numbers", "TARGET_DEC": "numbers"}
 PHOTOMETRY = ("FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
+KEY = ("RELEASE", "BRICKID", "BRICK_OBJID")
+"""What a source of the Legacy Surveys is called in DESI's catalogues; in files of images release, brickid, objid."""
+IMAGE_KEY = ("release", "brickid", "objid")
 PROPERTIES = ("LOG_MSTAR", *provabgs.DERIVED)
 TRUTH = dict(zip(PROPERTIES, ("log_mstar", "z_mw", "t_age_mw", "avg_sfr"), strict=True))
 """Columns of a truth file by what they are the truth of."""
@@ -57,11 +61,38 @@ def find_spectra(paths: Sequence[str]) -> Spectra:
     return Spectra(np.concatenate(targetids), np.repeat(np.arange(len(paths)), lengths), row, paths, surveys, programs)
 
 
+def wanted_spectra(wanted: Table) -> Spectra:
+    """The spectra that an archive's catalogue says its coadds hold (`wanted.parquet`), which need not be here: their
+    rows are found by TARGETID when they are, and -1 until then."""
+    paths, number, first = _numbered(wanted["coadd"])
+    surveys, programs = (np.asarray(wanted[name], "U")[first] for name in ("survey", "program"))
+    row = np.full(len(wanted), -1, np.int32)
+    return Spectra(np.asarray(wanted["targetid"], np.int64), number, row, paths, surveys, programs)
+
+
+def wanted_images(wanted: Table) -> Table:
+    """What `read_images` says of the images of these galaxies."""
+    table = wanted["ra", "dec", "flux", "ebv", *IMAGE_KEY]
+    number = _numbered(wanted["images"])[1]
+    table["file"] = number.astype(np.int32)
+    table["row"] = pd.Series(number).groupby(number).cumcount().to_numpy(np.int32)
+    return table
+
+
+def _numbered(files) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The names in a column (N,) of files, in the order of `sorted_paths`; the number of each row's among them (N,);
+    a row of each."""
+    names, first, place = np.unique(np.asarray(files, "U"), return_index=True, return_inverse=True)
+    paths = sorted_paths(names.tolist())
+    order = np.searchsorted(names, paths)  # paths[i] is names[order[i]]
+    return paths, np.argsort(order)[place], first[order]
+
+
 def read_zcatalog(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
     """The columns of a redshift catalogue that cuts and output need; a real one has 28 million rows of 150 columns."""
     with open_fits(path) as hdus:
         names = hdu_named(path, hdus, "ZCATALOG").columns.names
-    optional = [name for name in ("ZWARN", *PHOTOMETRY, "SURVEY", "PROGRAM") if name in names]
+    optional = [name for name in ("ZWARN", *PHOTOMETRY, *KEY, "SURVEY", "PROGRAM") if name in names]
     needed = [*BASE, "Z", "ZERR", "SPECTYPE", *optional, *(cut["column"] for cut in wanted_cuts)]
     return desi.read_zcatalog(path, columns=list(dict.fromkeys(needed)))
 
@@ -96,11 +127,12 @@ def _read_fibermap(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
 
 
 def read_images(paths: Sequence[str]) -> Table:
-    """Positions and photometry of all cutouts (ra, dec, flux, ebv where present), their file's number and row in it."""
+    """Positions, photometry and keys of all cutouts (ra, dec, flux, ebv where present, release, brickid, objid), their
+    file's number and row in it."""
     tables = []
     for number, path in enumerate(paths):
         table = legacy.read_cutout_catalog(path)
-        table.keep_columns([name for name in ("ra", "dec", "flux", "ebv") if name in table.colnames])
+        table.keep_columns([name for name in ("ra", "dec", "flux", "ebv", *IMAGE_KEY) if name in table.colnames])
         table["file"], table["row"] = np.int32(number), np.arange(len(table), dtype=np.int32)
         tables.append(table)
     return vstack(tables, join_type="inner", metadata_conflicts="silent")
@@ -149,6 +181,14 @@ def read_properties(path: str, companion: str | None, wanted_cuts: Sequence[Mapp
     for name in provabgs.DERIVED:
         table[name] = pick(derived[name], index)
     return table
+
+
+def source_key(table: Table, names: Sequence[str]) -> np.ndarray:
+    """(N,) int64: release, brickid and objid of each row in one number, as TARGETID has them (14, 20 and 22 bits); -1
+    where there is no source (release 0, or a number that does not fit)."""
+    release, brickid, objid = (np.ma.filled(np.ma.asarray(table[name], np.int64), -1) for name in names)
+    known = (release > 0) & (release < 2**14) & (brickid >= 0) & (brickid < 2**20) & (objid >= 0) & (objid < 2**22)
+    return np.where(known, (release << 42) | (brickid << 22) | objid, -1)
 
 
 def rows_of(keys, table_keys) -> np.ndarray:

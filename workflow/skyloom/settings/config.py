@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from skyloom.core.errors import BadConfig
-from skyloom.settings import kinds
+from skyloom.settings import kinds, layout, listing
 from skyloom.settings.analysis import AnalysisSettings, Lacking
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind, ModelKind, SurveyKind
@@ -113,11 +113,38 @@ class Survey:
     kind: SurveyKind
     settings: SurveySettings
 
-    @functools.cached_property
+    @property
     def raw(self) -> dict[str, list[str]]:
-        """Raw files by role, below ``results/{survey}/raw``."""
+        """Raw files by role, below ``results/{survey}/raw``; of an archive those that are known by now."""
+        files = {role: list(names) for role, names in self._known.items()}
+        for listed in self.listed or ():
+            files[listed.role].append(listed.file)
+        return files
+
+    @functools.cached_property
+    def _known(self) -> dict[str, list[str]]:
         files = self.kind.raw_files(self.settings)
         return {role: list(files.get(role, ())) for role in ROLES}
+
+    @functools.cached_property
+    def later(self) -> tuple[str, ...]:
+        """Roles of the files that its catalogue tells."""
+        return tuple(self.kind.later(self.settings))
+
+    @functools.cached_property
+    def chosen_by(self) -> str:
+        """What those files are chosen by, in short."""
+        plain = self.settings.plain()
+        return listing.key({name: plain.get(name) for name in self.kind.chosen_by})
+
+    @property
+    def listed(self) -> tuple[listing.Listed, ...] | None:
+        """Those files; None as long as the catalogue was not read, or if it was read for other settings."""
+        return listing.read(layout.listing(self.name), self.chosen_by) if self.later else ()
+
+    def has(self, role: str) -> bool:
+        """Whether it has, or will have, files of a role."""
+        return bool(self._known[role]) or role in self.later
 
     @property
     def grid(self) -> Grid:
@@ -275,9 +302,12 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
     survey = Survey(name, entry["kind"], kind, parse(kind.settings, entry, where, known))
     everything = survey.settings.model_copy(update={"modalities": list(MODALITIES)})
     files = kind.raw_files(everything)
-    possible = [modality for modality, roles in MODALITIES.items() if any(files.get(role) for role in roles)]
+    told = kind.later(everything)
+    possible = [
+        modality for modality, roles in MODALITIES.items() if any(files.get(role) or role in told for role in roles)
+    ]
     numbered = max(len(survey.raw[role]) for role in NUMBERED)
-    if survey.settings.shards > max(1, numbered):
+    if survey.listed is not None and survey.settings.shards > max(1, numbered):
         text = f"{survey.settings.shards} is not allowed; must be at most {numbered}, the files of its galaxies"
         raise BadConfig(f"{where}.shards: {text}: those of a file go to one shard")
     for modality in survey.settings.modalities:

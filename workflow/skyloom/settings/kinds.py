@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_NOT_KINDS = {"common", "wheels", "package_index", "packaged", "manifest", "networks"}
+_HELPERS = {"wheels", "package_index", "packaged", "manifest", "archives", "cutouts", "plan", "web"}  # of surveys
+_NOT_KINDS = {"common", "networks", *_HELPERS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,18 @@ class SurveyKind:
         empty where rules of their own make them
     keys : settings that the raw files depend on
     simulated : its galaxies are made up; reports say so
+
+    An archive, whose catalogue says which further files are wanted, has these besides:
+
+    later : settings -> roles of the files that the catalogue tells; `raw_files` has the others
+    listing : "module:function", (settings as a dict, rows of the catalogue that pass the cuts) -> files
+        (`skyloom.settings.listing.Listed`) and the table of the wanted galaxies
+    url : "module:function", (name of a raw file, settings as a dict) -> its URL; "" where many make one
+    chosen_by : settings that these files are chosen by
+    columns : of the catalogue that `listing` reads, besides those of the cuts
+    access : settings that say where files come from and how, not what is in them: `fetch` gets them, and another value
+        fetches nothing again
+    patterns : regular expressions of the names of these files
     """
 
     settings: type[Section]
@@ -45,6 +58,13 @@ class SurveyKind:
     fetch: str = ""
     keys: tuple[str, ...] = ()
     simulated: bool = False
+    later: Callable[[Section], tuple[str, ...]] = lambda settings: ()
+    listing: str = ""
+    url: str = ""
+    chosen_by: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    access: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,11 @@ def manifest(survey: str, role: str) -> str:
     return f"{survey_folder(survey)}/raw/manifest-{role}.csv"
 
 
+def listing(survey: str) -> str:
+    """The raw files of an archive's survey that its catalogue tells (`skyloom.settings.listing`)."""
+    return f"{survey_folder(survey)}/raw/files.json"
+
+
 def galaxies(survey: str) -> str:
     """The catalogue, one row a galaxy."""
     return f"{survey_folder(survey)}/catalog/galaxies.parquet"
@@ -42,8 +47,8 @@ def splits(survey: str) -> str:
 
 def cuts(survey: str, config: "Config") -> list[str]:
     """The flow table of a survey with cuts: none of one that is simulated whole."""
-    files = config.surveys[survey].raw
-    return [f"{survey_folder(survey)}/catalog/cuts.csv"] if files["coadd"] or files["spectra"] else []
+    has = config.surveys[survey].has
+    return [f"{survey_folder(survey)}/catalog/cuts.csv"] if has("coadd") or has("spectra") else []
 
 
 def tokens(survey: str, modality: str) -> str:

@@ -48,6 +48,8 @@ class Cut(Section):
 class CrossMatch(Section):
     """How images come to spectra."""
 
+    by: Literal["position", "key"] = setting("position")
+    "key: a Legacy image is of the source (RELEASE, BRICKID, BRICK_OBJID) that the spectrum was targeted as, wherever"
     radius_arcsec: float = setting(1.0, gt=0, le=60)
     "spectra and images further apart are different objects"
     one_to_one: bool = setting(True)

@@ -41,6 +41,12 @@ def files_of(manifest: str | os.PathLike) -> list[str]:
     return paths
 
 
+def files_or_listed(paths: Iterable[str | os.PathLike]) -> list[str]:
+    """Files as they are given, or, if it is a manifest, those that it lists."""
+    given = [str(path) for path in paths]
+    return files_of(given[0]) if len(given) == 1 and given[0].endswith(".csv") else given
+
+
 def files_by_role(inputs: Mapping[str, Iterable[str | os.PathLike]]) -> dict[str, list[str]]:
     """The raw files of each role, given those files or, for the roles of LISTED, the manifest of them."""
     return {

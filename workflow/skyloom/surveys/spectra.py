@@ -12,7 +12,7 @@ from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.names import CLASSES
 from skyloom.settings.section import Section, refuse, setting
 from skyloom.settings.survey import Fractions, Grid, Split, SurveySettings
-from skyloom.surveys import packaged
+from skyloom.surveys import packaged, web
 
 PART_BYTES = 2**29
 """A job reads about as much: a large file has one for itself, small ones are read a thousand at a time."""
@@ -174,7 +174,7 @@ class SpectraSettings(SurveySettings):
     """Keys of a survey of kind `spectra`."""
 
     files: Annotated[list[str], Field(min_length=1)] = setting()
-    "paths of the user's files, or patterns with * and **, or package:NAME/path inside a package of surveys/wheels.py"
+    "paths of the user's files, patterns with * and **, URLs (#sha256=... verifies), or package:NAME/path (wheels.py)"
     format: Literal["auto", "table", "sdss", "desi", "multimodal_universe", "astroclip"] = setting("auto")
     "of the files (skyloom/formats/spectrum_files/readers.py); auto looks into each"
     columns: ColumnMap | None = setting(None)
@@ -201,6 +201,9 @@ class SpectraSettings(SurveySettings):
                 if packaged.is_packaged(pattern):
                     if wrong := packaged.fault(pattern):
                         raise refuse(where, wrong)
+                elif web.is_url(pattern):
+                    if wrong := web.fault(pattern):
+                        raise refuse(where, wrong)
                 elif not matching(pattern):
                     raise refuse(where, f"'{pattern}' matches no file")
         return self
@@ -208,8 +211,8 @@ class SpectraSettings(SurveySettings):
 
 @functools.cache
 def matching(pattern: str) -> tuple[str, ...]:
-    """The files that a path or pattern names, sorted; of those inside a package the pattern itself."""
-    if packaged.is_packaged(pattern) or os.path.isfile(pattern):
+    """The files that a path or pattern names, sorted; of those inside a package the pattern itself, as of a URL."""
+    if packaged.is_packaged(pattern) or web.is_url(pattern) or os.path.isfile(pattern):
         return (pattern,)
     return tuple(sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)))
 
@@ -217,11 +220,11 @@ def matching(pattern: str) -> tuple[str, ...]:
 @functools.cache
 def _parts(patterns: tuple[str, ...], most: int) -> tuple[tuple[str, ...], ...]:
     """The files of every part: in order, at most `most`, and at most PART_BYTES unless it is one; what a pattern names
-    inside a package is a part of its own."""
+    inside a package is a part of its own, and what is fetched by its URL."""
     parts: list[list[str]] = []
     room = 0
     for path in sorted({path for pattern in patterns for path in matching(pattern)}):
-        size = PART_BYTES if packaged.is_packaged(path) else os.path.getsize(path)
+        size = PART_BYTES if packaged.is_packaged(path) or web.is_url(path) else os.path.getsize(path)
         if not parts or len(parts[-1]) == most or size > room:
             parts.append([])
             room = PART_BYTES
@@ -240,6 +243,12 @@ def catalog_files(settings: SurveySettings) -> list[str]:
     catalog = getattr(settings, "catalog", None)
     patterns = catalog.files if catalog else ()
     return sorted({path for pattern in patterns for path in matching(pattern)})
+
+
+def urls(settings: SurveySettings) -> list[str]:
+    """The URLs among the files that a survey of this kind names; a survey of another names none."""
+    own = settings.files if isinstance(settings, SpectraSettings) else ()
+    return [path for path in (*own, *catalog_files(settings)) if web.is_url(path)]
 
 
 def raw_files(settings: SpectraSettings) -> dict[str, list[str]]:

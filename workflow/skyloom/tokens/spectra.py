@@ -4,11 +4,13 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats.desi import FLUX_UNIT, IVAR_UNIT, STEP, WAVELENGTH, Coadd, combine_arms, good_pixels, read_coadd
+from skyloom.formats.fits_files import open_fits, read_table
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
 
@@ -51,6 +53,10 @@ def tokenize_spectra(
     with shard_writer(out_path, attrs, UNITS, compression) as writer:
         writer.declare(flux=WAVELENGTH.shape, ivar=WAVELENGTH.shape)
         for path, targetid, row in blocks(shard_rows(galaxies_path, shard, "spectrum"), coadd_paths, _BLOCK):
+            if (row < 0).any():
+                targetid, row = _found(path, targetid, quarantine)
+                if not len(row):
+                    continue
             coadd = read_coadd(path, rows=row)
             found = np.asarray(coadd.fibermap["TARGETID"])
             if not np.array_equal(found, targetid):
@@ -68,6 +74,19 @@ def tokenize_spectra(
         if count:
             log.warning("%s: arm %s has no good pixel in %d spectra that are kept without it", name, arm, count)
     log.info("%s: %d spectra, %d quarantined", out_path, writer.rows, len(quarantine.rows))
+
+
+def _found(path: Path, targetid: np.ndarray, quarantine: Quarantine) -> tuple[np.ndarray, np.ndarray]:
+    """TARGETID (n,) and rows (n,) of those of `targetid` that a coadd has, by row; the others are quarantined."""
+    with open_fits(path) as hdus:
+        table = read_table(path, hdus, "FIBERMAP", {"TARGETID": "integers"}, columns=["TARGETID"])
+    found = np.asarray(table["TARGETID"], np.int64)
+    rows = np.flatnonzero(np.isin(found, targetid))
+    absent = np.setdiff1d(targetid, found)
+    if len(absent):
+        why = np.full(len(absent), "not in the coadd that the redshift catalogue says")
+        quarantine.add(path, absent, np.full(len(absent), -1), why)
+    return found[rows], rows
 
 
 def blind_arms(coadd: Coadd) -> dict[str, np.ndarray]:

@@ -1,0 +1,105 @@
+"""Where the archives are, how they are asked, and what comes from them as it lies there.
+
+Addresses are settings: a mirror, a server on the loopback, or a folder with a copy takes their place. What a file holds
+does not depend on where it came from, so that another address fetches nothing again.
+"""
+
+import os
+from collections.abc import Mapping
+
+from skyloom.core.errors import NotAvailable
+from skyloom.settings.section import Section, setting
+
+
+class Addresses(Section):
+    """Base URLs of the archives or of mirrors, or folders with a copy, to which files are then linked."""
+
+    desi: str = setting("https://data.desi.lbl.gov/public")
+    "DESI's public data: spectra, redshift catalogues, value-added catalogues"
+    legacy: str = setting("https://www.legacysurvey.org/viewer")
+    "the viewer of the Legacy Surveys, which cuts images out"
+    stein: str = setting("")
+    "the cutouts of Stein et al., which come by Globus: the folder they are in"
+    galaxiesml: str = setting("https://zenodo.org/records/11117528/files")
+    "the files of GalaxiesML"
+
+
+class Access(Section):
+    """How the archives are asked."""
+
+    tries: int = setting(8, ge=1, le=1000)
+    "attempts in a row that bring nothing"
+    pause: float = setting(2.0, ge=0, le=3600)
+    "seconds before the second attempt, doubled with each"
+    timeout: float = setting(120.0, gt=0, le=3600)
+    "seconds without a byte after which a connection is given up"
+    rate: float | None = setting(None, gt=0)
+    "MB a second of each job, at most; null for no limit"
+    interval: float = setting(0.0, ge=0, le=3600)
+    "seconds at least between two requests to one archive, of all jobs together"
+    cutout_interval: float = setting(0.5, ge=0, le=3600)
+    "the same of requests for cutouts, each of which the viewer has to make"
+
+
+PROVABGS = "BGS_ANY_full.provabgs.sv3.v0.hdf5"
+STEIN = "images/stein/"
+GALAXIESML_SPLITS = ("training", "validation", "testing")
+
+
+def provabgs_file() -> str:
+    """The PROVABGS catalogue of the early data release, below the raw folder."""
+    return f"properties/{PROVABGS}"
+
+
+def derived_file() -> str:
+    """What is derived of it, made by a rule."""
+    return f"derived/{PROVABGS}"
+
+
+def galaxiesml_files(size: int) -> list[str]:
+    """The image files of GalaxiesML, 64 or 127 pixels a side, below the raw folder."""
+    return [f"hsc/5x{size}x{size}_{split}_with_morphology.hdf5" for split in GALAXIESML_SPLITS]
+
+
+def url(name: str, addresses: Mapping[str, str]) -> str:
+    """Where the archives have a raw file that is theirs; "" for one that is none of these."""
+    base = {archive: address.rstrip("/") for archive, address in addresses.items()}
+    folder, _, rest = name.partition("/")
+    if name == provabgs_file():
+        return f"{base['desi']}/edr/vac/edr/provabgs/v1.0/{rest}"
+    if name.startswith(STEIN):
+        return f"{base['stein']}/{name.removeprefix(STEIN)}"
+    return f"{base['galaxiesml']}/{rest}" if folder == "hsc" else ""
+
+
+def manners(access: Mapping, interval: str = "interval"):
+    """`skyloom.core.download.Manners` of the settings `Access`."""
+    from skyloom.core.download import Manners
+
+    rate = access.get("rate")
+    given = {key: access[key] for key in ("tries", "pause", "timeout")}
+    return Manners(**given, rate=rate * 1e6 if rate else None, interval=access[interval])
+
+
+def fetch(address: str, path: str | os.PathLike, access: Mapping) -> None:
+    """A file as it lies at an archive, or a link to it in a folder."""
+    from skyloom.core.download import Remote, download
+
+    if is_url(address):
+        return download(Remote(address), path, manners(access))
+    if not os.path.isfile(address):
+        raise NotAvailable(f"{address}: no such file in this folder, which `addresses` names as a copy of the archive")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return os.symlink(os.path.abspath(address), path)
+
+
+def is_url(address: str) -> bool:
+    """Whether it is to be fetched, as opposed to a file of this machine."""
+    return "://" in address
+
+
+def size(address: str, access: Mapping) -> int | None:
+    """Bytes of a file at an archive, or to come for a link to one: none."""
+    from skyloom.core.download import remote_size
+
+    return remote_size(address, manners(access)) if is_url(address) else 0
