@@ -87,6 +87,12 @@ def survey_settings(*keys: str):
     }
 
 
+def environment_of_population(wildcards) -> str:
+    """The conda environment of a job that draws galaxies: one population needs packages of its own."""
+    drawn = settings.surveys[wildcards.survey].settings.population
+    return f"../../envs/{'diffsky' if drawn == 'diffsky' else 'survey'}.yaml"
+
+
 def raw_settings(wildcards) -> dict:
     """The settings of the survey that its raw files depend on."""
     return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)

@@ -49,7 +49,7 @@ rule draw_loss:
     benchmark:
         "results/{survey}/benchmarks/draw_loss-{model}.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),

@@ -12,7 +12,7 @@ rule report:
     benchmark:
         "results/{survey}/benchmarks/report.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=growing(2000),
@@ -37,7 +37,7 @@ rule archive_report:
     benchmark:
         "results/{survey}/benchmarks/archive_report.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/archive.yaml"
     threads: 1
     resources:
         mem_mb=growing(2000),
