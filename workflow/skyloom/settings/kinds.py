@@ -38,6 +38,8 @@ class SurveyKind:
         empty where rules of their own make them
     keys : settings that the raw files depend on
     simulated : its galaxies are made up; reports say so
+    licence : of its data: an SPDX identifier, or the address of the terms; empty where only the user can know
+    citation : what who uses its data cites, each with its address (https://doi.org/...)
     """
 
     settings: type[Section]
@@ -45,6 +47,8 @@ class SurveyKind:
     fetch: str = ""
     keys: tuple[str, ...] = ()
     simulated: bool = False
+    licence: str = ""
+    citation: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
