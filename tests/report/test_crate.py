@@ -65,6 +65,7 @@ def test_every_file_that_it_names_is_there_and_has_the_checksum_that_is_stated(p
     files = {entity.id: entity for entity in crate.data_entities}
     assert set(files) == set(members.namelist()) - {"ro-crate-metadata.json"}
     assert {TABLE, MODEL, REPORT, "Snakefile", "config.yaml", "requirements.lock", "provenance.json"} <= set(files)
+    assert {"pyproject.toml", "profiles/default/config.yaml", "resources/published.csv"} <= set(files)  # it can be run
     assert "workflow/rules/report.smk" in files and "workflow/skyloom/report/crate.py" in files
     for name, entity in files.items():
         content = members.read(name)

@@ -39,14 +39,10 @@ PROFILES = {
 }
 SPDX = "https://spdx.org/licenses/"
 CODE_LICENCE = "BSD-3-Clause"
-BESIDE = (
-    "CITATION.cff",
-    "LICENSE",
-    "requirements.lock",
-    "envs",
-    "workflow",
-)  # of the project, as far as they are there
-CODE = {".py", ".smk", ".yaml", ".json", ".md", ".rst", ".html", ".css", ".cff", ".lock", ""}
+# What of the project goes along: all that a run needs but for raw files.
+FILES = ("CITATION.cff", "LICENSE", "README.md", "pyproject.toml", "requirements.lock")
+FOLDERS = ("envs", "profiles", "resources", "workflow")
+CODE = {".py", ".smk", ".yaml", ".json", ".md", ".rst", ".html", ".css", ".cff", ".lock", ".toml", ".csv", ""}
 FORMATS = {
     ".parquet": "application/vnd.apache.parquet",
     ".safetensors": "application/octet-stream",
@@ -178,7 +174,7 @@ def _json(value: object) -> bytes:
 def _code(project: Path) -> dict[str, Path]:
     """The files of the workflow, by their name in the crate."""
     found = {}
-    for top in BESIDE:
+    for top in (*FILES, *FOLDERS):
         for path in sorted([project / top, *(project / top).rglob("*")]):
             parts = path.relative_to(project).parts
             hidden = any(part.startswith((".", "__pycache__")) or part.endswith(".egg-info") for part in parts)
