@@ -96,6 +96,17 @@ def test_times_of_what_is_not_stale_follow_its_inputs():
     assert os.stat(TABLE).st_mtime == 200
 
 
+def test_times_that_only_another_user_may_set_are_told_instead(monkeypatch):
+    def refuse(path, ns):
+        raise PermissionError(path)
+
+    os.utime(TABLE, (100, 100))
+    os.utime(RAW, (200, 200))
+    monkeypatch.setattr(plan.os, "utime", refuse)
+    assert plan.settle({TABLE: Planned(PARAMS, (RAW,))}, []) == {TABLE: 200 * 10**9}
+    assert os.stat(TABLE).st_mtime == 100
+
+
 def test_much_to_read_is_announced(monkeypatch):
     said = []
     os.utime(RAW, (100, 100))

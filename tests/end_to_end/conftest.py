@@ -10,7 +10,7 @@ import pytest
 from tests.paths import ROOT
 
 TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
-PARTS = ("Snakefile", "config.yaml", "profiles", "workflow", "envs", "resources")
+PARTS = ("Snakefile", "config.yaml", "profiles", "workflow", "envs", "resources", "requirements.lock", "LICENSE")
 
 
 def snakemake(folder: Path, *arguments: str) -> list[str]:

@@ -22,6 +22,33 @@ def made(tmp_path_factory):
     return folder
 
 
+WAYS = {
+    "cp -a": ["cp", "-a"],
+    "cp -r": ["cp", "-r"],
+    "rsync -a": ["rsync", "-a"],
+    "mv": ["mv"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_folder_that_was_copied_or_moved_has_nothing_to_do_and_says_what_other_settings_made(made, tmp_path, way):
+    if not shutil.which(WAYS[way][0]):
+        pytest.skip(f"{WAYS[way][0]} is not installed")
+    original, folder = tmp_path / "original", tmp_path / "deep" / "elsewhere"
+    shutil.copytree(made, original)  # a run of its own, since it may be moved
+    assert ran(original)[0] == []
+    folder.parent.mkdir()
+    source = f"{original}/" if way == "rsync -a" else str(original)
+    subprocess.run([*WAYS[way], source, str(folder)], check=True)
+    before = {path: path.read_bytes() for path in folder.rglob("results/**/*") if path.is_file()}
+    plan = run(folder, "--dry-run")
+    assert "Nothing to be done" in plan.stdout + plan.stderr
+    assert ran(folder)[0] == []
+    assert {path: path.read_bytes() for path in before} == before and len(before) > 6
+    other, terminal = ran(folder, "--config", "seed=2")
+    assert other == ALL and "results/parts/a.txt: seed was 1, is 2" in terminal
+
+
 @pytest.fixture(params=["with notes", "without .snakemake"])
 def copied(made, tmp_path, request):
     """A copy in another folder where what comes later in the workflow is older: scripts are the newest."""

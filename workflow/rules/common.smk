@@ -88,6 +88,12 @@ def survey_settings(*keys: str):
     }
 
 
+def environment_of_population(wildcards) -> str:
+    """The conda environment of a job that draws galaxies: one population needs packages of its own."""
+    drawn = settings.surveys[wildcards.survey].settings.population
+    return f"../../envs/{'diffsky' if drawn == 'diffsky' else 'survey'}.yaml"
+
+
 def raw_settings(wildcards) -> dict:
     """The settings of the survey that its raw files depend on."""
     return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)
@@ -461,6 +467,36 @@ def results_of(survey: str) -> list[str]:
 def report_inputs(wildcards) -> dict[str, list[str]]:
     """All that the report of a survey shows."""
     return layout.report_files(wildcards.survey, settings)
+
+
+def surveys_behind(survey: str) -> list[str]:
+    """The surveys that the report of a survey shows, and those whose models they use."""
+    shown = settings.shown(survey)
+    return list(dict.fromkeys([*shown, *(host for name in shown for host in settings.hosts(name))]))
+
+
+def terms_of_surveys(wildcards) -> dict[str, dict]:
+    """Licence and citations of every survey behind a report; without a licence nothing can be archived."""
+    terms = {name: settings.surveys[name].terms for name in surveys_behind(wildcards.survey)}
+    for name, stated in terms.items():
+        if not stated["licence"]:
+            text = "the key is missing; an archive wants the licence of the data, as CC-BY-4.0 or as an address"
+            raise WorkflowError(f"config: surveys.{name}.licence: {text}")
+    return terms
+
+
+def crate_inputs(wildcards) -> dict[str, list[str]]:
+    """All that an archive of a survey's results holds."""
+    terms_of_surveys(wildcards)  # before the first job
+    names = surveys_behind(wildcards.survey)
+    folders = {layout.model_folder(name, model.name, settings) for name in names for model in settings.models_of(name)}
+    files = ("model.safetensors", "model.json", "metrics.jsonl")
+    return {
+        "shown": [path for paths in report_inputs(wildcards).values() for path in paths],
+        "results": results_of(wildcards.survey),
+        "models": [f"{folder}/{file}" for folder in sorted(folders) for file in files],
+        "catalogues": [layout.galaxies(name) for name in names],
+    }
 
 
 report_modules = tuple(kinds.module_name("analysis", analysis.kind_name) for analysis in settings.analyses.values())

@@ -64,7 +64,7 @@ rule generate_tile:
     wildcard_constraints:
         survey=with_hsc(None),
     conda:
-        "../../envs/survey.yaml"
+        environment_of_population
     threads: 1
     resources:
         mem_mb=growing(2000),
@@ -136,7 +136,7 @@ rule generate_grism_part:
         survey=of_kind("mock_grism"),
         part=r"\d{4}",
     conda:
-        "../../envs/survey.yaml"
+        environment_of_population
     threads: 1
     resources:
         mem_mb=growing(2000),

@@ -50,7 +50,7 @@ rule draw_loss:
         "results/{survey}/benchmarks/draw_loss-{model}.tsv"
     localrule: True
     conda:
-        "../../envs/report.yaml"
+        "../../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),

@@ -12,7 +12,7 @@ rule report:
     benchmark:
         "results/{survey}/benchmarks/report.tsv"
     conda:
-        "../../envs/report.yaml"
+        "../../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=growing(2000),
@@ -38,7 +38,7 @@ rule archive_report:
         "results/{survey}/benchmarks/archive_report.tsv"
     localrule: True
     conda:
-        "../../envs/report.yaml"
+        "../../envs/archive.yaml"
     threads: 1
     resources:
         mem_mb=growing(2000),
@@ -51,3 +51,32 @@ rule archive_report:
         "Archive the report of {wildcards.survey}"
     script:
         "../scripts/archive_report.py"
+
+
+rule archive_crate:
+    """The results of a survey with all that led to them, as an RO-Crate: what an archive such as Zenodo takes."""
+    input:
+        unpack(crate_inputs),
+        report=rules.report.output.report,
+    output:
+        crate="results/{survey}/crate.zip",
+    log:
+        "results/{survey}/logs/archive_crate.log",
+    benchmark:
+        "results/{survey}/benchmarks/archive_crate.tsv"
+    conda:
+        "../../envs/archive.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=60,
+    params:
+        code=code("archive_crate"),
+        surveys=terms_of_surveys,
+        project=os.path.relpath(workflow.basedir),
+        snakemake=snakemake.__version__,
+        config=config,
+    message:
+        "Pack the results of {wildcards.survey} as an RO-Crate"
+    script:
+        "../scripts/archive_crate.py"

@@ -41,7 +41,7 @@ rule generate_part:
         survey=of_kind("simulated"),
         part=r"\d{4}",
     conda:
-        "../../envs/survey.yaml"
+        environment_of_population
     threads: 1
     resources:
         mem_mb=growing(2000),

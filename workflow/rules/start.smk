@@ -8,17 +8,22 @@ import inspect
 import os
 import sys
 
+import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import RerunTrigger
+from snakemake_interface_storage_plugins.io import Mtime
 
 from skyloom.core import plan
 from skyloom.core.errors import SkyloomError
 from skyloom.core.files import sweep
-from skyloom.core.job import errors, only_run
+from skyloom.core.job import STATE, errors, lock_path, only_run
+from skyloom.core.provenance import record_path
+from skyloom.core.sharing import closed, notes, refuse_if_closed, share_with_group
 
 gc.set_threshold(100_000, 50, 100)  # jobs live to the end: looking through them again and again finds nothing to free
 run_lock = contextlib.ExitStack()
 notices: list[str] = []  # lines for the user before the first job
+share_with_group(STATE)
 
 
 onstart:
@@ -65,8 +70,9 @@ def compare_with_records(dag) -> None:
     else:
         dag.forcefiles.update(stale)
         title = "Results that no longer fit the settings or the files they come from are made again:"
-    plan.settle(planned, stale)
+    unsettled = plan.settle(planned, stale)
     dag.workflow.iocache.mtime.clear()  # seen before the times were set right
+    dag.workflow.iocache.mtime.update({path: Mtime(local=time / 1e9) for path, time in unsettled.items()})
     if stale:
         say(plan.message(stale, title))
 
@@ -96,8 +102,39 @@ def compare_first(workflow) -> None:
         if workflow.is_main_process and RerunTrigger.PARAMS in workflow.rerun_triggers:
             workflow.dag.update_needrun = compare_then_decide
         build()
+        if workflow.dryrun:  # writes nothing: what is somebody else's need not be open
+            workflow.dag._checked_needrun_jobs.update(workflow.dag.needrun_jobs())
+        elif workflow.executor_plugin and workflow.is_main_process:
+            refuse_closed_places(workflow.dag)
 
     workflow._build_dag = build_dag
 
 
+def refuse_closed_places(dag) -> None:
+    """One line, before anything is done, when a job of this run would write where this user must not."""
+    paths = []
+    for job in dag.needrun_jobs():
+        paths += [*map(str, job.output), *map(record_path, job.output), *map(str, job.log), *map(lock_path, job.log)]
+        paths += [str(job.benchmark)] if job.benchmark else []
+    try:
+        refuse_if_closed([*notes(STATE), *paths] if paths else [])
+    except SkyloomError as error:
+        sys.exit(str(error))
+
+
+def keep_notes_elsewhere(workflow) -> None:
+    """Let Snakemake keep its notes in a temporary folder.
+
+    It writes some in dry runs too. Where it may not it ends in a traceback, and it has no setting for that.
+    """
+
+    class Elsewhere(snakemake.workflow.FilePersistence):
+        def __init__(self, **settings):
+            super().__init__(**{**settings, "path": workflow.snakemake_tmp_dir / "notes"})
+
+    snakemake.workflow.FilePersistence = Elsewhere
+
+
 compare_first(workflow)
+if closed(notes(STATE)):  # a colleague's folder: to look at
+    keep_notes_elsewhere(workflow)

@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,10 +44,26 @@ def code_hash(
 
     Returns 16 hexadecimal digits. Raises BadConfig for a name in `modules` that is nowhere.
     """
+    digests = sorted(_parse(module)[0] for module in behind(script, modules, roots))
+    return hashlib.sha256("".join(digests + [sha256(path) for path in data]).encode()).hexdigest()[:16]
+
+
+def behind(script: str | Path, modules: Sequence[str] = (), roots: Sequence[str | Path] = ()) -> set[Path]:
+    """The files of `script`, of `modules` and of what they import, directly or through others; see `code_hash`."""
     folders = tuple(Path(root).resolve() for root in roots)
     start = {Path(script).resolve()}.union(*(_module_files(name, folders) for name in modules))
-    digests = sorted(_parse(module)[0] for module in _closure(start, folders))
-    return hashlib.sha256("".join(digests + [sha256(path) for path in data]).encode()).hexdigest()[:16]
+    return _closure(start, folders)
+
+
+def packages_of(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Packages from elsewhere that files import, by the first part of their name, and the files that import each."""
+    found = {}
+    for file in sorted(files):
+        for imported in _parse(file)[1]:
+            name = imported.module.split(".")[0]
+            if not imported.level and name != LIBRARY.name and name not in sys.stdlib_module_names:
+                found.setdefault(name, []).append(file)
+    return found
 
 
 def packages() -> dict[str, str]:
@@ -58,10 +74,7 @@ def packages() -> dict[str, str]:
     """
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     own = [Path(file) for file in files if file and file.endswith(".py") and not _is_installed(Path(file))]
-    names = {
-        found.module.split(".")[0] for file in own if file.is_file() for found in _parse(file)[1] if not found.level
-    }
-    names = {name for name in names if name in sys.modules and name not in sys.stdlib_module_names}
+    names = {name for name in packages_of(file for file in own if file.is_file()) if name in sys.modules}
     distributions = importlib.metadata.packages_distributions()
     found = {dist: importlib.metadata.version(dist) for name in names for dist in distributions.get(name, ())}
     return {"python": platform.python_version(), **dict(sorted(found.items()))}

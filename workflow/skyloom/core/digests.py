@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -45,9 +45,8 @@ def remember(path: str | os.PathLike, value: str) -> None:
     entry = _entry(path)
     with contextlib.suppress(OSError):
         entry.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=entry.parent)
-        with open(descriptor, "w") as file:
-            json.dump([*_state(path), value], file)
+        temporary = entry.with_name(f"{entry.name}-{os.getpid()}-{threading.get_ident()}")
+        temporary.write_text(json.dumps([*_state(path), value]))  # with the umask's mode: others may read it
         os.replace(temporary, entry)
 
 

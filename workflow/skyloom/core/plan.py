@@ -42,15 +42,17 @@ def stale(planned: Mapping[str, Planned], say: Callable[[str], None]) -> dict[st
     return {path: why for path, record in records.items() if (why := _why(record, planned[path], digests))}
 
 
-def settle(planned: Mapping[str, Planned], stale: Iterable[str]) -> None:
+def settle(planned: Mapping[str, Planned], stale: Iterable[str]) -> dict[str, int]:
     """Make results that are not stale at least as new as their inputs, so that times alone rerun nothing.
 
     Parameters
     ----------
     planned
         By path, each after the results that it is made from.
+
+    Returns the times (ns) of files that should have them but belong to somebody else, whose alone it is to set them.
     """
-    stale, times = set(stale), {}
+    stale, times, unsettled = set(stale), {}, {}
     for path, plan in planned.items():
         if path in stale or not os.path.exists(path) or not record_path(path).exists():
             continue
@@ -60,22 +62,25 @@ def settle(planned: Mapping[str, Planned], stale: Iterable[str]) -> None:
         newest = max((times[file] for file in plan.inputs), default=0)
         for file in (path, *plan.beside):
             if os.path.exists(file):
-                times[file] = _make_as_new(file, newest)
+                times[file] = max(newest, os.stat(file).st_mtime_ns)
+                if not _make_as_new(file, newest):
+                    unsettled[file] = newest
+    return unsettled
 
 
-def _make_as_new(path: str, newest: int) -> int:
-    """Set the time of a file, if it is older, to that of the newest of its inputs; returns its time (ns)."""
+def _make_as_new(path: str, newest: int) -> bool:
+    """Set the time of a file, if it is older, to that of the newest of its inputs; False if that is not allowed."""
     found = os.stat(path)
     if found.st_mtime_ns >= newest:
-        return found.st_mtime_ns
+        return True
     known = cached(path)
     try:
         os.utime(path, ns=(found.st_atime_ns, newest))
-    except PermissionError:  # somebody else's file: Snakemake judges by its time
-        return found.st_mtime_ns
+    except OSError:  # somebody else's file, or a file system to be read
+        return False
     if known:
         remember(path, known)
-    return newest
+    return True
 
 
 def accept(planned: Mapping[str, Planned], stale: Iterable[str]) -> None:

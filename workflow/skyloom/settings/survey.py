@@ -126,6 +126,10 @@ class SurveySettings(Section):
     "the survey whose trained models embed this one, or model -> survey; those not named here are its own"
     about: str = setting("")
     "what reports say of it, a sentence or two: where it comes from, what its known redshifts are"
+    licence: str | None = setting(None, min_length=1)
+    "of its data, for archives: an SPDX identifier, or the address of the terms; without it that of its kind"
+    citation: list[str] | None = setting(None)
+    "what who uses its data cites, each with its address (https://doi.org/...); without it that of its kind"
     report_with: list[str] = setting([])
     "further surveys in its report, besides those that it shares models with; those that there are"
     shards: int = setting(1, ge=1, le=9999)

@@ -129,4 +129,9 @@ def fibre_counts(coadd_paths: Sequence[str | os.PathLike]) -> "Table":
     return Table(rows=counts, names=("file", "fibres", "not_target", "bad_fibre", "no_signal", "usable"))
 
 
-KIND = SurveyKind(settings=SurveySettings, raw_files=raw_files)
+KIND = SurveyKind(
+    settings=SurveySettings,
+    raw_files=raw_files,
+    licence="CC-BY-4.0",
+    citation=("DESI Collaboration 2024, The Early Data Release of DESI, https://doi.org/10.3847/1538-3881/ad3217",),
+)

@@ -1,7 +1,7 @@
 """The mock survey: which raw files its tiles are."""
 
 from skyloom.mock.footprint import tile_pixels
-from skyloom.mock.layout import TILE_KEYS, TILE_ROLES, MockSettings, hsc_size, programs, tile_files
+from skyloom.mock.layout import CITATION, LICENCE, TILE_KEYS, TILE_ROLES, MockSettings, hsc_size, programs, tile_files
 from skyloom.settings.kinds import SurveyKind
 
 
@@ -18,4 +18,11 @@ def raw_files(settings: MockSettings) -> dict[str, list[str]]:
     }
 
 
-KIND = SurveyKind(settings=MockSettings, raw_files=raw_files, keys=TILE_KEYS, simulated=True)
+KIND = SurveyKind(
+    settings=MockSettings,
+    raw_files=raw_files,
+    keys=TILE_KEYS,
+    simulated=True,
+    licence=LICENCE,
+    citation=CITATION,
+)

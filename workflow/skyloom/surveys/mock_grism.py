@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from skyloom.mock.layout import CITATION, LICENCE
 from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.section import setting
 from skyloom.settings.survey import Grid, SurveySettings
@@ -40,4 +41,11 @@ def raw_files(settings: MockGrismSettings) -> dict[str, list[str]]:
     return {"spectra": [f"spectra/spectra-{part:04d}.h5" for part in range(settings.parts)]}
 
 
-KIND = SurveyKind(settings=MockGrismSettings, raw_files=raw_files, keys=KEYS, simulated=True)
+KIND = SurveyKind(
+    settings=MockGrismSettings,
+    raw_files=raw_files,
+    keys=KEYS,
+    simulated=True,
+    licence=LICENCE,
+    citation=CITATION,
+)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from skyloom.mock.layout import CITATION, LICENCE
 from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.section import setting
 from skyloom.settings.survey import SurveySettings
@@ -37,4 +38,11 @@ def raw_files(settings: SimulatedSettings) -> dict[str, list[str]]:
     return {"simulated": [part_file(part) for part in range(settings.parts)]}
 
 
-KIND = SurveyKind(settings=SimulatedSettings, raw_files=raw_files, keys=KEYS, simulated=True)
+KIND = SurveyKind(
+    settings=SimulatedSettings,
+    raw_files=raw_files,
+    keys=KEYS,
+    simulated=True,
+    licence=LICENCE,
+    citation=CITATION,
+)

@@ -21,5 +21,4 @@ KIND = AnalysisKind(
     inputs=inputs,
     outputs={"figure": "catalog.png"},
     run="skyloom.analysis.catalog.figures:run",
-    environment="report",
 )

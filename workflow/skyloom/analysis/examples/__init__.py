@@ -28,5 +28,4 @@ KIND = AnalysisKind(
     inputs=inputs,
     outputs={"figure": "examples.png"},
     run="skyloom.analysis.examples.figures:run",
-    environment="report",
 )

@@ -61,7 +61,6 @@ KIND = AnalysisKind(
         **{role: f"{role.replace('_', '-')}.png" for role in SECTION_OF},
     },
     run="skyloom.analysis.mock_validation.compare:compare",
-    environment="validation",
     mem_mb=3000,
     runtime=30,
     data=("templates/*", "captions/*"),
