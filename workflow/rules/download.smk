@@ -45,6 +45,7 @@ rule download_file:
         "results/downloads/benchmarks/download_file-{file}.tsv"
     wildcard_constraints:
         file=one_of(place.removeprefix(f"{web.FOLDER}/") for place in urls()),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -104,6 +105,7 @@ checkpoint list_files:
         "results/{survey}/benchmarks/list_files.tsv"
     wildcard_constraints:
         survey=with_catalogue_first(),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -210,6 +212,7 @@ rule plan_survey:
         "results/{survey}/benchmarks/plan_survey.tsv"
     wildcard_constraints:
         survey=with_catalogue_first(),
+    localrule: True
     conda:
         "../../envs/survey.yaml"
     threads: 1

@@ -220,4 +220,9 @@ KIND = SurveyKind(
     columns=COLUMNS,
     access=("addresses", "access"),
     patterns=(r"spectra/healpix/.+\.fits", r"images/\d+/.+\.h5"),
+    licence="CC-BY-4.0",
+    citation=(
+        "DESI Collaboration 2024, The Early Data Release of DESI, https://doi.org/10.3847/1538-3881/ad3217",
+        "Dey et al. 2019, Overview of the DESI Legacy Imaging Surveys, https://doi.org/10.3847/1538-3881/ab089d",
+    ),
 )
