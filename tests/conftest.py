@@ -96,3 +96,14 @@ def tile(make) -> dict[str, Path]:
 def dark_tile(make) -> dict[str, Path]:
     """The files of a dark tile of about 120 targets, seed 1, by role."""
     return make("dark", CONFIG, seed=1)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a run of the main job with two jobs at a time."""
+    from tests.end_to_end.conftest import copy_project, run
+
+    folder = copy_project(tmp_path_factory.mktemp("finished") / "skyloom")
+    done = run(folder, "--configfile", "tiny.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stderr[-5000:]
+    return folder

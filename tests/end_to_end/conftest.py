@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.paths import ROOT
 
 TINY = ROOT / "tests" / "end_to_end" / "tiny.yaml"
@@ -42,13 +40,4 @@ def copy_project(folder: Path) -> Path:
         else:
             shutil.copy(source, folder / part)
     shutil.copy(TINY, folder / "tiny.yaml")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """The folder of a run of the main job with two jobs at a time."""
-    folder = copy_project(tmp_path_factory.mktemp("finished") / "skyloom")
-    done = run(folder, "--configfile", "tiny.yaml", "--cores", "2")
-    assert done.returncode == 0, done.stderr[-5000:]
     return folder
