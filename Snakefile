@@ -18,6 +18,7 @@ configfile: "config.yaml"
 
 include: "workflow/rules/start.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/archives.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/mock.smk"
 include: "workflow/rules/crossmatch.smk"

@@ -1,0 +1,94 @@
+"""What the rules of archives share: the catalogue tells which files there are, and raw files may pass through."""
+
+
+def with_catalogue_first() -> str:
+    """A wildcard constraint: the surveys of archives, whose catalogue tells which files are fetched."""
+    return one_of(name for name, survey in settings.surveys.items() if survey.later)
+
+
+def fetched_files() -> str:
+    """A wildcard constraint: the raw files that are had one by one, by name or, of archives, by pattern."""
+    having = [survey for survey in settings.surveys.values() if survey.kind.fetch]
+    names = one_of(name for survey in having for names in survey.raw.values() for name in names)
+    return "|".join([names, *(pattern for survey in having for pattern in survey.kind.patterns)])
+
+
+def passes(survey: str) -> bool:
+    """Whether the raw files of a survey go when they are tokens; its catalogue then says what is in them."""
+    given = settings.surveys[survey]
+    return bool(given.later) and not getattr(given.settings, "keep_raw", True)
+
+
+def files_that_go(survey: str) -> tuple[str, ...]:
+    """The roles of these files."""
+    return settings.surveys[survey].later if passes(survey) else ()
+
+
+def passing() -> str:
+    """A wildcard constraint: the surveys whose raw files go when they are tokens."""
+    return one_of(name for name in settings.surveys if passes(name))
+
+
+def passing_files() -> str:
+    """A wildcard constraint: the raw files that go."""
+    patterns = {
+        pattern for name, survey in settings.surveys.items() if passes(name) for pattern in survey.kind.patterns
+    }
+    return "|".join(sorted(patterns)) or "(?!)"
+
+
+def raw_for_catalogue(role: str):
+    """An input function: the raw files of a role that the table of galaxies is made of."""
+    return lambda wildcards: [] if passes(wildcards.survey) else raw_files(role)(wildcards)
+
+
+def wanted_galaxies(wildcards) -> list[str]:
+    """The galaxies that the catalogue of an archive told, for a survey whose files pass through."""
+    return [f"results/{wildcards.survey}/raw/wanted.parquet"] if passes(wildcards.survey) else []
+
+
+def images_of_shard(wildcards) -> list[str]:
+    """The manifest of the images; of a survey whose files pass through those of the galaxies of one shard."""
+    if "images" not in files_that_go(wildcards.survey):
+        return [layout.manifest(wildcards.survey, "images")]
+    coadds = set(raw_of_shard("coadd")(wildcards))
+    folder = f"results/{wildcards.survey}/raw"
+    listed = settings.surveys[wildcards.survey].listed
+    return [f"{folder}/{file.file}" for file in listed if file.role == "images" and f"{folder}/{file.coadd}" in coadds]
+
+
+@functools.cache
+def shard_of_file(survey: str) -> dict[str, int]:
+    """Raw file -> the shard that its galaxies go to."""
+    given = settings.surveys[survey]
+    place = {path: number for number, path in enumerate(numbered(survey, "coadd"))}
+    folder = f"results/{survey}/raw"
+    return {file.file: place[f"{folder}/{file.coadd}"] % given.settings.shards for file in given.listed}
+
+
+def earlier_tokens(wildcards) -> list[str]:
+    """The tokens that have to be there before a raw file is fetched, so that few shards are in flight at a time."""
+    given = settings.surveys[wildcards.survey].settings
+    before = shard_of_file(wildcards.survey)[wildcards.file] - given.shards_in_flight
+    names = [name for name in given.modalities if set(MODALITIES[name]) & set(settings.surveys[wildcards.survey].later)]
+    return [layout.shards(wildcards.survey, name, settings)[before] for name in names] if before >= 0 else []
+
+
+def bases(wildcards) -> list[str]:
+    """The user's copy of the bases of PROVABGS."""
+    from skyloom.formats.provabgs_model import BASIS_FILES  # numpy, which the plan of other runs need not wait for
+
+    folder = settings.surveys[wildcards.survey].settings.provabgs_bases
+    return [os.path.join(folder, name) for name in BASIS_FILES.values()]
+
+
+def rows_of_file(wildcards) -> str:
+    """What of the wanted galaxies a raw file is made of, in short; "" for one that the archive has as it is."""
+    known = settings.surveys[wildcards.survey].listed is not None
+    return digests(wildcards.survey).get(wildcards.file, "") if known else ""
+
+
+@functools.cache
+def digests(survey: str) -> dict[str, str]:
+    """Raw file -> `rows_of_file`, of the files that the catalogue told."""
+    return {file.file: file.digest for file in settings.surveys[survey].listed}
