@@ -147,3 +147,15 @@ def test_recall_is_claimed_against_chance():
     assert "at least 10 times chance" in found[0].text and "12.0 times" in found[0].numbers
     few = next(claims(recall(0.4, chance=0.5, n=20), 10))  # ten times chance would be more than one
     assert "above chance" in few.text and not few.holds
+
+
+def test_every_row_of_examples_says_whose_it_is():
+    class Nothing:
+        form = "image"
+
+        def need(self, targetid):
+            return np.zeros((3, 4, 4))
+
+    pair = pairing(np.random.default_rng(0).normal(size=(8, 4)))
+    rows = retrieval.example_rows(pair, None, {"a": Nothing(), "b": Nothing()}, settings(examples=2, neighbours=2))
+    assert [row["title"] for row in rows] == ["m\na ->\nb"] * 2

@@ -24,7 +24,7 @@ def draw_retrieval(rows: list[dict], path) -> None:
         for axis, panel in zip(axis_row, row["panels"], strict=False):
             axis.set_axis_on()
             _panel(axis, panel)
-        axis_row[0].set_ylabel(row["title"], fontsize=8.5)
+        axis_row[0].set_ylabel(row["title"], fontsize=7.5)
     style.save(fig, path)
 
 

@@ -18,6 +18,7 @@ from skyloom.analysis.common.embeddings import Embedding, open_embedding
 from skyloom.analysis.common.traits import Described, describe_all
 from skyloom.analysis.retrieval import Settings, figures
 from skyloom.core.errors import BadInput
+from skyloom.figures import style
 from skyloom.figures.samples import Pictures
 from skyloom.settings.analysis import Job
 
@@ -169,7 +170,7 @@ def example_rows(pair: Pairing, rank: np.ndarray | None, pictures: dict[str, Pic
             panels.append(_panel(pictures[pair.gallery], pair, i, f"its own, rank {rank[i]:.0f}", "match"))
         for place, j in enumerate(near[i], 1):
             panels.append(_panel(pictures[pair.gallery], pair, j, f"#{place}", "match" if j == i else ""))
-        rows.append({"title": f"{pair.query} ->\n{pair.gallery}", "panels": panels})
+        rows.append({"title": f"{style.pretty(pair.model)}\n{pair.query} ->\n{pair.gallery}", "panels": panels})
     return rows
 
 
