@@ -6,25 +6,46 @@ import threading
 
 import pytest
 
+from skyloom.core.download import Manners, remote_size
 from skyloom.core.errors import SkyloomError
 from skyloom.core.job import only_run
 from skyloom.core.locks import waiting_lock
+from tests.archive import Archive, serving
 from tests.events import wait_until
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_without_locks_the_body_runs_after_one_warning(tmp_path, monkeypatch, number):
+@pytest.fixture(params=["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
+def no_locks(request, monkeypatch):
+    """A file system without locks, by one of the answers that such give."""
+
     def flock(*_):
-        raise OSError(number, "no locks")
+        raise OSError(getattr(errno, request.param), "no locks")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    said, ran = [], []
-    with waiting_lock(tmp_path / "x.lock", said.append):
+
+
+def test_without_locks_the_body_runs_after_one_warning(tmp_path, no_locks):
+    said, warned, ran = [], [], []
+    with waiting_lock(tmp_path / "x.lock", said.append, warned.append):
         ran.append(True)
-    assert ran and len(said) == 1 and "no file locks" in said[0]
+    assert ran and said == [] and len(warned) == 1 and "no file locks" in warned[0]
+
+
+def test_a_run_without_locks_begins_after_one_warning(tmp_path, no_locks, capsys):
     with only_run(tmp_path / ".snakemake"):
-        ran.append(True)
-    assert len(ran) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    with only_run(tmp_path / ".snakemake"):
+        assert "no file locks on this file system: do not start two runs" in capsys.readouterr().err
+
+
+def test_without_locks_a_job_keeps_the_interval_of_an_archive_by_itself_and_warns_once(tmp_path, no_locks, caplog):
+    waits, manners = [], Manners(interval=2.0, slots=str(tmp_path))
+    with serving(Archive({"/file": b"0"})) as archive:
+        assert remote_size(f"{archive.url}/file", manners, waits.append) == 1
+        assert remote_size(f"{archive.url}/file", manners, waits.append) == 1
+    assert len(waits) == 1 and 0 < waits[0] <= 2
+    assert [record.message for record in caplog.records if "no file locks" in record.message] != []
+    assert len({record.message for record in caplog.records}) == len(caplog.records)
 
 
 def test_another_error_of_locking_is_raised(tmp_path, monkeypatch):

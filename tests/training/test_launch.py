@@ -3,7 +3,7 @@
 import pytest
 
 from skyloom.core.errors import SkyloomError
-from skyloom.training.launch import launch, processes
+from skyloom.training.launch import asked, launch, processes
 from tests.training.runs import change, rows
 
 
@@ -19,6 +19,23 @@ def test_a_machine_that_says_nothing_of_gpus_has_those_that_torch_sees(monkeypat
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert [processes(asked) for asked in (0, 1, 2, 8)] == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "resources, expected",
+    [
+        ({"gpu": 4}, 4),
+        ({"gpu": 0}, 0),
+        ({}, 0),
+        ({"gpu": 0, "gres": "gpu"}, 1),
+        ({"gpu": 0, "gres": "gpu:2"}, 2),
+        ({"gpu": 0, "gres": "gpu:a100.40gb:4"}, 4),
+        ({"gpu": 1, "gres": "gpu:1"}, 1),
+        ({"gpu": 0, "gres": "lustre:1"}, 0),
+    ],
+)
+def test_gpus_are_counted_as_a_scheduler_is_asked_for_them(resources, expected):
+    assert asked(resources) == expected
 
 
 @pytest.fixture

@@ -248,8 +248,15 @@ def by_shard(pattern: str):
 
 
 def trained_by(rule: str) -> str:
-    """A wildcard constraint: the models that are trained by `align`, those built on others, or by `pretrain`, the rest."""
-    return one_of(name for name, model in settings.models.items() if bool(model.backbones) == (rule == "align"))
+    """A wildcard constraint: the models made by `align`, which are built on others, `pretrain` or, without GPU, `fit`."""
+    alone = {True: "pretrain", False: "fit"}
+    rules_of = {name: "align" if model.backbones else alone[model.trained] for name, model in settings.models.items()}
+    return one_of(name for name, chosen in rules_of.items() if chosen == rule)
+
+
+def that_train(yes: bool) -> str:
+    """A wildcard constraint: the models that train, for which a GPU is asked, or baselines and networks left untrained."""
+    return one_of(name for name, model in settings.models.items() if bool(model.trained) == yes)
 
 
 def model_settings(wildcards) -> dict:

@@ -14,11 +14,13 @@ rule embed:
         "results/{survey}/logs/embed-{model}-{name}-{shard}.log",
     benchmark:
         "results/{survey}/benchmarks/embed-{model}-{name}-{shard}.tsv"
+    wildcard_constraints:
+        model=that_train(True),
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=1,
         mem_mb=growing(3000),
         runtime=240,
     params:
@@ -27,6 +29,14 @@ rule embed:
         "Embed {wildcards.survey} with {wildcards.model}, {wildcards.name}, shard {wildcards.shard}"
     script:
         "../scripts/embed.py"
+
+
+use rule embed as embed_baseline with:
+    wildcard_constraints:
+        model=that_train(False),
+    resources:
+        mem_mb=growing(3000),
+        runtime=240,
 
 
 rule gather_embeddings:
@@ -66,11 +76,13 @@ rule predict:
         "results/{survey}/logs/predict-{model}-{query}-{shard}.log",
     benchmark:
         "results/{survey}/benchmarks/predict-{model}-{query}-{shard}.tsv"
+    wildcard_constraints:
+        model=that_train(True),
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=1,
         mem_mb=growing(3000),
         runtime=240,
     params:
@@ -79,6 +91,14 @@ rule predict:
         "Ask {wildcards.model} for {wildcards.query} of {wildcards.survey}, shard {wildcards.shard}"
     script:
         "../scripts/predict.py"
+
+
+use rule predict as predict_baseline with:
+    wildcard_constraints:
+        model=that_train(False),
+    resources:
+        mem_mb=growing(3000),
+        runtime=240,
 
 
 use rule gather_embeddings as gather_predictions with:

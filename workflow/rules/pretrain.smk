@@ -1,8 +1,8 @@
-"""Models of one modality or several, trained without labels."""
+"""Models of one modality or several, trained without labels, and what they are compared with."""
 
 
 rule pretrain:
-    """Train one model (no steps: the untrained network of the same shape)."""
+    """Train one model."""
     input:
         splits=rules.split_galaxies.output.splits,
         galaxies="results/{survey}/catalog/galaxies.parquet",
@@ -36,6 +36,17 @@ rule pretrain:
         "Pretrain {wildcards.model} on {wildcards.survey}"
     script:
         "../scripts/train.py"
+
+
+use rule pretrain as fit with:
+    wildcard_constraints:
+        model=trained_by("fit"),
+    priority: 0
+    resources:
+        mem_mb=growing(6000),
+        runtime=training_minutes,
+    message:
+        "Fit {wildcards.model} on {wildcards.survey}"
 
 
 rule draw_loss:

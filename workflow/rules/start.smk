@@ -106,6 +106,8 @@ def compare_first(workflow) -> None:
             workflow.dag._checked_needrun_jobs.update(workflow.dag.needrun_jobs())
         elif workflow.executor_plugin and workflow.is_main_process:
             refuse_closed_places(workflow.dag)
+            if workflow.executor_plugin.name == "slurm":
+                submit_arrays_at_once()
 
     workflow._build_dag = build_dag
 
@@ -120,6 +122,19 @@ def refuse_closed_places(dag) -> None:
         refuse_if_closed([*notes(STATE), *paths] if paths else [])
     except SkyloomError as error:
         sys.exit(str(error))
+
+
+def submit_arrays_at_once() -> None:
+    """Have Slurm's executor submit the jobs of an array as it gets them.
+
+    It waits for the others of their rule that are ready, which Snakemake holds back until those it gave have ended
+    (`jobs` in the profile, other limits): the run stands still for ever (snakemake-executor-plugin-slurm 2.8.0, its
+    issue 473).
+    """
+    import snakemake_executor_plugin_slurm as plugin
+
+    if hasattr(plugin, "pending_jobs_for_rule"):
+        plugin.pending_jobs_for_rule = lambda dag, rule: 0
 
 
 def keep_notes_elsewhere(workflow) -> None:

@@ -6,12 +6,12 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.tokens.modalities import by_modality
-    from skyloom.training.launch import launch, processes
+    from skyloom.training.launch import asked, launch, processes
     from skyloom.training.run import statistics_by_modality
 
     modalities = sorted(snakemake.params.model.get("backbones", {}))
     launch(
-        processes(snakemake.resources.get("gpu", 1)),
+        processes(asked(snakemake.resources)),
         extensions=snakemake.config.get("extensions", ()),
         config={**snakemake.params.model, "seed": snakemake.params.seed, "threads": snakemake.params.threads},
         tokens=by_modality(snakemake.input.tokens),

@@ -7,7 +7,7 @@ the range, or has another version of the file by now, makes it start anew. Nothi
 
 import contextlib
 import email.utils
-import fcntl
+import functools
 import hashlib
 import http.client
 import json
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from skyloom.core.errors import NotAvailable, SkyloomError
 from skyloom.core.files import write_json
 from skyloom.core.job import progress
-from skyloom.core.locks import waiting_lock
+from skyloom.core.locks import MISSING, lock_if_possible, waiting_lock
 
 log = logging.getLogger(__name__)
 
@@ -325,8 +325,8 @@ def _turn(url: str, manners: Manners, sleep: Callable[[float], None]) -> None:
     slot = Path(manners.slots, f"host-{urlsplit(url).netloc.replace(':', '-')}")
     slot.parent.mkdir(parents=True, exist_ok=True)
     with open(slot, "a+") as file:
-        with contextlib.suppress(OSError):  # a file system without locks: each job keeps the interval by itself
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        if not lock_if_possible(file.fileno()):
+            _warn_once(f"{slot}: {MISSING}; two jobs may ask {urlsplit(url).netloc} at a time")
         file.seek(0)
         text, now = file.read().strip(), time.time()
         # A date beyond the next turn is of another clock.
@@ -338,6 +338,12 @@ def _turn(url: str, manners: Manners, sleep: Callable[[float], None]) -> None:
         file.flush()
     if turn > now:
         sleep(turn - now)
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    """A warning that every request would repeat."""
+    log.warning(line)
 
 
 def remote_size(url: str, manners: Manners = Manners(), sleep: Callable[[float], None] = time.sleep) -> int | None:

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from skyloom.core import provenance
 from skyloom.core.errors import SkyloomError
-from skyloom.core.locks import UNSUPPORTED, try_lock, waiting_lock
+from skyloom.core.locks import MISSING, UNSUPPORTED, try_lock, waiting_lock
 
 log = logging.getLogger("skyloom")
 STATE = ".snakemake"  # the folder, in the one the workflow runs in, of what is not a result
@@ -47,9 +47,12 @@ def job(snakemake) -> Iterator[None]:
     def say(line: str) -> None:
         print(f"{name}: {line}", file=terminal, flush=True)
 
-    with terminal, waiting_lock(lock_path(path), say), _own_log(path):
+    lacking: list[str] = []  # for the log: the run has told the terminal (`only_run`)
+    with terminal, waiting_lock(lock_path(path), say, lacking.append), _own_log(path):
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
         logging.captureWarnings(True)
+        for line in lacking:
+            log.warning(line)
         log.info("%s %s", snakemake.rule, " ".join(f"{k}={v}" for k, v in snakemake.wildcards.items()))
         _Terminal.stream, _Terminal.name = terminal, name
         try:
@@ -140,7 +143,11 @@ def only_run(folder: str = STATE) -> Iterator[None]:
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
-            print("no file locks on this file system; do not start two runs in this folder", file=sys.stderr)
+            print(
+                f"{MISSING}: do not start two runs in this folder, nor one while jobs of a killed one still work",
+                file=sys.stderr,
+                flush=True,
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -9,10 +9,13 @@ from pathlib import Path
 
 # What file systems without such locks answer (NFS without a lock daemon, Lustre mounted without `flock`).
 UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+MISSING = "no file locks on this file system"
 
 
 @contextlib.contextmanager
-def waiting_lock(path: str | os.PathLike, say: Callable[[str], None]) -> Iterator[None]:
+def waiting_lock(
+    path: str | os.PathLike, say: Callable[[str], None], warn: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Hold the lock file `path`, after whoever holds it now.
 
     The file is removed at the end. A waiter may therefore hold the lock of a file that is gone, as after somebody
@@ -21,8 +24,9 @@ def waiting_lock(path: str | os.PathLike, say: Callable[[str], None]) -> Iterato
     Parameters
     ----------
     say
-        Gets one line when the lock is taken and this process has to wait, or when the file system has no locks: then
-        the body runs without one.
+        Gets one line when the lock is taken and this process has to wait.
+    warn
+        Gets one line when the file system has no locks: then the body runs without one. `say` unless given.
     """
     path = Path(path)
     said = False
@@ -38,7 +42,7 @@ def waiting_lock(path: str | os.PathLike, say: Callable[[str], None]) -> Iterato
             os.close(descriptor)
             if error.errno not in UNSUPPORTED:
                 raise
-            say(f"{path}: no file locks on this file system; do not start a run while jobs of a killed one still work")
+            (warn or say)(f"{path}: {MISSING}; do not start a run while jobs of a killed one still work")
             yield
             return
         if _is_named(descriptor, path):
@@ -56,6 +60,17 @@ def try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    return True
+
+
+def lock_if_possible(descriptor: int) -> bool:
+    """Lock an open file, after whoever holds it; False where locks are missing."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
         return False
     return True
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,12 @@ from skyloom.settings import kinds
 from skyloom.training.run import train
 
 log = logging.getLogger(__name__)
+
+
+def asked(resources: Mapping[str, object]) -> int:
+    """GPUs that a job asked for: `gpu`, or those of Slurm's generic resources, `gres` as `gpu`, `gpu:4`, `gpu:h100:4`."""
+    generic = re.fullmatch(r"gpu(:[A-Za-z_][\w.]*)?(:(?P<count>\d+))?", str(resources.get("gres", "")))
+    return max(int(resources.get("gpu") or 0), int(generic["count"] or 1) if generic else 0)
 
 
 def processes(asked: int) -> int:

@@ -1,0 +1,93 @@
+"""What jobs ask Slurm for, by the executor's own hand: GPUs where something trains, and as the profile says."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.end_to_end.conftest import copy_project
+from tests.paths import ROOT
+
+FOLDER = "results/mock"
+TARGETS = [f"{FOLDER}/embeddings/{name}" for name in ("specformer-spectrum.parquet", "pca_spectrum-spectrum.parquet")]
+TARGETS += [f"{FOLDER}/models/{name}/loss.png" for name in ("specformer_probe", "astrodino")]
+TARGETS += [f"{FOLDER}/models/specformer_untrained/model.safetensors"]
+PROFILE = (ROOT / "workflow/profiles/slurm/config.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The project, where nothing has been made."""
+    return copy_project(tmp_path_factory.mktemp("resources") / "skyloom")
+
+
+def offered() -> dict[str, dict]:
+    """What the profile offers as comments for GPUs, by rule."""
+    lines = PROFILE.splitlines()
+    start = lines.index("# set-resources:")
+    shown = []
+    for line in lines[start:]:
+        if not line.startswith(("# set-resources:", "#   ")):
+            break
+        shown.append(line.removeprefix("# "))
+    return yaml.safe_load("\n".join(shown))["set-resources"]
+
+
+def jobs(folder, **changes) -> list[dict]:
+    """Rule, wildcards and command of every job that Slurm gets, with changes of the profile."""
+    profile = folder / "mine"
+    profile.mkdir(exist_ok=True)
+    (profile / "config.yaml").write_text(yaml.safe_dump({**yaml.safe_load(PROFILE), **changes}))
+    arguments = ["--profile", "mine", "--configfile", "tiny.yaml", "--", *TARGETS]
+    command = [sys.executable, "-m", "tests.cluster.submissions", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert "jobs: " in done.stdout, done.stdout + done.stderr
+    found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("jobs: ")).removeprefix("jobs: "))
+    return [job for job in found if not job["local"]]
+
+
+def of(found: list[dict], rule: str) -> list[str]:
+    """The commands of the jobs of a rule."""
+    commands = [job["command"] for job in found if job["rule"] == rule]
+    assert commands, rule
+    return commands
+
+
+TRAIN = ("pretrain", "align", "embed")
+OTHERS = ("fit", "embed_baseline", "generate_tile_with_hsc", "crossmatch", "tokenize_spectra")
+
+
+def test_what_trains_or_embeds_with_a_trained_network_asks_for_a_gpu_and_nothing_else_does(folder):
+    found = jobs(folder)
+    assert {job["rule"] for job in found if "--gpus=1" in job["command"].split()} == set(TRAIN)
+    assert not any("gpu" in job["command"] for job in found if job["rule"] not in TRAIN)
+    models = {job["wildcards"]["model"] for job in found if job["rule"] == "fit"}
+    assert models == {"pca_spectrum", "specformer_untrained"} and all(of(found, rule) for rule in OTHERS)
+    assert all("--mem 6000 " in command and " -t 2880 " in command for command in of(found, "pretrain"))
+    assert not {"draw_loss", "download_wheel"} & {job["rule"] for job in found}  # they run where Snakemake does
+
+
+def test_the_lines_that_the_profile_offers_give_trainings_four_gpus_and_baselines_none(folder):
+    found = jobs(folder, **{"set-resources": offered()})
+    assert all({"--gpus=h100:4", "--cpus-per-gpu=8"} <= set(command.split()) for command in of(found, "pretrain"))
+    assert all("--gpus=1" in command.split() for command in (*of(found, "align"), *of(found, "embed")))
+    assert not any("gpu" in command for rule in OTHERS for command in of(found, rule))
+    assert {job["partition"] for job in found if job["rule"] in TRAIN} == {"gpu"}
+    assert {job["partition"] for job in found if job["rule"] not in TRAIN} == {None}
+
+
+def generic(given: dict) -> dict:
+    """What the profile offers to clusters that know GPUs only as generic resources, in place of `gpu` and `gpu_model`."""
+    switch = yaml.safe_load(re.search(r"generic resources: `(gpu: 0, gres: .*?)`", PROFILE)[1].join("{}"))
+    return {**{name: value for name, value in given.items() if name not in ("gpu", "gpu_model")}, **switch}
+
+
+def test_a_cluster_that_knows_gpus_as_generic_resources_is_asked_for_those_alone(folder):
+    found = jobs(folder, **{"set-resources": {rule: generic(given) for rule, given in offered().items()}})
+    for rule in TRAIN:
+        assert all("--gres=gpu:4" in command.split() and "--gpus" not in command for command in of(found, rule))
+    assert not any("gpu" in command for rule in OTHERS for command in of(found, rule))
