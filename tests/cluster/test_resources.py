@@ -46,7 +46,9 @@ def jobs(folder, **changes) -> list[dict]:
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     assert "jobs: " in done.stdout, done.stdout + done.stderr
-    found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("jobs: ")).removeprefix("jobs: "))
+    found = json.loads(
+        next(line for line in done.stdout.splitlines() if line.startswith("jobs: ")).removeprefix("jobs: ")
+    )
     return [job for job in found if not job["local"]]
 
 

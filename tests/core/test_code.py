@@ -2,11 +2,15 @@
 
 import ast
 import hashlib
+import os
+import subprocess
+import sys
 
 import pytest
 
 from skyloom.core import code
 from skyloom.core.errors import BadConfig
+from tests.paths import LIBRARY
 
 
 @pytest.fixture
@@ -175,3 +179,37 @@ def test_hash_starts_at_modules_loaded_by_name(registered, module, edited, count
 def test_a_module_that_is_nowhere_is_named(registered, name):
     with pytest.raises(BadConfig, match=f"^{name}: no such module"):
         registered_hash(registered, name)
+
+
+NOTED = """
+import sys
+from skyloom.core import code
+read = code._read
+code._read = lambda content: print("parsed") or read(content)
+print(code.code_hash(sys.argv[1]))
+"""
+
+
+def noted(folder) -> list[str]:
+    """What a process in `folder` prints: a word for each file that it parses, and the hash of script.py."""
+    command = [sys.executable, "-c", NOTED, "script.py"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(LIBRARY)}
+    ).stdout.split()
+
+
+def test_a_file_is_parsed_once_for_all_processes_as_long_as_its_content_is_the_same(tmp_path):
+    (tmp_path / "script.py").write_text("x = 1\n")
+    assert noted(tmp_path) == noted(tmp_path) and not list(tmp_path.glob(".snakemake"))  # no workflow, no notes
+    (tmp_path / ".snakemake").mkdir()
+    first, second = noted(tmp_path), noted(tmp_path)
+    assert first[0] == "parsed" and second == first[-1:]
+    os.utime(tmp_path / "script.py", (1e9, 1e9))
+    assert noted(tmp_path) == second
+    (tmp_path / "script.py").write_text("x = 2\n")
+    os.utime(tmp_path / "script.py", (1e9, 1e9))
+    assert noted(tmp_path)[-1] != first[-1]
+    (notes,) = (tmp_path / ".snakemake/skyloom").glob("code-*.json")
+    notes.write_text("{broken")
+    (tmp_path / "script.py").write_text("x = 1\n")
+    assert noted(tmp_path)[-1] == first[-1]

@@ -1,9 +1,13 @@
 """Which code made a result: a hash over a script and every module that it can reach by imports."""
 
 import ast
+import atexit
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import json
+import os
 import platform
 import sys
 import sysconfig
@@ -15,6 +19,8 @@ from skyloom.core.errors import BadConfig
 from skyloom.core.files import sha256
 
 LIBRARY = Path(__file__).parents[1]
+NOTES = Path(".snakemake", "skyloom")  # beside Snakemake's own: what files mean; removing it costs time only
+MOST_NOTES = 5000
 
 
 class Import(NamedTuple):
@@ -105,7 +111,17 @@ def _reached(module: Path, roots: tuple[Path, ...]) -> frozenset[Path]:
 @functools.cache
 def _parse(module: Path) -> tuple[str, tuple[Import, ...]]:
     """The meaning of a module as a digest, and its imports, those inside functions too."""
-    tree = ast.parse(module.read_text(encoding="utf-8"))
+    content = module.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    notes = _notes()
+    if key not in notes.known:
+        notes.known[key] = notes.new[key] = _read(content)
+    return notes.known[key]
+
+
+def _read(content: bytes) -> tuple[str, tuple[Import, ...]]:
+    """See `_parse`."""
+    tree = ast.parse(content)
     imports = []
     for node in _running(tree):
         if isinstance(node, ast.Import):
@@ -113,6 +129,42 @@ def _parse(module: Path) -> tuple[str, tuple[Import, ...]]:
         elif isinstance(node, ast.ImportFrom):
             imports.append(Import(node.level, node.module or "", tuple(alias.name for alias in node.names)))
     return hashlib.sha256(_meaning(tree).encode()).hexdigest(), tuple(imports)
+
+
+class _Notes:
+    """What `_parse` found, by the SHA-256 of a file's content, kept from process to process.
+
+    Every job of a workflow asks for the hash of every rule, which takes a second without it. A file of notes holds for
+    one version of this module alone.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / f"code-{sha256(__file__)[:16]}.json"
+        self.known: dict[str, tuple[str, tuple[Import, ...]]] = {}
+        self.new: dict[str, tuple[str, tuple[Import, ...]]] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            for key, (digest, imports) in json.loads(self.path.read_text()).items():
+                found = tuple(Import(level, name, tuple(names)) for level, name, names in imports)
+                self.known[key] = (digest, found)
+
+    def keep(self) -> None:
+        """Write what is new, where Snakemake has a folder that may be written."""
+        if not self.new or not self.path.parents[1].is_dir():
+            return
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(exist_ok=True)
+            kept = self.new if len(self.known) > MOST_NOTES else self.known
+            temporary = self.path.with_name(f"{self.path.name}-{os.getpid()}")
+            temporary.write_text(json.dumps(kept))
+            os.replace(temporary, self.path)
+
+
+@functools.cache
+def _notes() -> _Notes:
+    """The notes in the folder where the workflow runs."""
+    notes = _Notes(NOTES.absolute())
+    atexit.register(notes.keep)
+    return notes
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
