@@ -83,7 +83,7 @@ def test_the_lines_that_the_profile_offers_give_trainings_four_gpus_and_baseline
 
 
 def generic(given: dict) -> dict:
-    """What the profile offers to clusters that know GPUs only as generic resources, in place of `gpu` and `gpu_model`."""
+    """What the profile offers in place of `gpu` and `gpu_model` to clusters that know only generic resources."""
     switch = yaml.safe_load(re.search(r"generic resources: `(gpu: 0, gres: .*?)`", PROFILE)[1].join("{}"))
     return {**{name: value for name, value in given.items() if name not in ("gpu", "gpu_model")}, **switch}
 

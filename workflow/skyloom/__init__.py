@@ -7,8 +7,8 @@ else.
 
 import os
 
-# HDF5 locks every file that it opens, and fails where the file system has no locks (HDF5 2.0: "unable to lock file, errno
-# = 37"). Files here are written under a temporary name by one process and are whole before anyone opens them.
+# HDF5 locks every file that it opens, and fails where the file system has no locks (HDF5 2.0: "unable to lock file,
+# errno = 37"). Files here are written under a temporary name by one process and are whole before anyone opens them.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 __version__ = "0.1.0"

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def asked(resources: Mapping[str, object]) -> int:
-    """GPUs that a job asked for: `gpu`, or those of Slurm's generic resources, `gres` as `gpu`, `gpu:4`, `gpu:h100:4`."""
+    """GPUs that a job asked for: `gpu`, or Slurm's generic resources, `gres` as `gpu`, `gpu:4` or `gpu:h100:4`."""
     generic = re.fullmatch(r"gpu(:[A-Za-z_][\w.]*)?(:(?P<count>\d+))?", str(resources.get("gres", "")))
     return max(int(resources.get("gpu") or 0), int(generic["count"] or 1) if generic else 0)
 
