@@ -74,9 +74,9 @@ PreemptMode=REQUEUE
 JobRequeue=1
 GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:h100:2 State=UNKNOWN
-PartitionName=cpu Nodes=ALL Default=YES MaxTime=24:00:00 State=UP PriorityTier=1
-PartitionName=gpu Nodes=ALL MaxTime=24:00:00 State=UP PriorityTier=1
-PartitionName=urgent Nodes=ALL MaxTime=24:00:00 State=UP PriorityTier=100 PreemptMode=off
+PartitionName=cpu Nodes=ALL Default=YES MaxTime=UNLIMITED State=UP PriorityTier=1
+PartitionName=gpu Nodes=ALL MaxTime=UNLIMITED State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=UNLIMITED State=UP PriorityTier=100 PreemptMode=off
 EOF
 }
 

@@ -24,11 +24,19 @@ def show(scheduler: JobScheduler) -> bool:
             "local": job.rule.norun or job.rule.name in scheduler.workflow._localrules,
             "partition": job.resources.get("slurm_partition"),
             "command": get_submit_command(job, GIVEN) + set_gres_string(job),
+            "again": again(job),
         }
         for job in jobs
     ]
     print("jobs:", json.dumps(found))
     return True
+
+
+def again(job) -> str:
+    """The command of its second attempt."""
+    job.attempt = 2
+    job.reset_params_and_resources()
+    return get_submit_command(job, GIVEN)
 
 
 if __name__ == "__main__":

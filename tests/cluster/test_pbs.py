@@ -56,7 +56,7 @@ def test_a_run_through_pbs_asks_for_what_rules_need_and_makes_deleted_jobs_again
     rules = [job["rule"] for job in jobs(state).values()]
     assert rules.count(jobs(state)[first]["rule"]) >= 2 and "draw_loss" not in rules
     (training,) = (job["resources"] for job in jobs(state).values() if job["rule"] == "pretrain")
-    assert "ngpus=1" in training[0] and "mem=6000mb" in training[0] and training[1] == "walltime=2880:00"
+    assert "ngpus=1" in training[0] and "mem=6000mb" in training[0] and training[1] == "walltime=1440:00"
     (catalogue,) = (job["resources"] for job in jobs(state).values() if job["rule"] == "crossmatch")
     assert "ngpus=0" in catalogue[0]
 

@@ -11,10 +11,6 @@ import yaml
 from tests.end_to_end.conftest import copy_project
 from tests.paths import ROOT
 
-FOLDER = "results/mock"
-TARGETS = [f"{FOLDER}/embeddings/{name}" for name in ("specformer-spectrum.parquet", "pca_spectrum-spectrum.parquet")]
-TARGETS += [f"{FOLDER}/models/{name}/loss.png" for name in ("specformer_probe", "astrodino")]
-TARGETS += [f"{FOLDER}/models/specformer_untrained/model.safetensors"]
 PROFILE = (ROOT / "workflow/profiles/slurm/config.yaml").read_text()
 
 
@@ -41,7 +37,7 @@ def jobs(folder, **changes) -> list[dict]:
     profile = folder / "mine"
     profile.mkdir(exist_ok=True)
     (profile / "config.yaml").write_text(yaml.safe_dump({**yaml.safe_load(PROFILE), **changes}))
-    arguments = ["--profile", "mine", "--configfile", "tiny.yaml", "--", *TARGETS]
+    arguments = ["--profile", "mine", "--configfile", "tiny.yaml", "--", "all"]
     command = [sys.executable, "-m", "tests.cluster.submissions", *arguments]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
@@ -59,7 +55,7 @@ def of(found: list[dict], rule: str) -> list[str]:
     return commands
 
 
-TRAIN = ("pretrain", "align", "embed")
+TRAIN = ("pretrain", "align", "embed", "predict")
 OTHERS = ("fit", "embed_baseline", "generate_tile_with_hsc", "crossmatch", "tokenize_spectra")
 
 
@@ -68,15 +64,25 @@ def test_what_trains_or_embeds_with_a_trained_network_asks_for_a_gpu_and_nothing
     assert {job["rule"] for job in found if "--gpus=1" in job["command"].split()} == set(TRAIN)
     assert not any("gpu" in job["command"] for job in found if job["rule"] not in TRAIN)
     models = {job["wildcards"]["model"] for job in found if job["rule"] == "fit"}
-    assert models == {"pca_spectrum", "specformer_untrained"} and all(of(found, rule) for rule in OTHERS)
-    assert all("--mem 6000 " in command and " -t 2880 " in command for command in of(found, "pretrain"))
-    assert not {"draw_loss", "download_wheel"} & {job["rule"] for job in found}  # they run where Snakemake does
+    assert {"pca_spectrum", "specformer_untrained"} <= models and all(of(found, rule) for rule in OTHERS)
+    assert all("--mem 6000 " in command and " -t 1440 " in command for command in of(found, "pretrain"))
+    for job in found:  # a second attempt has twice the memory and time
+        first, second = (
+            [int(re.search(rf"{option} (\d+)", job[name])[1]) for option in ("-t", "--mem")]
+            for name in ("command", "again")
+        )
+        assert second == [2 * first[0], 2 * first[1]], job["rule"]
+
+
+def test_what_is_small_or_needs_the_network_runs_where_snakemake_does(folder):
+    found = {job["rule"] for job in jobs(folder)}
+    assert not {name for name in found if name.startswith(("download", "fetch", "draw_loss", "gather_statistics"))}
 
 
 def test_the_lines_that_the_profile_offers_give_trainings_four_gpus_and_baselines_none(folder):
     found = jobs(folder, **{"set-resources": offered()})
     assert all({"--gpus=h100:4", "--cpus-per-gpu=8"} <= set(command.split()) for command in of(found, "pretrain"))
-    assert all("--gpus=1" in command.split() for command in (*of(found, "align"), *of(found, "embed")))
+    assert all("--gpus=1" in command.split() for rule in TRAIN[1:] for command in of(found, rule))
     assert not any("gpu" in command for rule in OTHERS for command in of(found, rule))
     assert {job["partition"] for job in found if job["rule"] in TRAIN} == {"gpu"}
     assert {job["partition"] for job in found if job["rule"] not in TRAIN} == {None}

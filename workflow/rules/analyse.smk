@@ -24,7 +24,7 @@ for analysis in settings.analyses.values():
         threads: 1
         resources:
             mem_mb=growing(analysis.kind.mem_mb),
-            runtime=analysis.kind.runtime,
+            runtime=growing(analysis.kind.runtime),
         params:
             code=analysis_code(analysis),
             kind=analysis.kind_name,

@@ -53,9 +53,9 @@ def code(script: str, *data: str, modules: tuple[str, ...] = ()) -> str:
     return code_hash(folder / "scripts" / f"{script}.py", *files, modules=modules, roots=settings.root.extensions)
 
 
-def growing(mb: int):
-    """A resource function: memory that grows with every attempt."""
-    return lambda wildcards, attempt: mb * attempt
+def growing(first: int):
+    """A resource function: megabytes or minutes, as many again with every attempt."""
+    return lambda wildcards, attempt: first * attempt
 
 
 # --- surveys
@@ -309,8 +309,8 @@ def gpus(wildcards) -> int:
 
 
 def training_minutes(wildcards, attempt) -> int:
-    """How long a training may take."""
-    return (2880 if settings.models[wildcards.model].trained else 120) * attempt
+    """How long a training may take: a day at first, since longer jobs wait for ever where a partition lets none in."""
+    return (1440 if settings.models[wildcards.model].trained else 120) * attempt
 
 
 def embeddings_by(*, aligned: bool) -> list[str]:

@@ -27,7 +27,7 @@ rule crossmatch:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("crossmatch"),
         survey=survey_settings("crossmatch", "cuts", "property_cuts", "require_properties", "shards", "modalities"),
@@ -53,7 +53,7 @@ rule split_galaxies:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("split_galaxies"),
         survey=survey_settings("split", "modalities", "crop", "hsc_size"),
@@ -84,7 +84,7 @@ rule build_galaxiesml_spectra:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         code=code("build_galaxiesml_spectra"),
     message:

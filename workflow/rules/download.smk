@@ -31,6 +31,7 @@ use rule download_wheel as download_source with:
         wheel=temp("results/downloads/{wheel}.tar.gz"),
     wildcard_constraints:
         wheel=pinned(".tar.gz"),
+    localrule: True  # not inherited
     message:
         "Download the source archive {wildcards.wheel}"
 
@@ -166,6 +167,7 @@ use rule fetch_raw as pass_raw with:
     wildcard_constraints:
         survey=passing(),
         file=passing_files(),
+    localrule: True
     message:
         "Fetch {wildcards.file} of {wildcards.survey}, until it is tokens"
 
@@ -188,7 +190,7 @@ rule derive_properties:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         code=code("derive_properties"),
     message:
@@ -247,8 +249,8 @@ rule checksum_raw:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=240,
+        mem_mb=growing(1000),
+        runtime=growing(240),
     params:
         code=code("checksum_raw"),
     message:

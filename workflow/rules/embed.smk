@@ -22,7 +22,7 @@ rule embed:
     resources:
         gpu=1,
         mem_mb=growing(3000),
-        runtime=240,
+        runtime=growing(240),
     params:
         code=model_code("embed"),
     message:
@@ -36,7 +36,7 @@ use rule embed as embed_baseline with:
         model=that_train(False),
     resources:
         mem_mb=growing(3000),
-        runtime=240,
+        runtime=growing(240),
 
 
 rule gather_embeddings:
@@ -54,7 +54,7 @@ rule gather_embeddings:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=60,
+        runtime=growing(60),
     params:
         code=code("gather_parts"),
     message:
@@ -84,7 +84,7 @@ rule predict:
     resources:
         gpu=1,
         mem_mb=growing(3000),
-        runtime=240,
+        runtime=growing(240),
     params:
         code=model_code("predict"),
     message:
@@ -98,7 +98,7 @@ use rule predict as predict_baseline with:
         model=that_train(False),
     resources:
         mem_mb=growing(3000),
-        runtime=240,
+        runtime=growing(240),
 
 
 use rule gather_embeddings as gather_predictions with:

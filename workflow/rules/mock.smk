@@ -15,8 +15,8 @@ rule build_ssp_grid:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=growing(3000),
+        runtime=growing(30),
     params:
         code=code("build_ssp_grid"),
     message:
@@ -68,7 +68,7 @@ rule generate_tile:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=60,
+        runtime=growing(60),
     params:
         code=code("generate_tile"),
         survey=raw_settings,
@@ -113,7 +113,7 @@ rule merge_mock_catalogs:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("merge_mock_catalogs"),
     message:
@@ -140,7 +140,7 @@ rule generate_grism_part:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         code=code("generate_grism_part"),
         survey=raw_settings,

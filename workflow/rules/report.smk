@@ -16,7 +16,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("report", "skyloom/report/templates/*", "skyloom/figures/templates/*", modules=report_modules),
         config=config,
@@ -69,7 +69,7 @@ rule archive_crate:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=60,
+        runtime=growing(60),
     params:
         code=code("archive_crate"),
         surveys=terms_of_surveys,

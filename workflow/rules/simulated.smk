@@ -45,7 +45,7 @@ rule generate_part:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=720,
+        runtime=growing(720),
     params:
         code=code("generate_part"),
         survey=raw_settings,
@@ -74,7 +74,7 @@ rule convert_part:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=720,
+        runtime=growing(720),
     params:
         code=code("convert_part"),
         survey=raw_settings,
@@ -100,8 +100,8 @@ rule catalog_simulated:
         "../../envs/survey.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=code("catalog_simulated"),
         survey=survey_settings("shards"),
@@ -131,7 +131,7 @@ rule tokenize_vectors:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=60,
+        runtime=growing(60),
     params:
         code=code("tokenize_vectors"),
         survey=survey_settings("compression"),

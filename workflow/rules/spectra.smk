@@ -19,7 +19,7 @@ rule read_spectra:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         code=code("read_spectra"),
         survey=raw_settings,
@@ -49,7 +49,7 @@ rule catalog_spectra:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("catalog_spectra"),
         survey=survey_settings("shards", "catalog"),
@@ -79,7 +79,7 @@ rule tokenize_own_spectra:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("tokenize_own_spectra"),
         survey=survey_settings("compression", "grid"),

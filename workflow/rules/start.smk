@@ -107,7 +107,7 @@ def compare_first(workflow) -> None:
         elif workflow.executor_plugin and workflow.is_main_process:
             refuse_closed_places(workflow.dag)
             if workflow.executor_plugin.name == "slurm":
-                submit_arrays_at_once()
+                mend_slurm_arrays()
 
     workflow._build_dag = build_dag
 
@@ -124,17 +124,27 @@ def refuse_closed_places(dag) -> None:
         sys.exit(str(error))
 
 
-def submit_arrays_at_once() -> None:
-    """Have Slurm's executor submit the jobs of an array as it gets them.
+def mend_slurm_arrays() -> None:
+    """Mend how Slurm's executor (snakemake-executor-plugin-slurm 2.8.0) makes job arrays.
 
-    It waits for the others of their rule that are ready, which Snakemake holds back until those it gave have ended
-    (`jobs` in the profile, other limits): the run stands still for ever (snakemake-executor-plugin-slurm 2.8.0, its
-    issue 473).
+    It waits for the other jobs of a rule that are ready, which Snakemake holds back until those it gave have ended (by
+    `jobs` in the profile): the run stands still for ever (its issue 473). Here they are submitted as they come. And it
+    gives all jobs of an array what the first one asks for: here, what asks for the same goes together, so that a second
+    attempt has its larger memory.
     """
     import snakemake_executor_plugin_slurm as plugin
 
-    if hasattr(plugin, "pending_jobs_for_rule"):
-        plugin.pending_jobs_for_rule = lambda dag, rule: 0
+    def submit_alike(executor, jobs):
+        alike = {}
+        for job in jobs:
+            asked = {name: str(value) for name, value in job.resources.items() if name != "tmpdir"}
+            alike.setdefault(tuple(sorted(asked.items())), []).append(job)
+        for group in alike.values():
+            submit(executor, group) if len(group) > 1 else executor._submit_job(group[0])
+
+    submit = plugin.Executor._submit_array_jobs
+    plugin.Executor._submit_array_jobs = submit_alike
+    plugin.pending_jobs_for_rule = lambda dag, rule: 0
 
 
 def keep_notes_elsewhere(workflow) -> None:

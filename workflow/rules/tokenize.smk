@@ -20,7 +20,7 @@ rule tokenize_spectra:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("tokenize_spectra"),
         survey=survey_settings("compression", "minimum_good"),
@@ -49,7 +49,7 @@ rule tokenize_images:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("tokenize_images"),
         survey=survey_settings("compression", "minimum_good", "crop"),
@@ -78,7 +78,7 @@ rule tokenize_hsc_images:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         code=code("tokenize_hsc_images"),
         survey=survey_settings("compression", "minimum_good"),
@@ -104,7 +104,7 @@ rule measure_shard:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=60,
+        runtime=growing(60),
     params:
         code=code("measure_shard"),
     message:
