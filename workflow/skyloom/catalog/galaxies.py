@@ -128,14 +128,18 @@ def write_splits(
     BadConfig
         A separation of "crop" in a survey without images; what `splits.split` refuses.
     """
-    galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec"])
+    stated = ["published_split"] if config["split"].get("kind") == "published" else []
+    galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec", *stated])
     targetid, ra, dec = (galaxies[name].to_numpy() for name in ("targetid", "ra", "dec"))
     side, wanted = splits.crop_side(config), dict(config["split"])
     if wanted.get("separation_arcsec") == "crop":
         if not side:
             raise BadConfig("split.separation_arcsec: 'crop' needs image or hsc_image among the modalities")
         wanted["separation_arcsec"] = splits.apart(side)
-    choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
+    if stated:
+        choice = splits.published(targetid, ra, dec, galaxies[stated[0]].to_numpy(), config["seed"], wanted)
+    else:
+        choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
     for name in splits.SPLITS:
         log.info("%s: %d galaxies", name, (choice == name).sum())
         if config["split"]["fractions"].get(name, 0) > 0 and not (choice == name).any():
@@ -227,7 +231,7 @@ def _with_images(
     if modality == "image" and config.get("by") == "key":
         nearest = _same_source(galaxies, images, imaging.words, flow, step)
     else:
-        nearest = _nearest(galaxies, images, imaging.words, config, flow, step)
+        nearest = nearest_images(galaxies, images, imaging.words, config, flow, step)
     index = np.full(len(galaxies), -1)
     index[nearest["left"]] = nearest["right"]
     separation = np.full(len(galaxies), np.nan)
@@ -241,8 +245,11 @@ def _with_images(
     return galaxies[found] if required else galaxies
 
 
-def _nearest(galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str) -> pd.DataFrame:
-    """Pairs of galaxy and image as `crossmatch` finds them, and what the flow table says of them."""
+def nearest_images(
+    galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str
+) -> pd.DataFrame:
+    """Pairs of galaxy (TARGET_RA, TARGET_DEC) and image (ra, dec) as `crossmatch` finds them, and the lines of the flow
+    table."""
     radius = config.get("radius_arcsec", 1.0)
     positions = (galaxies["TARGET_RA"], galaxies["TARGET_DEC"], images["ra"], images["dec"])
     nearest = crossmatch(*positions, radius)

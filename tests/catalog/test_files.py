@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from skyloom.catalog.columns import GALAXIES
+from skyloom.catalog.file_rows import target_numbers
+from skyloom.catalog.files import build_galaxies
 from skyloom.catalog.galaxies import write_splits
-from skyloom.catalog.spectra import build_galaxies, target_numbers
 from skyloom.core.errors import BadInput
 from skyloom.formats.spectrum_parts import convert
 from skyloom.tokens.own_spectra import tokenize_own_spectra
@@ -33,7 +34,8 @@ def made(folder, files, config=None, known=()):
     parts = [folder / f"spectra-{number:04d}.h5" for number in range(len(files))]
     for path, part in zip(files, parts, strict=True):
         convert({str(path): path}, "auto", None, GRID, 0.1, part)
-    build_galaxies("mine", parts, config or {"shards": 1}, known, folder / "galaxies.parquet", folder / "cuts.csv")
+    given = {"parts": parts, "known": known}
+    build_galaxies("mine", config or {"shards": 1}, given, folder / "galaxies.parquet", folder / "cuts.csv")
     return pandas.read_parquet(folder / "galaxies.parquet"), pandas.read_csv(folder / "cuts.csv"), parts
 
 
@@ -97,7 +99,7 @@ def test_tables_beside_the_spectra_say_what_is_known_of_them(tmp_path):
     assert galaxies.z.tolist() == [0.3, 0.3, 1.5, 0.3, 0.3, 0.3]
     assert galaxies.spectype.tolist() == ["", "", "QSO", "STAR", "", ""]
     (tmp_path / "z.csv").write_text("id,zspec,type\n99,0.7,GALAXY\n")
-    with pytest.raises(BadInput, match=f"no identifier is that of a spectrum; it has 99, the spectra have {10**17}"):
+    with pytest.raises(BadInput, match=f"no identifier is that of a galaxy; it has 99, the galaxies have {10**17}"):
         made(tmp_path, [path], config, [tmp_path / "z.csv"])
 
 
