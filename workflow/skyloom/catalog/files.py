@@ -108,7 +108,8 @@ def _with_images(rows: Rows, modality: str, own: str, paths: Sequence, config: M
         found = rows.images[modality][values["file"]]
         names, file, row = rows.paths, values["file"], values["row"]
         separation = np.where(found, 0.0, np.nan)
-        flow.record(step, f"{words} in the same file", int(found.sum()), int(total - found.sum()))
+        if modality != own:
+            flow.record(step, f"{words} in the same file", int(found.sum()), int(total - found.sum()))
     else:
         names = sorted_paths(paths)
         table = file_rows.catalog_of(names, modality)

@@ -226,7 +226,7 @@ def read_pixels(path: str | os.PathLike, rows: Sequence[int]) -> tuple[np.ndarra
             wave = file["spectrum/wave"]
             wave = wave[0] if wave.ndim == 2 else wave[()]
         if len(wave) != pixels:
-            raise BadInput(f"{path}: spectra of {pixels} pixels do not hold DESI's 7781, nor does spectrum/wave fit them")
+            raise BadInput(f"{path}: spectra of {pixels} pixels do not hold DESI's 7781, nor does spectrum/wave fit")
         if found[0].shape != found[1].shape:
             raise BadInput(f"{path}: spectrum/flux has shape {found[0].shape}, spectrum/ivar {found[1].shape}")
         return wave, *(read_rows(path, dataset, rows) for dataset in found)
