@@ -101,7 +101,7 @@ def _positions(ra: np.ndarray, dec: np.ndarray, flow: cuts.Flow) -> tuple[np.nda
 def _with_images(rows: Rows, modality: str, own: str, paths: Sequence, config: Mapping, flow: cuts.Flow) -> list[str]:
     """Give the galaxies ``{modality}_file`` (a number), ``_row`` and ``_separation``, and drop those without an image
     if it is required; the files by number."""
-    required = modality in (config.get("crossmatch", {}).get("require") or IMAGING)
+    required = modality in config.get("crossmatch", {}).get("require", IMAGING)
     step, words = modality if required else f"with {modality}", IMAGING[modality].words
     values, total = rows.values, len(rows)
     if modality == own or not paths:

@@ -18,13 +18,12 @@ _WORDS |= {"test": "test", "testing": "test"}
 
 
 def of_name(path: str | os.PathLike) -> str:
-    """The split that the name of a file says, or empty: one word of it, or the folder that it is in."""
-    parts = Path(path).parts[-2:]
-    for name in reversed(parts):
-        found = {_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _WORDS}
-        if len(found) == 1:
-            return found.pop()
-    return ""
+    """The split that the name of a file says in one of its words, or the whole name of the folder it is in; or empty."""
+    path = Path(path)
+    found = {_WORDS[word] for word in re.split(r"[^a-z]+", path.name.lower()) if word in _WORDS}
+    if len(found) == 1:
+        return found.pop()
+    return _WORDS.get(path.parent.name.lower(), "")
 
 
 def of_file(path: str | os.PathLike, rows: int) -> np.ndarray:

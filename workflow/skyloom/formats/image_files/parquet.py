@@ -185,7 +185,7 @@ class Rows:
         self.held = None
 
     def read(self, rows: Sequence[int]) -> np.ndarray:
-        """Lists three deep of numbers as (n, ...) f4, in the order of `rows`."""
+        """Lists three deep of numbers as (n, ...) f4, in the order of `rows`, at least one."""
         rows = check_rows(self.path, rows, int(self.starts[-1]))
         wanted, place = np.unique(rows, return_inverse=True)
         groups = np.searchsorted(self.starts, wanted, side="right") - 1
@@ -194,7 +194,7 @@ class Rows:
             blocks += self._of_group(int(group), wanted[groups == group] - self.starts[group])
         if len({block.shape[1:] for block in blocks}) > 1:
             raise BadInput(f"{self.path}: images of column {COLUMN} differ in shape; expected one for all")
-        return np.concatenate(blocks)[place] if blocks else np.empty((0, 0, 0, 0), "f4")
+        return np.concatenate(blocks)[place]
 
     def _of_group(self, group: int, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Blocks of the images of rising rows of a row group."""

@@ -65,6 +65,8 @@ def read_catalog(path: str | os.PathLike, modality: str) -> dict[str, np.ndarray
 
 def read_rows(path: str | os.PathLike, modality: str, rows: Sequence[int]) -> np.ndarray:
     """(n, bands, S, S) f4 nanomaggy a pixel: the images of `rows`, in their order; only these are read."""
+    if not len(rows):
+        return np.empty((0, len(CAMERAS[modality].bands), 0, 0), "f4")
     return _guarded(path, lambda: images_of(path, modality).read(rows))
 
 
