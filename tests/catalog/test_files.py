@@ -240,6 +240,10 @@ def test_a_file_of_both_gives_each_galaxy_the_image_of_its_row(tmp_path):
     assert pandas.read_parquet(out[0]).split.tolist() == galaxies.published_split.tolist()
     config = {**BOTH, "crossmatch": {"require": []}}
     assert len(catalogued(tmp_path, config, parts=parts)[0]) == 11
+    for key, value in (("kind", "healpix"), ("separation_arcsec", "crop")):
+        config = {"seed": 1, "modalities": ["image"], "split": {**split, "kind": "random", key: value}}
+        with pytest.raises(BadInput, match=f"split.{key}: {value} needs positions, and no galaxy has one"):
+            write_splits(tmp_path / "galaxies.parquet", config, *out)
     with pytest.raises(BadInput, match="split.kind: published, but of 6 of 11 galaxies no file says the split"):
         write_splits(tmp_path / "galaxies.parquet", {"seed": 1, "split": split}, *out)
     with pytest.raises(BadInput, match="mine: no galaxy left: 'HSC image in the same file' lost the last 11 of 12"):

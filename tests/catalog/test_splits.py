@@ -144,6 +144,7 @@ def test_shared_sky_counts_test_galaxies_whose_square_overlaps_a_training_ones()
     assert shared_sky(ra, 60 + north * ARCSEC, choice, 20.0) == pytest.approx(2 / 5)
     assert shared_sky(ra, 60 + north * ARCSEC, choice, 0.0) == 0
     assert np.isnan(shared_sky(ra[:1], [60.0], choice[:1], 20.0))
+    assert np.isnan(shared_sky(np.full(5, np.nan), np.full(5, np.nan), ["test", "train"] * 2 + ["test"], 20.0))
     assert shared_sky(ra[1:], 60 + north[1:] * ARCSEC, choice[1:], 20.0) == 0
 
 

@@ -121,12 +121,15 @@ def write_splits(
         `splits.crop_side` takes. A ``separation_arcsec`` of "crop" keeps galaxies whose images overlap in one split.
     shared_path
         JSON: ``side_arcsec`` of the largest image, ``separation_arcsec`` of the splits, ``test`` galaxies, and
-        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither).
+        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither,
+        or no position).
 
     Raises
     ------
     BadConfig
         A separation of "crop" in a survey without images; what `splits.split` refuses.
+    BadInput
+        Pixels or crops are asked for where no galaxy has a position; published splits that the files do not state.
     """
     stated = ["published_split"] if config["split"].get("kind") == "published" else []
     galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec", *stated])
@@ -136,6 +139,9 @@ def write_splits(
         if not side:
             raise BadConfig("split.separation_arcsec: 'crop' needs image or hsc_image among the modalities")
         wanted["separation_arcsec"] = splits.apart(side)
+    for key, value in (("kind", "healpix"), ("separation_arcsec", "crop")):
+        if config["split"].get(key) == value and len(ra) and not np.isfinite(ra).any():
+            raise BadInput(f"split.{key}: {value} needs positions, and no galaxy has one; name a table that knows them")
     if stated:
         choice = splits.published(targetid, ra, dec, galaxies[stated[0]].to_numpy(), config["seed"], wanted)
     else:
@@ -151,7 +157,8 @@ def write_splits(
 def _write_shared_sky(path, ra, dec, choice, side: float, separation: float) -> None:
     """See `write_splits`."""
     test = int((choice == "test").sum())
-    shared = splits.shared_sky(ra, dec, choice, side) if side and test else None
+    shared = splits.shared_sky(ra, dec, choice, side) if side and test else float("nan")
+    shared = shared if np.isfinite(shared) else None
     if shared is not None:
         words = "%.1f %% of the test galaxies share sky with a training galaxy on images of %.1f arcsec"
         log.info(words, 100 * shared, side)

@@ -165,6 +165,8 @@ def apart(side_arcsec: float) -> float:
 def shared_sky(ra, dec, split, side_arcsec: float) -> float:
     """Share of the test galaxies whose image overlaps the image of a training galaxy; NaN without test galaxies.
 
+    Of galaxies without a position nothing is known: they do not count.
+
     Parameters
     ----------
     ra, dec : (N,) degrees
@@ -172,7 +174,8 @@ def shared_sky(ra, dec, split, side_arcsec: float) -> float:
     side_arcsec : of the square images, which are centred on their galaxies and have their edges along the axes
     """
     ra, dec, split = np.asarray(ra, float), np.asarray(dec, float), np.asarray(split)
-    test, train = np.flatnonzero(split == "test"), np.flatnonzero(split == "train")
+    placed = np.isfinite(ra) & np.isfinite(dec)
+    test, train = (np.flatnonzero(placed & (split == name)) for name in ("test", "train"))
     if not len(test):
         return float("nan")
     if not len(train) or side_arcsec <= 0:

@@ -18,7 +18,7 @@ _WORDS |= {"test": "test", "testing": "test"}
 
 
 def of_name(path: str | os.PathLike) -> str:
-    """The split that the name of a file says in one of its words, or the whole name of the folder it is in; or empty."""
+    """The split that a word of a file's name says, or the whole name of the folder it is in; empty if neither does."""
     path = Path(path)
     found = {_WORDS[word] for word in re.split(r"[^a-z]+", path.name.lower()) if word in _WORDS}
     if len(found) == 1:
