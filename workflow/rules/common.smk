@@ -16,8 +16,6 @@ from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
 from skyloom.surveys import desi_samples, packaged, web
-from skyloom.surveys.spectra import catalog_files, files_of_part
-from skyloom.surveys.spectra import urls as spectra_urls
 from skyloom.surveys.wheels import PINNED
 
 try:
@@ -99,16 +97,6 @@ def raw_settings(wildcards) -> dict:
     return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)
 
 
-def sources_of_part(wildcards) -> list[str]:
-    """The user's files of a part, those inside packages as they are named."""
-    return files_of_part(settings.surveys[wildcards.survey].settings, int(wildcards.part))
-
-
-def known_tables(wildcards) -> list[str]:
-    """The user's tables of what is known of the objects."""
-    return catalog_files(settings.surveys[wildcards.survey].settings)
-
-
 def fetched(paths: list[str]) -> list[str]:
     """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put."""
     return list(dict.fromkeys(web.place(path) if web.is_url(path) else packaged.archive(path) for path in paths))
@@ -117,7 +105,13 @@ def fetched(paths: list[str]) -> list[str]:
 @functools.cache
 def urls() -> dict[str, str]:
     """Where files of the web are put -> their URLs, as the surveys name them."""
-    return {web.place(path): path for survey in settings.surveys.values() for path in spectra_urls(survey.settings)}
+    named = [
+        path
+        for survey in settings.surveys.values()
+        for paths in (*survey.samples.values(), survey.kind.tables(survey.settings))
+        for path in paths
+    ]
+    return {web.place(path): path for path in named if web.is_url(path)}
 
 
 def raw(survey: str) -> dict[str, list[str]]:
