@@ -19,9 +19,7 @@ def brick_header(ra: float, dec: float, side: int = SIDE) -> fits.Header:
     )
 
 
-def write_brick(
-    path: str | os.PathLike, image: np.ndarray, ra: float, dec: float, compression: str = "GZIP_2"
-) -> None:
+def write_brick(path: str | os.PathLike, image: np.ndarray, ra: float, dec: float, compression: str = "GZIP_2") -> None:
     """Write an image (side, side) in nanomaggy: an empty HDU, then the compressed image; RICE_1 loses some of it."""
     lossy = {"quantize_level": 16, "quantize_method": 2, "dither_seed": 42}
     options = lossy if compression == "RICE_1" else {"quantize_level": 0}

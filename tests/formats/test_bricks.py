@@ -85,7 +85,9 @@ def test_the_compression_of_the_archive_is_read(tmp_path, field):
     write_brick(tmp_path / "exact.fits.fz", field, *CENTRE)
     exact = bricks.read_cutouts(tmp_path / "exact.fits.fz", ra, dec)
     found = bricks.read_cutouts(tmp_path / "image.fits.fz", ra, dec)
-    assert np.nanmax(np.abs(found - exact)) < 0.01 / 4 and (tmp_path / "image.fits.fz").stat().st_size < field.nbytes / 2
+    assert (
+        np.nanmax(np.abs(found - exact)) < 0.01 / 4 and (tmp_path / "image.fits.fz").stat().st_size < field.nbytes / 2
+    )
 
 
 def test_a_position_far_away_has_nothing_but_nan(tmp_path, field):

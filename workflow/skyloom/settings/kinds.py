@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_HELPERS = {"wheels", "package_index", "packaged", "manifest", "archives", "cutouts", "plan", "web"}  # of surveys
+_HELPERS = {
+    "wheels",
+    "package_index",
+    "packaged",
+    "manifest",
+    "archives",
+    "bricks",
+    "checksums",
+    "cutouts",
+    "plan",
+    "web",
+}
+"""Modules of surveys that are no kinds."""
 _NOT_KINDS = {"common", "networks", *_HELPERS}
 
 
@@ -45,8 +57,10 @@ class SurveyKind:
     An archive, whose catalogue says which further files are wanted, has these besides:
 
     later : settings -> roles of the files that the catalogue tells; `raw_files` has the others
-    listing : "module:function", (settings as a dict, rows of the catalogue that pass the cuts) -> files
-        (`skyloom.settings.listing.Listed`) and the table of the wanted galaxies
+    selects : "module:function", (settings as a dict, a block of rows of the catalogue) -> which may be wanted
+    listing : "module:function", (settings as a dict, those rows of all blocks that pass the cuts) -> files
+        (`skyloom.settings.listing.Listed`) and the wanted galaxies (`skyloom.formats.wanted_galaxies`)
+    parts : an entry of `Listed.parts` -> names of the raw files that it stands for
     url : "module:function", (name of a raw file, settings as a dict) -> its URL; "" where many make one
     chosen_by : settings that these files are chosen by
     columns : of the catalogue that `listing` reads, besides those of the cuts
@@ -61,7 +75,9 @@ class SurveyKind:
     keys: tuple[str, ...] = ()
     simulated: bool = False
     later: Callable[[Section], tuple[str, ...]] = lambda settings: ()
+    selects: str = ""
     listing: str = ""
+    parts: Callable[[str], Iterable[str]] = lambda part: (part,)
     url: str = ""
     chosen_by: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()

@@ -1,9 +1,11 @@
-"""Cutouts of the Legacy Surveys from their viewer, galaxy by galaxy, gathered into files in the layout of Stein et al.
+"""Cutouts of the Legacy Surveys, galaxy by galaxy, gathered into files in the layout of Stein et al.
 
-A request a galaxy, no more than one in `cutout_interval` seconds. What has come lies in a folder ``NAME.part`` beside
-the file that it is for, so that a killed job asks for the others only.
+From the viewer: a request a galaxy, no more than one in `cutout_interval` seconds. From bricks: brick by brick, which
+are read where they are kept, or else fetched for this file and removed when its galaxies are cut out. What is done lies
+in a folder ``NAME.part`` beside the file that it is for, so that a killed job asks for the others only.
 """
 
+import hashlib
 import logging
 import os
 import shutil
@@ -18,7 +20,9 @@ from astropy.table import Table
 from skyloom.core.download import Manners, Remote, download
 from skyloom.core.errors import BadInput, NotAvailable
 from skyloom.core.job import progress
-from skyloom.formats import legacy
+from skyloom.formats import legacy, wanted_galaxies
+from skyloom.settings.listing import WANTED
+from skyloom.surveys import bricks
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ def fetch(galaxies: Table, layer: str, base: str, path: str | os.PathLike, manne
         for first in range(0, len(galaxies), BLOCK):
             rows = galaxies[first : first + BLOCK]
             images = np.stack([read(folder / f"{targetid}.fits") for targetid in rows["targetid"]])
-            file.append(images, {name: np.asarray(rows[name]) for name in legacy.COLUMNS if name in rows.colnames})
+            file.append(images, _columns(rows))
     shutil.rmtree(folder)
     log.info("%s: %d cutouts", path, len(galaxies))
 
@@ -77,12 +81,54 @@ def read(path: str | os.PathLike) -> np.ndarray:
     raise BadInput(f"{path}: the viewer sent {found}, expected an image of {expected}; run again")
 
 
-def batch(name: str, path: str | os.PathLike, wanted: Table, settings: Mapping) -> None:
-    """Make the file of cutouts `name` of a survey, of the galaxies that `wanted` says are in it."""
+def from_bricks(galaxies: Table, raw: str, path: str | os.PathLike, settings: Mapping) -> None:
+    """Make a file of cutouts out of bricks; NaN where the archive has no image.
+
+    Parameters
+    ----------
+    galaxies : as those of `fetch`, with the `brick` of each; those of one stand together
+    raw : the raw folder, in which bricks may be kept
+
+    Raises
+    ------
+    NotAvailable : the archive does not answer, or refuses.
+    BadInput : a brick is no image, or damaged.
+    """
+    path = Path(path)
+    folder = path.with_name(f"{path.name}.part")
+    folder.mkdir(parents=True, exist_ok=True)
+    edges = np.flatnonzero(galaxies["brick"][1:] != galaxies["brick"][:-1]) + 1
+    parts = []
+    for number, rows in enumerate(np.split(np.arange(len(galaxies)), edges)):
+        of_brick = galaxies[rows]
+        known = hashlib.sha256(repr([of_brick[c].tolist() for c in ("targetid", "ra", "dec", "brick")]).encode())
+        parts.append(folder / f"{known.hexdigest()[:16]}.h5")
+        if not parts[-1].exists():
+            legacy.write_cutouts(parts[-1], bricks.cut_out(of_brick, raw, str(folder), settings), _columns(of_brick))
+        progress(f"{path.name}: {number + 1} of {len(edges) + 1} bricks")
+    with legacy.writer(path, len(galaxies)) as file:
+        for part in parts:
+            of_brick = legacy.read_cutout_catalog(part)
+            images = legacy.read_cutouts(part, range(len(of_brick)))
+            file.append(images, {name: np.asarray(of_brick[name]) for name in of_brick.colnames})
+    shutil.rmtree(folder)
+    log.info("%s: %d cutouts of %d bricks", path, len(galaxies), len(parts))
+
+
+def _columns(galaxies: Table) -> dict[str, np.ndarray]:
+    """What Stein's layout has of galaxies besides their images."""
+    return {name: np.asarray(galaxies[name]) for name in legacy.COLUMNS if name in galaxies.colnames}
+
+
+def batch(name: str, path: str | os.PathLike, settings: Mapping) -> None:
+    """Make the file of cutouts `name` of a survey, of the galaxies that ``wanted.parquet`` says are in it."""
     from skyloom.surveys.archives import manners
 
-    rows = wanted[np.asarray(wanted["images"]) == name]
+    raw = os.fspath(path).removesuffix(name)
+    rows = wanted_galaxies.of_file(raw + WANTED, "images", name)
     if not len(rows):
         raise NotAvailable(f"{name}: no galaxy is wanted in it; delete files.json in the raw folder and run again")
+    if settings["images"] in bricks.LAYERS:
+        return from_bricks(rows, raw, path, settings)
     access = manners(settings["access"], "cutout_interval")
-    fetch(rows, settings["images"], settings["addresses"]["legacy"], path, access)
+    return fetch(rows, settings["images"], settings["addresses"]["legacy"], path, access)
