@@ -93,9 +93,10 @@ def bases(wildcards) -> list[str]:
 
 
 def parts_of_file(wildcards) -> list[str]:
-    """The raw files that a raw file is made of, where they are files of their own."""
-    known = settings.surveys[wildcards.survey].listed is not None
-    return made_of(wildcards.survey).get(wildcards.file, []) if known else []
+    """What a raw file is made of: raw files that are files of their own, or files of the user's."""
+    survey = settings.surveys[wildcards.survey]
+    own = survey.kind.made_from(survey.settings)
+    return own or (made_of(survey.name).get(wildcards.file, []) if survey.listed is not None else [])
 
 
 @functools.cache

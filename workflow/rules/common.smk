@@ -132,7 +132,7 @@ def images_catalogued(modality: str):
         survey = settings.surveys[wildcards.survey]
         own, asked = next(iter(survey.samples), ""), modality in survey.settings.modalities
         joined = asked and modality in survey.samples and sample_files.beside(survey.samples, modality)
-        return fetched(survey.samples[modality]) if modality == own or joined else []
+        return fetched(survey.samples[modality], survey.name) if modality == own or joined else []
 
     return of_survey
 
@@ -140,7 +140,8 @@ def images_catalogued(modality: str):
 def samples_of_shard(wildcards, modality: str) -> list[str]:
     """The user's files with the samples of a shard."""
     survey = settings.surveys[wildcards.survey]
-    return fetched(sample_files.files_of_shard(survey.samples, survey.settings, modality, int(wildcards.shard)))
+    files = sample_files.files_of_shard(survey.samples, survey.settings, modality, int(wildcards.shard))
+    return fetched(files, survey.name)
 
 
 def known_tables(wildcards) -> list[str]:
@@ -149,9 +150,17 @@ def known_tables(wildcards) -> list[str]:
     return survey.kind.tables(survey.settings)
 
 
-def fetched(paths: list[str]) -> list[str]:
-    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put."""
-    return list(dict.fromkeys(web.place(path) if web.is_url(path) else packaged.archive(path) for path in paths))
+def fetched(paths: list[str], survey: str = "") -> list[str]:
+    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put, of those
+    that the workflow makes where they are in the survey's raw folder."""
+    return list(dict.fromkeys(place_of(path, survey) for path in paths))
+
+
+def place_of(path: str, survey: str) -> str:
+    """See `fetched`."""
+    if path.startswith(sample_files.MADE):
+        return f"results/{survey}/raw/{path.removeprefix(sample_files.MADE)}"
+    return web.place(path) if web.is_url(path) else packaged.archive(path)
 
 
 @functools.cache

@@ -67,6 +67,8 @@ class SurveyKind:
     listing : "module:function", (settings as a dict, those rows of all blocks that pass the cuts) -> files
         (`skyloom.settings.listing.Listed`) and the wanted galaxies (`skyloom.formats.wanted_galaxies`)
     parts : an entry of `Listed.parts` -> names of the raw files that it stands for
+    planned : "module:function", settings as a dict -> files (`Listed`) that are made without a catalogue, for the plan
+    made_from : settings -> the user's files that its raw files are made from
     url : "module:function", (name of a raw file, settings as a dict) -> its URL; "" where many make one
     chosen_by : settings that these files are chosen by
     columns : of the catalogue that `listing` reads, besides those of the cuts
@@ -86,6 +88,8 @@ class SurveyKind:
     selects: str = ""
     listing: str = ""
     parts: Callable[[str], Iterable[str]] = lambda part: (part,)
+    planned: str = ""
+    made_from: Callable[[Section], list[str]] = lambda settings: []
     url: str = ""
     chosen_by: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()

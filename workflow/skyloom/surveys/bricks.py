@@ -109,7 +109,10 @@ def cut_out(rows: "Table", raw: str, folder: str, settings: Mapping):
     import numpy as np
 
     from skyloom.formats.bricks import read_cutouts
+    from skyloom.formats.legacy import SIZE
 
+    if not rows["brick"][0]:  # no position
+        return np.full((len(rows), len(BANDS), SIZE, SIZE), np.nan, np.float32)
     images, fetched = [], []
     for name in files(str(rows["brick"][0])):
         path = os.path.join(raw, name)
