@@ -1,12 +1,15 @@
 """What fetching a survey would take, asked of a server that knows the sizes."""
 
+import dataclasses
+
 import pytest
 from astropy.table import Table
 
 from skyloom.core.errors import NotAvailable, SkyloomError
 from skyloom.settings import listing
+from skyloom.settings.config import Survey, load
 from skyloom.settings.section import parse
-from skyloom.surveys import desi, plan
+from skyloom.surveys import desi, plan, web
 from tests.archive import Archive, serving
 
 REDUX = "/edr/spectro/redux/fuji/healpix"
@@ -36,9 +39,6 @@ class Planned:
         monkeypatch.setattr("skyloom.surveys.plan.shutil.disk_usage", lambda folder: usage)
         (folder / "spectra/healpix/sv3/bright").mkdir(parents=True, exist_ok=True)
         (folder / coadd(0)).write_bytes(bytes(500))
-        by_role = {}
-        for file in files:
-            by_role.setdefault(file.role, []).append(file.file)
         served = {f"{REDUX}/sv3/bright/{n}.fits": bytes(1000 * n) for n in range(3)}
         for part in {part for file in files for part in file.parts}:
             release, region, rest = part.split("/", 2)
@@ -47,10 +47,11 @@ class Planned:
         with serving(Archive(served)) as archive:
             entry = {"kind": "desi", "release": "edr", "modalities": ["spectrum", "image"], **more}
             entry["addresses"] = {"desi": archive.url, "bricks": archive.url}
-            given = parse(desi.DesiSettings, entry, "surveys.own").plain()
+            settings = parse(desi.DesiSettings, entry, "surveys.own")
+            survey = Survey("own", "desi", dataclasses.replace(desi.KIND, raw_files=lambda settings: {}), settings)
+            monkeypatch.setattr("skyloom.settings.config.listing.read", lambda path, key: tuple(files))
             self.said = []
-            arguments = ("own", given, by_role, files, str(folder), desi.KIND, folder / "plan.csv", self.said.append)
-            plan.plan(*arguments)
+            plan.plan(survey, str(folder), folder / "plan.csv", self.said.append)
             self.sent = archive.sent
         table = Table.read(folder / "plan.csv", format="csv")
         self.rows = {row["role"]: tuple(int(value) for value in list(row)[1:]) for row in table}
@@ -111,3 +112,21 @@ def test_a_coadd_that_the_archive_lacks_is_named_and_a_brick_that_it_lacks_count
     monkeypatch.setattr("tests.surveys.test_plan.BAND", 0)
     with pytest.raises(NotAvailable, match=r"77.fits: HTTP 404"):
         Planned(tmp_path, monkeypatch, files, images="bricks-dr9", keep_raw=False)
+
+
+def test_files_that_a_survey_names_by_their_url_are_counted_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with serving(Archive({"/a.h5": bytes(1000), "/b.h5": bytes(3000)})) as archive:
+        given = {"kind": "spectra", "files": [f"{archive.url}/a.h5#md5={'0' * 32}", f"{archive.url}/b.h5"]}
+        survey = load({"seed": 1, "threads": 1, "report": [], "surveys": {"own": given}, "models": {}, "analyses": {}})
+        here = tmp_path / web.place(given["files"][0])
+        here.parent.mkdir(parents=True)
+        here.write_bytes(bytes(1000))
+        said = []
+        (tmp_path / "raw").mkdir()
+        plan.plan(survey.surveys["own"], "raw", tmp_path / "plan.csv", said.append)
+        assert said[0] == "downloads: 1 files to come, 0.000 GB to fetch in 1 requests; 1 are here, 0.000 GB"
+        usage = type("Usage", (), {"free": 2999})
+        monkeypatch.setattr("skyloom.surveys.plan.shutil.disk_usage", lambda folder: usage)
+        with pytest.raises(SkyloomError, match="own: 0.000 GB are needed.*work in a folder on another disk"):
+            plan.plan(survey.surveys["own"], "raw", tmp_path / "plan.csv", said.append)

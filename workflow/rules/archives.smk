@@ -1,6 +1,20 @@
 """What the rules of archives share: the catalogue tells which files there are, and raw files may pass through."""
 
 
+def planned_surveys() -> list[str]:
+    """The surveys of which something is fetched: from archives, or by the URLs that they name."""
+    return [
+        name
+        for name, survey in settings.surveys.items()
+        if survey.later or survey.kind.planned or urls_of(survey)
+    ]
+
+
+def listing_if_any(wildcards) -> list[str]:
+    """The list of the files that the catalogue of an archive told."""
+    return [layout.listing(wildcards.survey)] if settings.surveys[wildcards.survey].later else []
+
+
 def with_catalogue_first() -> str:
     """A wildcard constraint: the surveys of archives, whose catalogue tells which files are fetched."""
     return one_of(name for name, survey in settings.surveys.items() if survey.later)

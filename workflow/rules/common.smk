@@ -166,13 +166,13 @@ def place_of(path: str, survey: str) -> str:
 @functools.cache
 def urls() -> dict[str, str]:
     """Where files of the web are put -> their URLs, as the surveys name them."""
-    named = [
-        path
-        for survey in settings.surveys.values()
-        for paths in (*survey.samples.values(), survey.kind.tables(survey.settings))
-        for path in paths
-    ]
-    return {web.place(path): path for path in named if web.is_url(path)}
+    return {web.place(url): url for survey in settings.surveys.values() for url in urls_of(survey)}
+
+
+def urls_of(survey) -> list[str]:
+    """The URLs of files that a survey names."""
+    named = (*survey.samples.values(), survey.kind.tables(survey.settings))
+    return list(dict.fromkeys(path for paths in named for path in paths if web.is_url(path)))
 
 
 def raw(survey: str) -> dict[str, list[str]]:

@@ -84,17 +84,21 @@ def fetch(name: str, path: str | os.PathLike, addresses: Mapping[str, str], acce
 
 
 def _has_release(name: str, addresses: Mapping[str, str], access: Mapping) -> None:
-    """NotAvailable unless the archive has the table of the bricks of this release and region: else it is the address
-    that is wrong, not a brick that is missing."""
-    release, region = name.removeprefix(FOLDER).split("/")[:2]
-    folder = f"{addresses['bricks'].rstrip('/')}/{release}/{region}"
-    table = f"{folder}/survey-bricks-{release}-{region}.fits.gz" if archives.is_url(folder) else folder
+    """NotAvailable unless the archive has the release and region of a brick: else it is the address that is wrong, not
+    a brick that is missing."""
+    table = table_of(name, addresses)
     try:
-        archives.size(table, access)
+        archives.size(table if archives.is_url(table) else os.path.dirname(table), access)
     except Absent as error:
         raise NotAvailable(
             f"{url(name, addresses)}: no such file, and no {table} either; look whether `addresses.bricks` is right"
         ) from error
+
+
+def table_of(name: str, addresses: Mapping[str, str]) -> str:
+    """Where the archive has the table of the bricks of the release and region of a brick's image."""
+    release, region = name.removeprefix(FOLDER).split("/")[:2]
+    return f"{addresses['bricks'].rstrip('/')}/{release}/{region}/survey-bricks-{release}-{region}.fits.gz"
 
 
 def cut_out(rows: "Table", raw: str, folder: str, settings: Mapping):

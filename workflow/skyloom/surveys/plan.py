@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skyloom.core.errors import Absent, SkyloomError
 from skyloom.core.files import atomic
@@ -12,8 +13,11 @@ from skyloom.formats.file_names import sorted_paths
 from skyloom.formats.legacy import BANDS, SIZE
 from skyloom.settings.kinds import SurveyKind, load
 from skyloom.settings.listing import Listed
-from skyloom.surveys import bricks
-from skyloom.surveys.archives import size
+from skyloom.surveys import bricks, web
+from skyloom.surveys.archives import Access, size
+
+if TYPE_CHECKING:
+    from skyloom.settings.config import Survey
 
 ASKED = 100
 """Files of a role whose size the archive is asked for; of more, the others count as their mean."""
@@ -55,7 +59,8 @@ class Source:
 def sources(listed: Iterable[Listed], settings: Mapping, kind: SurveyKind) -> dict[str, Source]:
     """Raw file -> how it is had, of the files that the catalogue told."""
     listed = list(listed)
-    known, address = {file.file for file in listed}, load(kind.url)
+    known = {file.file for file in listed}
+    address = load(kind.url) if kind.url else lambda name, given: ""
     found = {}
     for file in listed:
         parts = [name for part in file.parts for name in kind.parts(part)]
@@ -148,23 +153,12 @@ def in_flight(settings: Mapping, roles: Iterable[Role], listed: Sequence[Listed]
     return stay + round(sum(sorted(held)[-settings["shards_in_flight"] :]))
 
 
-def plan(
-    survey: str,
-    settings: Mapping,
-    files: Mapping[str, Iterable[str]],
-    listed: Sequence[Listed],
-    folder: str,
-    kind: SurveyKind,
-    path: str | os.PathLike,
-    say: Callable[[str], None],
-) -> None:
-    """Say what would be fetched, and write it as a table.
+def plan(survey: "Survey", folder: str, path: str | os.PathLike, say: Callable[[str], None]) -> None:
+    """Say what would be fetched of a survey of the configuration, and write it as a table.
 
     Parameters
     ----------
-    files : role -> names below `folder`
-    listed : what the catalogue told of them
-    kind : of the survey: its `url` and `parts`
+    folder : of its raw files
     path : CSV: role, files_here, bytes_here, files_missing, bytes_missing, bytes_fetched, requests
 
     Raises
@@ -172,27 +166,23 @@ def plan(
     SkyloomError : it does not fit on the disk of `folder`.
     NotAvailable : the archive does not tell.
     """
-    access, address, listed = settings["access"], load(kind.url), list(listed)
-    had = sources(listed, settings, kind)
-    roles = [
-        count(role, names, folder, lambda name: address(name, settings), had, access)
-        for role, names in files.items()
-        if names
-    ]
+    settings = {"access": Access().plain(), **survey.settings.plain()}
+    listed = list(load(survey.kind.planned)(settings) if survey.kind.planned else survey.listed)
+    roles = roles_of(survey, settings, listed, folder)
     for role in roles:
         about = "about " if role.about else ""
         say(
             f"{role.role}: {role.missing} files to come, {about}{role.bytes_fetched / 1e9:.3f} GB to fetch in"
             f" {role.requests} requests; {role.here} are here, {role.bytes_here / 1e9:.3f} GB"
         )
-    total = sum(file.galaxies for file in listed if file.role == "coadd")
+    total = max((sum(f.galaxies for f in listed if f.role == role) for role in ("coadd", "images")), default=0)
     fetched, made = sum(role.bytes_fetched for role in roles), tokens(settings, total)
     held, free = in_flight(settings, roles, listed, folder), shutil.disk_usage(folder).free
-    rate = access.get("rate") or ASSUMED / 1e6
+    rate = settings["access"].get("rate") or ASSUMED / 1e6
     say(
         f"{total} galaxies: {fetched / 1e9:.3f} GB to fetch; on the disk {held / 1e9:.3f} GB of raw files"
         f"{'' if settings.get('keep_raw', True) else ' at a time'} and {made / 1e9:.3f} GB of tokens,"
-        f" {free / 1e9:.1f} GB free; {hours(roles, access):.2f} h at {rate:g} MB/s a connection"
+        f" {free / 1e9:.1f} GB free; {hours(roles, settings['access']):.2f} h at {rate:g} MB/s a connection"
     )
     with atomic(path) as temporary:
         rows = ["role,files_here,bytes_here,files_missing,bytes_missing,bytes_fetched,requests"]
@@ -202,8 +192,28 @@ def plan(
         ]
         temporary.write_text("\n".join(rows) + "\n")
     if held + made > free:
-        way = f"set surveys.{survey}.keep_raw: false with more `shards`, " if settings.get("keep_raw", True) else ""
+        way = ""
+        if "most_files" in type(survey.settings).model_fields:
+            passing = f"set surveys.{survey.name}.keep_raw: false with more `shards`, "
+            way = f" {passing if settings['keep_raw'] else ''}lower surveys.{survey.name}.most_files, or"
         raise SkyloomError(
-            f"{survey}: {(held + made) / 1e9:.3f} GB are needed, {free / 1e9:.3f} GB are free on the disk of {folder};"
-            f" {way}lower surveys.{survey}.most_files, or work in a folder on another disk"
+            f"{survey.name}: {(held + made) / 1e9:.3f} GB are needed, {free / 1e9:.3f} GB are free on the disk of"
+            f" {folder};{way} work in a folder on another disk"
         )
+
+
+def roles_of(survey: "Survey", settings: Mapping, listed: Sequence[Listed], folder: str) -> list[Role]:
+    """What is to come, role by role; files that a survey names by their URL are `downloads`."""
+    kind, access = survey.kind, settings["access"]
+    url = load(kind.url) if kind.url else lambda name, given: ""
+    had = sources(listed, settings, kind)
+    found = []
+    for role, names in survey.raw.items():
+        names = [name for name in names if role != "derived" and (name in had or url(name, settings))]
+        if names:
+            found.append(count(role, names, folder, lambda name: url(name, settings), had, access))
+    named = [path for paths in (*survey.samples.values(), kind.tables(survey.settings)) for path in paths]
+    places = {os.path.relpath(web.place(path), folder): web.address(path) for path in named if web.is_url(path)}
+    if places:
+        found.append(count("downloads", places, folder, places.__getitem__, {}, access))
+    return found
