@@ -47,6 +47,34 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike, last: str) -> Iterator[Path]:
+    """Yield a temporary folder; on success what is in it replaces all that is in the folder `path`, on any error it is
+    removed.
+
+    The file `last` goes first and comes last: where it is, the folder is whole. Other than a file, a folder cannot be
+    replaced at once. Raises SkyloomError as `atomic` does.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".partial-{socket.gethostname()}-{os.getpid()}-", dir=path.parent))
+    temporary = folder / path.name
+    temporary.mkdir()
+    try:
+        yield temporary
+        (path / last).unlink(missing_ok=True)
+        for old in path.iterdir():
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        for new in sorted(temporary.iterdir(), key=lambda new: (new.name == last, new.name)):
+            os.replace(new, path / new.name)
+    except BaseException as error:
+        if is_disk_full(error):
+            raise SkyloomError(f"{path}: the disk is full; nothing half-written stays") from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep(folder: str | os.PathLike) -> list[Path]:
     """Remove what killed writers left under `folder`: temporary folders of `atomic` whose process is dead.
 
