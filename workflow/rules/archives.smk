@@ -47,14 +47,24 @@ def wanted_galaxies(wildcards) -> list[str]:
     return [f"results/{wildcards.survey}/raw/wanted.parquet"] if passes(wildcards.survey) else []
 
 
-def images_of_shard(wildcards) -> list[str]:
-    """The manifest of the images; of a survey whose files pass through those of the galaxies of one shard."""
-    if "images" not in files_that_go(wildcards.survey):
-        return [layout.manifest(wildcards.survey, "images")]
-    coadds = set(raw_of_shard("coadd")(wildcards))
-    folder = f"results/{wildcards.survey}/raw"
-    listed = settings.surveys[wildcards.survey].listed
-    return [f"{folder}/{file.file}" for file in listed if file.role == "images" and f"{folder}/{file.coadd}" in coadds]
+def images_of_shard(role: str, modality: str):
+    """An input function: the manifest of the images of a role; of a survey of files, or whose files pass through, the
+    files with those of the galaxies of one shard."""
+
+    def of_shard(wildcards) -> list[str]:
+        survey = settings.surveys[wildcards.survey]
+        if modality in survey.samples:
+            return samples_of_shard(wildcards, modality)
+        if role not in files_that_go(wildcards.survey):
+            return [layout.manifest(wildcards.survey, role)]
+        coadds, folder = set(raw_of_shard("coadd")(wildcards)), f"results/{wildcards.survey}/raw"
+        return [
+            f"{folder}/{file.file}"
+            for file in survey.listed
+            if file.role == role and f"{folder}/{file.coadd}" in coadds
+        ]
+
+    return of_shard
 
 
 @functools.cache

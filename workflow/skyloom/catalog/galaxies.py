@@ -121,21 +121,31 @@ def write_splits(
         `splits.crop_side` takes. A ``separation_arcsec`` of "crop" keeps galaxies whose images overlap in one split.
     shared_path
         JSON: ``side_arcsec`` of the largest image, ``separation_arcsec`` of the splits, ``test`` galaxies, and
-        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither).
+        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither,
+        or no position).
 
     Raises
     ------
     BadConfig
         A separation of "crop" in a survey without images; what `splits.split` refuses.
+    BadInput
+        Pixels or crops are asked for where no galaxy has a position; published splits that the files do not state.
     """
-    galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec"])
+    stated = ["published_split"] if config["split"].get("kind") == "published" else []
+    galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec", *stated])
     targetid, ra, dec = (galaxies[name].to_numpy() for name in ("targetid", "ra", "dec"))
     side, wanted = splits.crop_side(config), dict(config["split"])
     if wanted.get("separation_arcsec") == "crop":
         if not side:
             raise BadConfig("split.separation_arcsec: 'crop' needs image or hsc_image among the modalities")
         wanted["separation_arcsec"] = splits.apart(side)
-    choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
+    for key, value in (("kind", "healpix"), ("separation_arcsec", "crop")):
+        if config["split"].get(key) == value and len(ra) and not np.isfinite(ra).any():
+            raise BadInput(f"split.{key}: {value} needs positions, and no galaxy has one; name a table that knows them")
+    if stated:
+        choice = splits.published(targetid, ra, dec, galaxies[stated[0]].to_numpy(), config["seed"], wanted)
+    else:
+        choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
     for name in splits.SPLITS:
         log.info("%s: %d galaxies", name, (choice == name).sum())
         if config["split"]["fractions"].get(name, 0) > 0 and not (choice == name).any():
@@ -147,7 +157,8 @@ def write_splits(
 def _write_shared_sky(path, ra, dec, choice, side: float, separation: float) -> None:
     """See `write_splits`."""
     test = int((choice == "test").sum())
-    shared = splits.shared_sky(ra, dec, choice, side) if side and test else None
+    shared = splits.shared_sky(ra, dec, choice, side) if side and test else float("nan")
+    shared = shared if np.isfinite(shared) else None
     if shared is not None:
         words = "%.1f %% of the test galaxies share sky with a training galaxy on images of %.1f arcsec"
         log.info(words, 100 * shared, side)
@@ -227,7 +238,7 @@ def _with_images(
     if modality == "image" and config.get("by") == "key":
         nearest = _same_source(galaxies, images, imaging.words, flow, step)
     else:
-        nearest = _nearest(galaxies, images, imaging.words, config, flow, step)
+        nearest = nearest_images(galaxies, images, imaging.words, config, flow, step)
     index = np.full(len(galaxies), -1)
     index[nearest["left"]] = nearest["right"]
     separation = np.full(len(galaxies), np.nan)
@@ -241,8 +252,11 @@ def _with_images(
     return galaxies[found] if required else galaxies
 
 
-def _nearest(galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str) -> pd.DataFrame:
-    """Pairs of galaxy and image as `crossmatch` finds them, and what the flow table says of them."""
+def nearest_images(
+    galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str
+) -> pd.DataFrame:
+    """Pairs of galaxy (TARGET_RA, TARGET_DEC) and image (ra, dec) as `crossmatch` finds them, and the lines of the flow
+    table."""
     radius = config.get("radius_arcsec", 1.0)
     positions = (galaxies["TARGET_RA"], galaxies["TARGET_DEC"], images["ra"], images["dec"])
     nearest = crossmatch(*positions, radius)

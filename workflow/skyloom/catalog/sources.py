@@ -184,11 +184,8 @@ def read_properties(path: str, companion: str | None, wanted_cuts: Sequence[Mapp
 
 
 def source_key(table: Table, names: Sequence[str]) -> np.ndarray:
-    """(N,) int64: release, brickid and objid of each row in one number, as TARGETID has them (14, 20 and 22 bits); -1
-    where there is no source (release 0, or a number that does not fit)."""
-    release, brickid, objid = (np.ma.filled(np.ma.asarray(table[name], np.int64), -1) for name in names)
-    known = (release > 0) & (release < 2**14) & (brickid >= 0) & (brickid < 2**20) & (objid >= 0) & (objid < 2**22)
-    return np.where(known, (release << 42) | (brickid << 22) | objid, -1)
+    """(N,) int64: release, brickid and objid of each row, which `names` are, in one number (`legacy.source_number`)."""
+    return legacy.source_number(*(table[name] for name in names))
 
 
 def rows_of(keys, table_keys) -> np.ndarray:

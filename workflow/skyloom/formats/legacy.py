@@ -122,6 +122,17 @@ def _read_column(path: str | os.PathLike, file: h5py.File, name: str, total: int
     return dataset[()]
 
 
+def source_number(release, brickid, objid) -> np.ndarray:
+    """(N,) int64: the key of each source in one number, as DESI's TARGETID has it (14, 20 and 22 bits).
+
+    -1 where there is no source (release 0, or a number that does not fit).
+    The bits are those of `desitarget.targets.encode_targetid`: objid from bit 0, brickid from 22, release from 42.
+    """
+    release, brickid, objid = (np.ma.filled(np.ma.asarray(part, np.int64), -1) for part in (release, brickid, objid))
+    known = (release > 0) & (release < 2**14) & (brickid >= 0) & (brickid < 2**20) & (objid >= 0) & (objid < 2**22)
+    return np.where(known, (release << 42) | (brickid << 22) | objid, -1)
+
+
 def read_cutouts(path: str | os.PathLike, rows: Sequence[int]) -> np.ndarray:
     """(n, 3, 152, 152) f4 nanomaggy a pixel: the cutouts of `rows`, in their order; only these are read."""
     with open_hdf5(path) as file:

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_HELPERS = {"wheels", "package_index", "packaged", "manifest", "archives", "cutouts", "plan", "web"}  # of surveys
+_HELPERS = {
+    "wheels",
+    "package_index",
+    "packaged",
+    "manifest",
+    "archives",
+    "cutouts",
+    "plan",
+    "web",
+    "files",
+    "places",
+}  # of surveys
 _NOT_KINDS = {"common", "networks", *_HELPERS}
 
 
@@ -39,6 +50,10 @@ class SurveyKind:
         empty where rules of their own make them
     keys : settings that the raw files depend on
     simulated : its galaxies are made up; reports say so
+    samples : of a survey of files that hold samples already (`skyloom.surveys.files`), settings -> modality -> these
+        files (paths, URLs, package:...), a row a sample. The rows of the first modality are the galaxies; another
+        modality with the same files has its samples in the same rows, one with others is joined to the galaxies
+    tables : settings -> files with what is known of its galaxies besides
     licence : of its data: an SPDX identifier, or the address of the terms; empty where only the user can know
     citation : what who uses its data cites, each with its address (https://doi.org/...)
 
@@ -60,6 +75,8 @@ class SurveyKind:
     fetch: str = ""
     keys: tuple[str, ...] = ()
     simulated: bool = False
+    samples: Callable[[Section], Mapping[str, list[str]]] = lambda settings: {}
+    tables: Callable[[Section], list[str]] = lambda settings: []
     later: Callable[[Section], tuple[str, ...]] = lambda settings: ()
     listing: str = ""
     url: str = ""

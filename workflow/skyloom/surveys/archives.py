@@ -56,9 +56,19 @@ def derived_file() -> str:
     return f"derived/{PROVABGS}"
 
 
+def galaxiesml_file(size: int, split: str) -> str:
+    """What GalaxiesML calls its images of `size` pixels a side of a split."""
+    return f"5x{size}x{size}_{split}_with_morphology.hdf5"
+
+
 def galaxiesml_files(size: int) -> list[str]:
     """The image files of GalaxiesML, 64 or 127 pixels a side, below the raw folder."""
-    return [f"hsc/5x{size}x{size}_{split}_with_morphology.hdf5" for split in GALAXIESML_SPLITS]
+    return [f"hsc/{galaxiesml_file(size, split)}" for split in GALAXIESML_SPLITS]
+
+
+def below(base: str, name: str) -> str:
+    """A file by its address: its name below `base`, unless it is an address itself."""
+    return name if is_url(name) or os.path.isabs(name) else f"{base.rstrip('/')}/{name}"
 
 
 def url(name: str, addresses: Mapping[str, str]) -> str:
