@@ -80,8 +80,7 @@ def crossmatch(
     """
     left, right = _both(left_ra, left_dec, right_ra, right_dec, radius_arcsec)
     if one_to_one:
-        found = _frame(left, right, *_all(left, right, radius_arcsec, threads))
-        return _closest_first(found).sort_values("left", ignore_index=True)
+        return closest_first(_frame(left, right, *_all(left, right, radius_arcsec, threads)))
     return _frame(left, right, *_nearest(left, right, radius_arcsec, threads))
 
 
@@ -93,14 +92,14 @@ def pairs(left_ra, left_dec, right_ra, right_dec, radius_arcsec: float, threads:
 
 def nested_pixel(ra, dec, nside: int) -> np.ndarray:
     """Nested HEALPix pixel of positions in degrees, int64 (n,); -1 where a coordinate is not finite."""
-    ra, dec = _degrees(ra), _degrees(dec)
+    ra, dec = degrees(ra), degrees(dec)
     pixel = np.full(len(ra), -1, np.int64)
     usable = np.isfinite(ra) & np.isfinite(dec)
     pixel[usable] = lonlat_to_healpix(ra[usable] % 360 * u.deg, dec[usable] * u.deg, nside, order="nested")
     return pixel
 
 
-def _closest_first(found: pd.DataFrame) -> pd.DataFrame:
+def closest_first(found: pd.DataFrame) -> pd.DataFrame:
     """One-to-one subset of `found`: pairs by growing separation, each if both its galaxies are still free.
 
     Taken in rounds: a pair that is the first of both its galaxies is taken by the greedy rule whatever comes before it.
@@ -112,13 +111,18 @@ def _closest_first(found: pd.DataFrame) -> pd.DataFrame:
         taken.append(found[mutual])
         free = ~found["left"].isin(taken[-1]["left"]) & ~found["right"].isin(taken[-1]["right"])
         found = found[free]
-    return pd.concat(taken) if taken else found
+    return pd.concat(taken).sort_values("left", ignore_index=True) if taken else found
+
+
+def check_radius(radius_arcsec: float) -> None:
+    """BadConfig unless it is one that `crossmatch` takes."""
+    if not 0 < radius_arcsec <= 3 * 3600:
+        raise BadConfig(f"cross-match radius {radius_arcsec!r} arcsec: expected more than 0 and at most 10800")
 
 
 def _both(left_ra, left_dec, right_ra, right_dec, radius_arcsec: float) -> tuple[_Positions, _Positions]:
     """Both catalogues, in cubes that suit the radius."""
-    if not 0 < radius_arcsec <= 3 * 3600:
-        raise BadConfig(f"cross-match radius {radius_arcsec!r} arcsec: expected more than 0 and at most 10800")
+    check_radius(radius_arcsec)
     width = _width(_chord(radius_arcsec))
     return _positions("left", left_ra, left_dec, width), _positions("right", right_ra, right_dec, width)
 
@@ -193,8 +197,8 @@ def _width(radius: float) -> float:
 
 
 def _positions(side: str, ra, dec, width: float) -> _Positions:
-    ra, dec = _degrees(ra), _degrees(dec)
-    row = _usable(side, ra, dec)
+    ra, dec = degrees(ra), degrees(dec)
+    row = usable(side, ra, dec)
     if len(row) < len(ra):
         ra, dec = ra[row], dec[row]
     vector, cell = [np.empty(len(row)) for _ in range(3)], np.empty(len(row), np.int64)
@@ -211,9 +215,16 @@ def _unit_vector(ra: np.ndarray, dec: np.ndarray) -> list[np.ndarray]:
     # Chords of unit vectors are exact to 1e-11 arcsec at all separations and everywhere on the sphere.
     if ra.min() < 0 or ra.max() >= 360:  # a remainder takes as long as all the rest
         ra = ra % 360
-    longitude, latitude = np.radians(ra), np.radians(dec)
-    axis_distance = np.cos(latitude)
-    return [axis_distance * np.cos(longitude), axis_distance * np.sin(longitude), np.sin(latitude)]
+    (sin_ra, cos_ra), (sin_dec, cos_dec) = _sin_cos(ra), _sin_cos(dec)
+    return [cos_dec * cos_ra, cos_dec * sin_ra, sin_dec]
+
+
+def _sin_cos(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By the tangent of half the angle, to some 1e-16: numpy has it for many angles at a time, sine and cosine not."""
+    tangent = np.tan(degrees * (np.pi / 360))
+    square = tangent * tangent
+    scale = 1 / (1 + square)
+    return 2 * tangent * scale, (1 - square) * scale
 
 
 def _touched(vector: list[np.ndarray], width: float, margin: float) -> tuple[np.ndarray, np.ndarray]:
@@ -234,7 +245,7 @@ def _cubes(vector: list[np.ndarray], width: float, shift: float) -> list[np.ndar
     return [((x + (1 + width + shift)) * (1 / width)).astype(np.int64) << 21 * axis for axis, x in enumerate(vector)]
 
 
-def _usable(side: str, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+def usable(side: str, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     """Row numbers (int64) of the finite positions; raises BadInput for impossible ones."""
     if ra.shape != dec.shape or ra.ndim != 1:
         raise BadInput(f"{side} catalogue: RA has shape {ra.shape}, Dec {dec.shape}; expected one of each a row")
@@ -249,6 +260,6 @@ def _usable(side: str, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return np.flatnonzero(finite)
 
 
-def _degrees(values) -> np.ndarray:
+def degrees(values) -> np.ndarray:
     """Coordinates as float64, masked ones as NaN."""
     return np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)

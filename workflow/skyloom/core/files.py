@@ -57,22 +57,35 @@ def atomic_folder(path: str | os.PathLike, last: str) -> Iterator[Path]:
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".partial-{socket.gethostname()}-{os.getpid()}-", dir=path.parent))
-    temporary = folder / path.name
-    temporary.mkdir()
     try:
-        yield temporary
-        (path / last).unlink(missing_ok=True)
-        for old in path.iterdir():
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        for new in sorted(temporary.iterdir(), key=lambda new: (new.name == last, new.name)):
-            os.replace(new, path / new.name)
+        with scratch(path.parent, path.name) as temporary:
+            yield temporary
+            _replace_all(path, temporary, last)
     except BaseException as error:
         if is_disk_full(error):
             raise SkyloomError(f"{path}: the disk is full; nothing half-written stays") from error
         raise
+
+
+@contextlib.contextmanager
+def scratch(folder: str | os.PathLike, name: str) -> Iterator[Path]:
+    """Yield a new folder `name` for files that go in the end, in one of those that `sweep` removes if they cannot."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    outer = Path(tempfile.mkdtemp(prefix=f".partial-{socket.gethostname()}-{os.getpid()}-", dir=folder))
+    try:
+        (outer / name).mkdir()
+        yield outer / name
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _replace_all(path: Path, new: Path, last: str) -> None:
+    """See `atomic_folder`."""
+    (path / last).unlink(missing_ok=True)
+    for old in path.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for entry in sorted(new.iterdir(), key=lambda entry: (entry.name == last, entry.name)):
+        os.replace(entry, path / entry.name)
 
 
 def sweep(folder: str | os.PathLike) -> list[Path]:

@@ -73,7 +73,7 @@ def write_collection(
     counts, without = _count(batches)
     if not counts.sum():
         raise BadInput(f"{name}: none of {without} rows has a position (ra, dec); a HATS catalogue is sorted by it")
-    tiles = partition(counts, rows)
+    tiles = partition(counts, rows, min(FINEST, reach(margin)))
     full = tiles[[counts_in(counts, tile) > 0 for tile in tiles]]
     schema = schema.append(pa.field(INDEX, pa.int64(), metadata={"description": "Nested HEALPix pixel of order 29"}))
     beside = f"{name}_{margin:g}arcs"
@@ -89,17 +89,18 @@ def write_collection(
     return without
 
 
-def partition(counts: np.ndarray, rows: int) -> np.ndarray:
+def partition(counts: np.ndarray, rows: int, finest: int = FINEST) -> np.ndarray:
     """Pixels (P, 2), order and number, that cover the sky: split where more than `rows` would be in one.
 
     Parameters
     ----------
-    counts : (12 * 4**FINEST,) rows in each pixel of the finest order
+    counts : (12 * 4**FINEST,) rows in each pixel of the order FINEST
+    finest : order of pixels that are not split
     """
     found, pixels = [], np.arange(12)
-    for order in range(FINEST + 1):
+    for order in range(finest + 1):
         inside = counts.reshape(12 * 4**order, -1).sum(axis=1)[pixels]
-        full = (inside > rows) & (order < FINEST)
+        full = (inside > rows) & (order < finest)
         found.append(np.stack([np.full(len(pixels) - full.sum(), order), pixels[~full]], axis=1))
         pixels = (4 * pixels[full][:, None] + np.arange(4)).ravel()
     return np.concatenate(found)
@@ -127,7 +128,8 @@ def near(index: np.ndarray, arcsec: float) -> np.ndarray:
     29, themselves first; -1 where there are fewer."""
     order = reach(arcsec)
     pixel = index >> 2 * (ORDER - order)
-    around = HEALPix(2**order, order="nested").neighbours(pixel)
+    with np.errstate(invalid="ignore"):  # at twelve corners there are seven neighbours
+        around = HEALPix(2**order, order="nested").neighbours(pixel)
     return np.concatenate([pixel[:, None], around.T], axis=1)
 
 
@@ -171,9 +173,7 @@ class _Tiles:
             return row, own[row]
         known = np.flatnonzero(index >= 0)
         around = near(index[known], self.margin)
-        first = np.where(around >= 0, around << 2 * (ORDER - reach(self.margin)), -1)
-        last = np.where(around >= 0, first + (np.int64(1) << 2 * (ORDER - reach(self.margin))) - 1, -1)
-        found = np.concatenate([self._holding(first), self._holding(last)], axis=1)
+        found = self._holding(np.where(around >= 0, around << 2 * (ORDER - reach(self.margin)), -1))
         row, place = np.nonzero((found >= 0) & (found != own[known][:, None]))
         pairs = np.unique(np.stack([known[row], found[row, place]], axis=1), axis=0)
         return pairs[:, 0], pairs[:, 1]
