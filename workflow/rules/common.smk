@@ -88,6 +88,34 @@ def survey_settings(*keys: str):
     }
 
 
+def catalogue_settings(*keys: str):
+    """The same, of a catalogue: not how its cross-match is done, only what it is."""
+
+    def of_survey(wildcards) -> dict:
+        survey = settings.surveys[wildcards.survey].settings
+        found = survey_settings("crossmatch", *keys)(wildcards)
+        how = survey.crossmatch.how()
+        return {**found, "crossmatch": {key: v for key, v in found["crossmatch"].items() if key not in how}}
+
+    return of_survey
+
+
+MATCHING = ("skyloom.catalog.by_lsdb",)
+"""What a catalogue with a cross-match loads by name."""
+
+
+def matching_threads(wildcards) -> int:
+    """Threads of a cross-match: those that LSDB may use, should it be wanted."""
+    dask = settings.surveys[wildcards.survey].settings.crossmatch.dask
+    return dask.workers if dask.where == "local" else 1
+
+
+def environment_of_crossmatch(wildcards) -> str:
+    """The conda environment of a job that matches catalogues, which may become LSDB's work."""
+    above = settings.surveys[wildcards.survey].settings.crossmatch.lsdb_above
+    return f"../../envs/{'survey' if above is None else 'hats'}.yaml"
+
+
 def environment_of_population(wildcards) -> str:
     """The conda environment of a job that draws galaxies: one population needs packages of its own."""
     drawn = settings.surveys[wildcards.survey].settings.population

@@ -47,14 +47,14 @@ rule catalog_files:
     wildcard_constraints:
         survey=catalogued(),
     conda:
-        "../../envs/survey.yaml"
-    threads: 1
+        environment_of_crossmatch
+    threads: matching_threads
     resources:
         mem_mb=growing(4000),
         runtime=60,
     params:
-        code=code("catalog_files"),
-        survey=survey_settings("shards", "catalog", "crossmatch", "cuts", "modalities", "require_properties"),
+        code=code("catalog_files", modules=MATCHING),
+        survey=catalogue_settings("shards", "catalog", "cuts", "modalities", "require_properties"),
         own=lambda wildcards: next(iter(settings.surveys[wildcards.survey].samples), "spectrum"),
         packaged=lambda wildcards: packaged.of_packages(known_tables(wildcards)),
     message:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from skyloom.catalog import crossmatch as one
 from skyloom.core.errors import BadConfig
-from skyloom.core.extras import needed
+from skyloom.core.extras import extra
 from skyloom.core.files import scratch
 from skyloom.formats import hats_files
 
@@ -74,7 +74,8 @@ def pairs(
     BadInput, BadConfig : as without LSDB; LSDB is not installed.
     """
     one.check_radius(radius_arcsec)
-    lsdb = needed("lsdb", "hats")
+    with extra("hats"):
+        import lsdb
     margin = MARGIN * radius_arcsec if margin_arcsec is None else margin_arcsec
     sides = [_usable("left", left_ra, left_dec), _usable("right", right_ra, right_dec)]
     if not all(len(table) for table in sides):
@@ -101,32 +102,34 @@ def unique(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextlib.contextmanager
-def workers(dask: Mapping) -> Iterator[None]:
+def workers(setting: Mapping) -> Iterator[None]:
     """Have Dask work as the setting says: in threads of this process, or in Slurm jobs."""
-    if dask.get("where", "local") == "local":
-        with needed("dask", "hats").config.set(num_workers=dask.get("workers", 1), scheduler=None):
+    with extra("hats"):
+        from dask import config
+        from distributed import Client
+    if setting.get("where", "local") == "local":
+        with config.set(num_workers=setting.get("workers", 1), scheduler=None):
             yield
         return
-    with slurm_cluster(dask) as cluster, needed("distributed", "hats").Client(cluster) as client:
-        cluster.scale(jobs=dask["workers"])
-        log.info("waiting for the first of %d Slurm jobs", dask["workers"])
+    with slurm_cluster(setting) as cluster, Client(cluster) as client:
+        cluster.scale(jobs=setting["workers"])
+        log.info("waiting for the first of %d Slurm jobs", setting["workers"])
         client.wait_for_workers(1)
         yield
 
 
-def slurm_cluster(dask: Mapping):
+def slurm_cluster(setting: Mapping):
     """A cluster of Dask whose workers are Slurm jobs (dask-jobqueue): none runs before it is scaled."""
-    jobqueue = needed("dask_jobqueue", "hats")
-    library = Path(__file__).parents[2]
-    return jobqueue.SLURMCluster(
-        queue=dask.get("queue"),
-        account=dask.get("account"),
-        walltime=dask["walltime"],
-        cores=dask["threads"],
+    with extra("hats"):
+        from dask_jobqueue import SLURMCluster
+    return SLURMCluster(
+        queue=setting.get("queue"),
+        account=setting.get("account"),
+        walltime=setting["walltime"],
+        cores=setting["threads"],
         processes=1,
-        memory=dask["memory"],
-        job_script_prologue=[f"export PYTHONPATH={library}:$PYTHONPATH"],
-        log_directory=dask.get("logs"),
+        memory=setting["memory"],
+        job_script_prologue=[f"export PYTHONPATH={Path(__file__).parents[2]}:$PYTHONPATH"],
     )
 
 

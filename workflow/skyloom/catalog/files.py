@@ -7,6 +7,7 @@ position or identifier), cuts. What the galaxies' own files do not know is taken
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,7 @@ def build_galaxies(
     BadInput : nothing is left, a file is not what it should be, or nothing can be joined.
     """
     flow, own = cuts.Flow(survey), config.get("own", "spectrum")
+    config = {**config, "crossmatch": {**config.get("crossmatch", {}), "scratch": Path(galaxies_path).parent}}
     shards = config.get("shards", 1)
     if own == "spectrum":
         rows = file_rows.of_parts(files["parts"], shards, flow)

@@ -1,15 +1,16 @@
 """Packages that come with an extra of the project, and what is said where they are not installed."""
 
-import importlib
-from types import ModuleType
+import contextlib
+from collections.abc import Iterator
 
 from skyloom.core.errors import BadConfig
 
 
-def needed(module: str, extra: str) -> ModuleType:
-    """A module, imported; BadConfig with the command that installs it where it is not there."""
+@contextlib.contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Surrounds the imports of packages of an extra: BadConfig with the command that installs one that is missing."""
     try:
-        return importlib.import_module(module)
+        yield
     except ModuleNotFoundError as error:
-        missing, command = error.name or module, f"pip install -c requirements.lock -e '.[{extra}]'"
-        raise BadConfig(f"the package {missing} is not installed, which this needs: {command}") from error
+        command = f"pip install -c requirements.lock -e '.[{name}]'"
+        raise BadConfig(f"the package {error.name} is not installed, which this needs: {command}") from error

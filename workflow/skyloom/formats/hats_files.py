@@ -24,6 +24,7 @@ from astropy_healpix import HEALPix, nside_to_pixel_resolution
 
 from skyloom import __version__
 from skyloom.core.errors import BadInput
+from skyloom.core.extras import extra
 from skyloom.core.files import atomic_folder
 
 INDEX = "_healpix_29"
@@ -70,6 +71,8 @@ def write_collection(
     ------
     BadInput : no row has a position.
     """
+    with extra("hats"):
+        import hats  # noqa: F401 (before anything is read)
     counts, without = _count(batches)
     if not counts.sum():
         raise BadInput(f"{name}: none of {without} rows has a position (ra, dec); a HATS catalogue is sorted by it")

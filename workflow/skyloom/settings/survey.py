@@ -78,12 +78,11 @@ class CrossMatch(Section):
     lsdb_above: int | None = setting(50_000_000, ge=0)
     "rows of two catalogues together above which LSDB matches them, in partitions (extra 'hats'); null: never"
     dask: Dask = setting(Dask())
-    "who does that; with what pairs, does not depend on it"
+    "who works on that"
 
-    @property
-    def how(self) -> tuple[str, ...]:
-        """Keys that say how pairs are found, not which."""
-        return ("lsdb_above", "dask")
+    def how(self) -> dict:
+        """What of it says how pairs are found, not which: results do not depend on it."""
+        return {key: value for key, value in self.plain().items() if key in ("lsdb_above", "dask")}
 
 
 class Fractions(Section):
