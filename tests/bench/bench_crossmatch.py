@@ -1,8 +1,8 @@
 """Cross-match of one million with five million galaxies at 1", in turns with three others that must say the same.
 
 They are a bare DuckDB join of pixels (HEALPix with their neighbours) and unit vectors that were computed before the
-clock starts; astropy; and LSDB, of which only the match is timed, not how its catalogues and margins come to be. Medians
-of some rounds; on a busy machine CPU time says more than the clock.
+clock starts; astropy; and LSDB, of which only the match is timed, not how its catalogues and margins come to be.
+Medians of some rounds; on a busy machine CPU time says more than the clock.
 
 Run: ``PYTHONPATH=workflow python tests/bench/bench_crossmatch.py [left] [right] [--threads 1] [--rounds 3]
 [--sky clumps|uniform]``, numbers of galaxies
@@ -115,9 +115,8 @@ def astropy(left, right, threads: int):
 def lsdb(left, right, threads: int):
     """Of LSDB, with its own algorithm."""
     import dask
-    import pandas as pd
-
     import lsdb
+    import pandas as pd
 
     catalogs = [
         lsdb.from_dataframe(
@@ -164,7 +163,9 @@ def main() -> None:
             assert np.array_equal(found[0], expected[0]), f"{name}: different galaxies have a match"
             assert np.array_equal(found[1], expected[1]), f"{name}: different matches"
             assert np.abs(found[2] - expected[2]).max() < 1e-6, f"{name}: other separations"
-    print(f"{n} x {m} ({config.sky}), {RADIUS} arcsec, {config.threads} threads: {len(expected[0])} matches, as all say")
+    print(
+        f"{n} x {m} ({config.sky}), {RADIUS} arcsec, {config.threads} threads: {len(expected[0])} matches, as all say"
+    )
     reference = np.median(taken["bare"], axis=0)
     for name, times in taken.items():
         (cpu, wall), (of_cpu, of_wall) = np.median(times, axis=0), np.median(times, axis=0) / reference

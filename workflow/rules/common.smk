@@ -449,6 +449,11 @@ def made_when_asked(name: str) -> list[str]:
     return [path for survey in surveys for path in layout.outputs(settings.analyses[name], survey).values()]
 
 
+def embeddings_of_survey(wildcards) -> list[str]:
+    """Every table of embeddings of a survey."""
+    return list(layout.embeddings(wildcards.survey, settings).values())
+
+
 def results_of(survey: str) -> list[str]:
     """All that a survey with a report has, so that a file that was deleted is made again."""
     shown = settings.shown(survey)

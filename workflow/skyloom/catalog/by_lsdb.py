@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 
 from skyloom.catalog import crossmatch as one
-from skyloom.core.errors import BadConfig
 from skyloom.core.extras import extra
 from skyloom.core.files import scratch
 from skyloom.formats import hats_files
@@ -67,7 +66,7 @@ def pairs(
     rows : of a partition, at most
     margin_arcsec : of the partitions of the right catalogue; without it as much as is needed
 
-    Returns columns ``left``, ``right``, ``separation_arcsec``, and ``nearest``: no other pair of the left row is closer.
+    Returns columns ``left``, ``right``, ``separation_arcsec``, and ``nearest``: no pair of the left row is closer.
 
     Raises
     ------

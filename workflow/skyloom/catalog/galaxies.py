@@ -75,7 +75,7 @@ def build_galaxies(
     survey : str
         Its name, for the flow table.
     config : mapping
-        The survey's entry: ``crossmatch`` (`skyloom.settings.survey.CrossMatch`), ``cuts`` and ``property_cuts`` (lists;
+        The survey's entry: ``crossmatch`` (`settings.survey.CrossMatch`), ``cuts`` and ``property_cuts`` (lists;
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the

@@ -1,8 +1,8 @@
 """Writing HATS: a catalogue as Parquet files by place on the sky, which LSDB opens and matches with any other.
 
-The layout is that of the IVOA note "HATS" 1.0 (https://www.ivoa.net/documents/Notes/HATS): a collection is a folder with
-``collection.properties``, the catalogue and, beside it, its margin: for each partition the rows outside of it that are
-near its border, without which a cross-match would lose what lies on two sides. A partition is a HEALPix pixel in
+The layout is that of the IVOA note "HATS" 1.0 (https://www.ivoa.net/documents/Notes/HATS): a collection is a folder
+with ``collection.properties``, the catalogue and, beside it, its margin: for each partition the rows outside of it that
+are near its border, without which a cross-match would lose what lies on two sides. A partition is a HEALPix pixel in
 nested order, small where the sky is full. What the library `hats` has (properties, partition_info.csv, _metadata,
 skymap.fits) it writes; the rows are written here, since `lsdb.from_dataframe` wants all of them in memory.
 
@@ -29,6 +29,7 @@ from skyloom.core.files import atomic_folder
 
 INDEX = "_healpix_29"
 """The column that HATS sorts by: the nested pixel at order 29."""
+INDEX_FIELD = pa.field(INDEX, pa.int64(), metadata={"ucd": "pos.healpix", "description": "Nested HEALPix, order 29"})
 ORDER = 29
 FINEST = 8  # order of the smallest partitions: a quarter of a degree
 ROWS = 500_000  # of a partition, at most, but for a denser one at the finest order
@@ -78,7 +79,7 @@ def write_collection(
         raise BadInput(f"{name}: none of {without} rows has a position (ra, dec); a HATS catalogue is sorted by it")
     tiles = partition(counts, rows, min(FINEST, reach(margin)))
     full = tiles[[counts_in(counts, tile) > 0 for tile in tiles]]
-    schema = schema.append(pa.field(INDEX, pa.int64(), metadata={"description": "Nested HEALPix pixel of order 29"}))
+    schema = schema.append(INDEX_FIELD)
     beside = f"{name}_{margin:g}arcs"
     near_by = {"hats_primary_table_url": name, "hats_margin_threshold": f"{margin:g}"}
     with atomic_folder(folder, COLLECTION) as temporary:
@@ -137,7 +138,7 @@ def near(index: np.ndarray, arcsec: float) -> np.ndarray:
 
 
 def reach(arcsec: float) -> int:
-    """The finest order of which a pixel and its neighbours hold everything within a distance of a point in the pixel."""
+    """The finest order of which a pixel and its neighbours hold all within a distance of any point in the pixel."""
     for order in range(ORDER, 0, -1):
         if nside_to_pixel_resolution(2**order).to_value(u.arcsec) >= _WIDER * arcsec:
             return order
@@ -210,7 +211,9 @@ def _scatter(parts: Path, batches: Batches, schema: pa.Schema, tiles: _Tiles, nu
             some = np.flatnonzero((tile >= numbers.start) & (tile < numbers.stop))
             order = some[np.argsort(tile[some], kind="stable")]
             table = table.append_column(INDEX, pa.array(index))
-            for number, first, count in zip(*np.unique(tile[order], return_index=True, return_counts=True), strict=True):
+            for number, first, count in zip(
+                *np.unique(tile[order], return_index=True, return_counts=True), strict=True
+            ):
                 if number not in files:
                     files[number] = pa.ipc.new_file(parts / f"{number}.arrow", schema)
                 files[number].write_table(table.take(row[order[first : first + count]]).cast(schema))
