@@ -9,6 +9,8 @@ from astropy.table import Table
 
 from skyloom.core.errors import BadInput
 from skyloom.formats import desi, galaxiesml, galaxiesml_spectra
+from skyloom.formats.image_files.readers import images_in
+from skyloom.formats.spectrum_files import readers
 
 COADDS = ("coadd-b.fits", "coadd-a.fits")
 HSC = ("hsc-1.hdf5", "hsc-0.hdf5")
@@ -117,6 +119,18 @@ def test_tables_may_be_compound_and_spectra_without_the_two_pixels(made, tmp_pat
     for name in before.colnames:
         np.testing.assert_array_equal(after[name], before[name])
     np.testing.assert_array_equal(galaxiesml_spectra.read_spectra(tmp_path / "compound.hdf5", range(5))[0], flux)
+    for path in (made[0] / "pairs.hdf5", tmp_path / "compound.hdf5"):  # as files of a survey
+        assert readers.recognised(path) == "galaxiesml_spectra"
+        (spectra,) = readers.read(path)
+        np.testing.assert_array_equal(spectra.flux[:, np.isin(spectra.wavelength, desi.WAVELENGTH)], flux)
+        assert spectra.identifier.tolist() == [str(number) for number in ORDER] and spectra.split is None
+        np.testing.assert_allclose(spectra.numbers["redshift"], 0.01 * np.array(ORDER))
+        assert not spectra.numbers["ra"].any() and np.isnan(spectra.numbers["flux_r"]).all()
+        (images,) = images_in(path).values()
+        assert (images.form, images.modality) == ("GalaxiesML-Spectra", "hsc_image")
+        assert images.catalog()["identifier"].tolist() == ORDER
+        expected = galaxiesml.read_images(path, [3, 1]) / np.float32(galaxiesml.COUNTS_PER_NANOMAGGY)
+        np.testing.assert_array_equal(images.read([3, 1]), expected)
 
 
 @pytest.mark.parametrize(

@@ -149,13 +149,12 @@ def beside(samples: Mapping[str, Sequence[str]], modality: str) -> bool:
     return list(samples[modality]) != list(next(iter(samples.values())))
 
 
-def files_of_shard(samples: Mapping, settings: FilesSettings, modality: str, shard: int) -> list[str]:
-    """The user's files with the samples of a modality for the galaxies of a shard; of files that are joined to the
-    galaxies all, since any may hold any of them."""
+def files_of_shard(samples: Mapping, groups: Sequence, modality: str, shards: int, shard: int) -> list[str]:
+    """The user's files with the samples of a modality for the galaxies of a shard, given the files of every part; of
+    files that are joined to the galaxies all, since any may hold any of them."""
     if beside(samples, modality):
         return list(samples[modality])
-    groups = parts_of(samples, settings)
-    return [path for number in parts_of_shard(len(groups), settings.shards, shard) for path in groups[number]]
+    return [path for number in parts_of_shard(len(groups), shards, shard) for path in groups[number]]
 
 
 def tables(settings: SurveySettings) -> list[str]:
