@@ -484,13 +484,13 @@ def wanted_of(raw) -> Table:
     for path, program in zip(sorted(raw["coadd"]), ("bright", "dark"), strict=True):
         for targetid in desi.read_coadd(path).fibermap["TARGETID"]:
             ra, dec = small_survey.position(targetid)
-            row = {"targetid": targetid, "ra": ra, "dec": dec, "flux": np.ones(3), "ebv": 0.1, "survey": "sv3"}
+            row = {"targetid": targetid, "ra": ra, "dec": dec, "z_spec": 0.0, "ebv": 0.1, "survey": "sv3", "brick": ""}
             row |= {
                 "program": program,
                 "coadd": Path(path).name,
                 "images": images.get((round(ra), round(dec)), "none.h5"),
             }
-            rows.append(row | dict.fromkeys(("release", "brickid", "objid"), 1))
+            rows.append(row | dict.fromkeys(("release", "brickid", "objid", "flux_g", "flux_r", "flux_z"), 1))
     table = Table(rows=rows)
     table.sort(["coadd", "targetid"])
     return table

@@ -156,8 +156,8 @@ def test_after_the_catalogue_the_dry_run_is_exact_and_files_without_wanted_galax
     assert done.returncode == 0, done.stderr[-3000:]
     planned = run(project, "plan", *options)
     assert planned.returncode == 0, planned.stderr[-3000:]
-    assert re.search(r"coadd: 1 files to fetch, \d\.\d+ GB in 1 requests; 0 are here", planned.stderr)
-    assert re.search(r"images: 1 files to fetch, about \d\.\d+ GB in \d\d requests", planned.stderr)
+    assert re.search(r"coadd: 1 files to come, \d\.\d+ GB to fetch in 1 requests; 0 are here", planned.stderr)
+    assert re.search(r"images: 1 files to come, about \d\.\d+ GB to fetch in \d\d requests", planned.stderr)
     assert re.search(r"\d\d galaxies: .* GB free; \d+\.\d+ h at 10 MB/s", planned.stderr)
     assert not coadds(archive) or not any(archive.sent.get(path) for path in coadds(archive))
     plan = run(project, *TARGETS, *options, "--dry-run", "--quiet", "rules")

@@ -92,6 +92,23 @@ def bases(wildcards) -> list[str]:
     return [os.path.join(folder, name) for name in BASIS_FILES.values()]
 
 
+def parts_of_file(wildcards) -> list[str]:
+    """What a raw file is made of: raw files that are files of their own, or files of the user's."""
+    survey = settings.surveys[wildcards.survey]
+    own = survey.kind.made_from(survey.settings)
+    return own or (made_of(survey.name).get(wildcards.file, []) if survey.listed is not None else [])
+
+
+@functools.cache
+def made_of(survey: str) -> dict[str, list[str]]:
+    """Raw file -> `parts_of_file`, of the files that the catalogue told."""
+    given = settings.surveys[survey]
+    names = {file.file for file in given.listed}
+    parts = {file.file: [name for part in file.parts for name in given.kind.parts(part)] for file in given.listed}
+    folder = f"results/{survey}/raw"
+    return {file: [f"{folder}/{name}" for name in found if name in names] for file, found in parts.items()}
+
+
 def rows_of_file(wildcards) -> str:
     """What of the wanted galaxies a raw file is made of, in short; "" for one that the archive has as it is."""
     known = settings.surveys[wildcards.survey].listed is not None

@@ -125,9 +125,17 @@ def raw_settings(wildcards) -> dict:
     return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)
 
 
-def fetched(paths: list[str]) -> list[str]:
-    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put."""
-    return list(dict.fromkeys(web.place(path) if web.is_url(path) else packaged.archive(path) for path in paths))
+def fetched(paths: list[str], survey: str = "") -> list[str]:
+    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put, of those
+    that the workflow makes where they are in the survey's raw folder."""
+    return list(dict.fromkeys(place_of(path, survey) for path in paths))
+
+
+def place_of(path: str, survey: str) -> str:
+    """See `fetched`."""
+    if path.startswith(sample_files.MADE):
+        return f"results/{survey}/raw/{path.removeprefix(sample_files.MADE)}"
+    return web.place(path) if web.is_url(path) else packaged.archive(path)
 
 
 @functools.cache

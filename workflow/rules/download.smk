@@ -126,6 +126,8 @@ checkpoint list_files:
 
 rule fetch_raw:
     """One raw file of a survey whose kind says how it is had."""
+    input:
+        parts=parts_of_file,
     output:
         file="results/{survey}/raw/{file}",
     log:

@@ -40,7 +40,7 @@ def images_catalogued(modality: str):
         survey = settings.surveys[wildcards.survey]
         own, asked = next(iter(survey.samples), ""), modality in survey.settings.modalities
         joined = asked and modality in survey.samples and sample_files.beside(survey.samples, modality)
-        return fetched(survey.samples[modality]) if modality == own or joined else []
+        return fetched(survey.samples[modality], survey.name) if modality == own or joined else []
 
     return of_survey
 
@@ -49,7 +49,8 @@ def samples_of_shard(wildcards, modality: str) -> list[str]:
     """The user's files with the samples of a shard."""
     survey = settings.surveys[wildcards.survey]
     groups, shards = sample_parts(wildcards.survey), survey.settings.shards
-    return fetched(sample_files.files_of_shard(survey.samples, groups, modality, shards, int(wildcards.shard)))
+    files = sample_files.files_of_shard(survey.samples, groups, modality, shards, int(wildcards.shard))
+    return fetched(files, survey.name)
 
 
 def known_tables(wildcards) -> list[str]:

@@ -3,7 +3,7 @@
 from skyloom.core.job import job, progress
 
 with job(snakemake):
-    from skyloom.settings import kinds, layout
+    from skyloom.settings import layout
     from skyloom.settings.config import load
     from skyloom.surveys.plan import plan
 
@@ -15,7 +15,7 @@ with job(snakemake):
         {role: files for role, files in survey.raw.items() if role != "derived"},
         survey.listed,
         f"{layout.survey_folder(name)}/raw",
-        kinds.load(survey.kind.url),
+        survey.kind,
         snakemake.output.plan,
         lambda line: progress(line, every=0),
     )

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from astropy.coordinates import angular_separation
-from astropy.table import Table
+from astropy.table import Table, vstack
 
 from skyloom.catalog import columns, cuts, sources, splits
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel
@@ -25,7 +25,7 @@ from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.core.files import atomic, write_json
-from skyloom.formats import provabgs, ranges
+from skyloom.formats import provabgs, ranges, wanted_galaxies
 from skyloom.formats.file_names import file_names, sorted_paths
 from skyloom.settings import kinds
 
@@ -80,8 +80,8 @@ def build_galaxies(
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
         companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. ``wanted``, if given, says
-        what is in coadds and images that are not here yet (`skyloom.settings.listing`). Without a ``zcatalog`` the
-        rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
+        what is in coadds and images that are not here yet (`skyloom.formats.wanted_galaxies`). Without a
+        ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
 
@@ -91,12 +91,12 @@ def build_galaxies(
         A file that is not what it should be, or a step that leaves no galaxy; one line that says which.
     """
     flow = cuts.Flow(survey)
-    wanted = Table.read(raw["wanted"][0]) if raw.get("wanted") else None
+    wanted = wanted_galaxies.read(raw["wanted"][0]) if raw.get("wanted") else None
     told = [] if wanted is None else [role for role in ("coadd", "images") if not raw.get(role)]
-    raw = {**raw, **{role: sorted(set(wanted[role].tolist())) for role in told}}
+    raw = {**raw, **{role: sources.wanted_files(wanted, role)[1] for role in told}}
     spectra = sources.find_spectra(raw["coadd"]) if wanted is None else sources.wanted_spectra(wanted)
-    galaxies = _good_galaxies(config, raw, spectra, flow)
-    galaxies = _with_spectra(galaxies, spectra, flow)
+    galaxies, others = _good_galaxies(config, raw, spectra, flow)
+    galaxies = _with_spectra(galaxies, others, spectra, flow)
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
             given = sources.wanted_images(wanted) if IMAGING[modality].role in told else None
@@ -169,34 +169,46 @@ def _write_shared_sky(path, ra, dec, choice, side: float, separation: float) -> 
     write_json(path, {"side_arcsec": side, "separation_arcsec": separation, "test": test, "shared_sky": shared})
 
 
-def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
-    """Rows that pass the quality cuts, each TARGETID once."""
+def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow: cuts.Flow) -> tuple[Table, int]:
+    """Rows that pass the quality cuts, each TARGETID once: those with a spectrum, and the number of others.
+
+    Catalogues are read a block of rows at a time.
+    """
     has_catalogue = bool(raw.get("zcatalog"))
     wanted = _cuts(config, "cuts", cuts.DESI_GALAXIES if has_catalogue else cuts.DESI_TARGETS)
     if has_catalogue:
         source = str(raw["zcatalog"][0])
-        table = sources.read_zcatalog(source, wanted)
+        blocks = sources.zcatalog_blocks(source, wanted)
     else:
         source = f"FIBERMAP of {Path(spectra.paths[0]).name} and {len(spectra.paths) - 1} other coadd files"
-        table = sources.read_fibermaps(spectra.paths, raw.get("redrock", ()), wanted)
-    for name in sources.PHOTOMETRY:
-        if name in table.colnames:
-            sources.check_numbers(table, name, source)
-    if not len(table):
+        blocks = [sources.read_fibermaps(spectra.paths, raw.get("redrock", ()), wanted)]
+    tally, known, kept, targetids = cuts.Tally(wanted, source), np.unique(spectra.targetid), [], []
+    rows = passed = 0
+    for table in blocks:
+        for name in sources.PHOTOMETRY:
+            if name in table.colnames:
+                sources.check_numbers(table, name, source)
+        good = tally.passing(table)
+        rows, passed = rows + len(table), passed + good.sum()
+        if has_catalogue:  # redrock may call a fit good that has no number; without a catalogue it is not needed
+            good &= np.isfinite(ranges.within("z", sources.pick(table["Z"], np.arange(len(table))))[0])
+        targetid = np.asarray(table["TARGETID"], np.int64)
+        targetids.append(targetid[good])
+        kept.append(table[good & (sources.rows_of(targetid, known) >= 0)])
+    if not rows:
         raise BadInput(f"{source}: no rows")
-    flow.record("catalogue", "rows read", len(table), 0)
-    mask, _ = cuts.apply_cuts(table, wanted, source=source, flow=flow)
-    table = table[mask]
-    if has_catalogue:  # redrock may call a fit good that has no number; without a catalogue, a redshift is not needed
-        z = ranges.within("z", sources.pick(table["Z"], np.arange(len(table))))[0]
-        good = np.isfinite(z)
-        flow.record("quality", f"redshift finite, {ranges.words('z')}", good.sum(), len(table) - good.sum())
-        if not good.all():
-            log.warning("%s: %d rows pass the cuts without a redshift that can be", source, len(table) - good.sum())
-        table = table[good]
-    _, first = np.unique(table["TARGETID"], return_index=True)
-    flow.record("quality", "one row a TARGETID", len(first), len(table) - len(first))
-    return table[np.sort(first)]
+    flow.record("catalogue", "rows read", rows, 0)
+    tally.record(flow, "quality")
+    good = sum(map(len, targetids))
+    if has_catalogue:
+        flow.record("quality", f"redshift finite, {ranges.words('z')}", good, passed - good)
+        if good < passed:
+            log.warning("%s: %d rows pass the cuts without a redshift that can be", source, passed - good)
+    unique = len(np.unique(np.concatenate(targetids)))
+    flow.record("quality", "one row a TARGETID", unique, good - unique)
+    galaxies = vstack(kept, metadata_conflicts="silent") if len(kept) > 1 else kept[0]
+    _, first = np.unique(galaxies["TARGETID"], return_index=True)
+    return galaxies[np.sort(first)], unique - len(first)
 
 
 def _cuts(config: Mapping, key: str, default: Sequence[Mapping]) -> Sequence[Mapping]:
@@ -208,8 +220,9 @@ def _cuts(config: Mapping, key: str, default: Sequence[Mapping]) -> Sequence[Map
     return wanted
 
 
-def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
-    """Galaxies that have a row in a coadd file, with ``spectrum_file`` (its number) and ``spectrum_row``.
+def _with_spectra(galaxies: Table, others: int, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
+    """Galaxies that have a row in a coadd file, which `others` have not, with ``spectrum_file`` (its number) and
+    ``spectrum_row``.
 
     A target may be in several files: the one of the survey and program of its redshift is preferred, then the first.
     """
@@ -221,7 +234,7 @@ def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) ->
         if name in galaxies.colnames:
             other |= np.asarray(galaxies[name])[found["galaxy"]] != of_file[found["file"]]
     found = found.assign(other=other).sort_values(["galaxy", "other", "file", "row"]).drop_duplicates("galaxy")
-    flow.record("spectrum", "spectrum in a coadd file", len(found), len(galaxies) - len(found))
+    flow.record("spectrum", "spectrum in a coadd file", len(found), others + len(galaxies) - len(found))
     galaxies = galaxies[found["galaxy"].to_numpy()]
     galaxies["spectrum_file"], galaxies["spectrum_row"] = found["file"].to_numpy(), found["row"].to_numpy()
     return galaxies

@@ -3,7 +3,8 @@
 `images` is (N, 3, 152, 152) in nanomaggy a pixel, bands g, r, z, 0.262 arcsec a pixel. The other datasets have a row an
 image: ra, dec (deg), flux and fiberflux (N, 3; nanomaggy), psfdepth (N, 3; 5-sigma point source, inverse variance in
 nanomaggy^-2), psfsize (N, 3; FWHM in arcsec), ebv (mag), inds, z_spec, and release, brickid, objid, which together are
-the key of the source. Source: arXiv 2110.13151 and github.com/georgestein/ssl-legacysurvey.
+the key of the source. Files made here at a user's own positions have `identifier` besides, UTF-8 text. Source: arXiv
+2110.13151 and github.com/georgestein/ssl-legacysurvey.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ COLUMNS = {
     "brickid": ("i4", ()),
     "objid": ("i4", ()),
     "z_spec": ("f4", ()),
+    "identifier": ("S", ()),
 }
 """Name -> (type written, shape of a row)."""
 
@@ -68,7 +70,8 @@ class Writer:
             raise ValueError(f"cutouts need the columns {', '.join(sorted(missing))}")
         for name in columns:
             dtype, row = COLUMNS[name]
-            values = np.asarray(columns[name], dtype)
+            values = columns[name]
+            values = np.char.encode(np.asarray(values, "U"), "utf-8") if dtype == "S" else np.asarray(values, dtype)
             if values.shape != (n, *row):
                 raise ValueError(f"{name} has shape {values.shape}, expected {(n, *row)}")
             self._columns.setdefault(name, []).append(values)
@@ -111,7 +114,8 @@ def read_cutout_catalog(path: str | os.PathLike) -> Table:
     """
     with open_hdf5(path) as file:
         total = len(_images(path, file))
-        names = [*REQUIRED, *(name for name in file if name in COLUMNS and name not in REQUIRED)]
+        more = set(COLUMNS) - {*REQUIRED, "identifier"}
+        names = [*REQUIRED, *(name for name in file if name in more)]
         return Table({name: _read_column(path, file, name, total) for name in names})
 
 
@@ -120,6 +124,14 @@ def _read_column(path: str | os.PathLike, file: h5py.File, name: str, total: int
     if dataset.shape != expected:
         raise BadInput(f"{path}: dataset {name} has shape {dataset.shape}, expected {expected} (a row an image)")
     return dataset[()]
+
+
+def read_identifiers(path: str | os.PathLike) -> np.ndarray | None:
+    """What the galaxies of a file are called (N,), of one that was made at a user's positions; None of another."""
+    with open_hdf5(path) as file:
+        if "identifier" not in file:
+            return None
+        return np.array([text.decode("utf-8", "replace") for text in file["identifier"][()]], dtype=object)
 
 
 def source_number(release, brickid, objid) -> np.ndarray:

@@ -29,12 +29,15 @@ _HELPERS = {
     "packaged",
     "manifest",
     "archives",
+    "bricks",
+    "checksums",
     "cutouts",
     "plan",
     "web",
     "files",
     "places",
-}  # of surveys
+}
+"""Modules of surveys that are no kinds."""
 _NOT_KINDS = {"common", "networks", *_HELPERS}
 
 
@@ -60,8 +63,12 @@ class SurveyKind:
     An archive, whose catalogue says which further files are wanted, has these besides:
 
     later : settings -> roles of the files that the catalogue tells; `raw_files` has the others
-    listing : "module:function", (settings as a dict, rows of the catalogue that pass the cuts) -> files
-        (`skyloom.settings.listing.Listed`) and the table of the wanted galaxies
+    selects : "module:function", (settings as a dict, a block of rows of the catalogue) -> which may be wanted
+    listing : "module:function", (settings as a dict, those rows of all blocks that pass the cuts) -> files
+        (`skyloom.settings.listing.Listed`) and the wanted galaxies (`skyloom.formats.wanted_galaxies`)
+    parts : an entry of `Listed.parts` -> names of the raw files that it stands for
+    planned : "module:function", settings as a dict -> files (`Listed`) that are made without a catalogue, for the plan
+    made_from : settings -> the user's files that its raw files are made from
     url : "module:function", (name of a raw file, settings as a dict) -> its URL; "" where many make one
     chosen_by : settings that these files are chosen by
     columns : of the catalogue that `listing` reads, besides those of the cuts
@@ -78,7 +85,11 @@ class SurveyKind:
     samples: Callable[[Section], Mapping[str, list[str]]] = lambda settings: {}
     tables: Callable[[Section], list[str]] = lambda settings: []
     later: Callable[[Section], tuple[str, ...]] = lambda settings: ()
+    selects: str = ""
     listing: str = ""
+    parts: Callable[[str], Iterable[str]] = lambda part: (part,)
+    planned: str = ""
+    made_from: Callable[[Section], list[str]] = lambda settings: []
     url: str = ""
     chosen_by: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()

@@ -24,6 +24,8 @@ from skyloom.surveys.places import Catalog
 
 PART_BYTES = 2**29
 """A job reads about as much: a large file has one for itself, small ones are read a thousand at a time."""
+MADE = "raw:"
+"""Before the name, below the survey's raw folder, of a file of samples that the workflow makes."""
 KEYS = ("format", "columns", "grid", "minimum_good")
 """What a part of spectra depends on, besides its files."""
 

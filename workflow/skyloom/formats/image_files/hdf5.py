@@ -24,7 +24,7 @@ _SINGLE = ("redshift", "zerr", "ra", "dec", "ebv")
 
 class Stein(Images):
     """Cutouts of the Legacy Surveys (`skyloom.formats.legacy`). The identifier is the source's number, as DESI's
-    TARGETID has it."""
+    TARGETID has it, unless the file has others."""
 
     form = "Stein et al."
 
@@ -40,7 +40,9 @@ class Stein(Images):
         if "z_spec" in table.colnames:  # -99 stands for none in the catalogues it comes from (from memory)
             known["redshift"] = np.where(np.asarray(table["z_spec"]) > -90, table["z_spec"], np.nan)
         number = legacy.source_number(*(table[name] for name in ("release", "brickid", "objid")))
-        return catalog(number, published_splits.of_file(self.path, len(table)), known)
+        stated = legacy.read_identifiers(self.path)
+        identifier = number if stated is None else stated
+        return catalog(identifier, published_splits.of_file(self.path, len(table)), known)
 
     def read(self, rows):
         return legacy.read_cutouts(self.path, rows)
