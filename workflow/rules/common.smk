@@ -153,7 +153,8 @@ def urls() -> dict[str, str]:
 def raw(survey: str) -> dict[str, list[str]]:
     """The raw files of a survey by role; those of an archive once its catalogue was read, for which jobs wait."""
     if settings.surveys[survey].listed is None:
-        checkpoints.list_files.get(survey=survey)
+        told_by = checkpoints.list_partitions if settings.surveys[survey].kind.partitions else checkpoints.list_files
+        told_by.get(survey=survey)
     return all_raw(survey)
 
 

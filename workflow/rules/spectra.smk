@@ -4,7 +4,7 @@
 rule read_spectra:
     """A group of the user's files, on the survey's grid; what is of no use is put aside with its reason."""
     input:
-        files=lambda wildcards: fetched(sources_of_part(wildcards)),
+        files=lambda wildcards: fetched(sources_of_part(wildcards), wildcards.survey),
     output:
         part="results/{survey}/raw/spectra/spectra-{part}.h5",
     log:
@@ -54,7 +54,7 @@ rule catalog_files:
         runtime=60,
     params:
         code=code("catalog_files", modules=MATCHING),
-        survey=catalogue_settings("shards", "catalog", "cuts", "modalities", "require_properties"),
+        survey=catalogue_settings("shards", "catalog", "cuts", "modalities", "require_properties", "footprint"),
         own=lambda wildcards: next(iter(settings.surveys[wildcards.survey].samples), "spectrum"),
         packaged=lambda wildcards: packaged.of_packages(known_tables(wildcards)),
     message:
