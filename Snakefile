@@ -29,6 +29,7 @@ include: "workflow/rules/tokenize.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/embed.smk"
+include: "workflow/rules/share.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 

@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord, search_around_sky
@@ -62,12 +63,14 @@ def test_partner_at_almost_the_radius_is_never_missed(place, radius):
     near = SkyCoord(ra * u.deg, dec * u.deg).spherical_offsets_by(*(spread * u.deg))
     other = near.directional_offset_by(rng.uniform(0, 360, n) * u.deg, 0.999 * radius * u.arcsec)
     chord = 2 * np.sin(radius * module.ARCSEC / 2)
-    table = module._cells("left", near.ra.deg, near.dec.deg, chord, True).to_pandas()
-    target = module._cells("right", other.ra.deg, other.dec.deg, chord, False)["cell"].to_numpy()
+    width = module._width(chord)
+    start = module._positions("left", near.ra.deg, near.dec.deg, width)
+    target = module._positions("right", other.ra.deg, other.dec.deg, width).cell
+    row, cell = module._touched(start.vector, width, chord + module.ROUNDING)
     covered = np.zeros(n, bool)
-    covered[table["row"][table["cell"] == target[table["row"]]]] = True
+    covered[row[cell == target[row]]] = True
     assert covered.all()
-    assert not table.duplicated(["cell", "row"]).any()
+    assert not pd.DataFrame({"cell": cell, "row": row}).duplicated().any()
 
 
 def test_threads_of_duckdb_are_those_asked_for_and_change_nothing(monkeypatch):

@@ -20,6 +20,11 @@ def with_catalogue_first() -> str:
     return one_of(name for name, survey in settings.surveys.items() if survey.later)
 
 
+def listed_by(key: str) -> str:
+    """A wildcard constraint: the surveys whose files are told by a function that their kind names."""
+    return one_of(name for name, survey in settings.surveys.items() if getattr(survey.kind, key))
+
+
 def fetched_files() -> str:
     """A wildcard constraint: the raw files that are had one by one, by name or, of archives, by pattern."""
     having = [survey for survey in settings.surveys.values() if survey.kind.fetch]

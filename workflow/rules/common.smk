@@ -86,6 +86,34 @@ def survey_settings(*keys: str):
     }
 
 
+def catalogue_settings(*keys: str):
+    """The same, of a catalogue: not how its cross-match is done, only what it is."""
+
+    def of_survey(wildcards) -> dict:
+        survey = settings.surveys[wildcards.survey].settings
+        found = survey_settings("crossmatch", *keys)(wildcards)
+        how = survey.crossmatch.how()
+        return {**found, "crossmatch": {key: v for key, v in found["crossmatch"].items() if key not in how}}
+
+    return of_survey
+
+
+MATCHING = ("skyloom.catalog.by_lsdb",)
+"""What a catalogue with a cross-match loads by name."""
+
+
+def matching_threads(wildcards) -> int:
+    """Threads of a cross-match: those that LSDB may use, should it be wanted."""
+    dask = settings.surveys[wildcards.survey].settings.crossmatch.dask
+    return dask.workers if dask.where == "local" else 1
+
+
+def environment_of_crossmatch(wildcards) -> str:
+    """The conda environment of a job that matches catalogues, which may become LSDB's work."""
+    above = settings.surveys[wildcards.survey].settings.crossmatch.lsdb_above
+    return f"../../envs/{'survey' if above is None else 'hats'}.yaml"
+
+
 def environment_of_population(wildcards) -> str:
     """The conda environment of a job that draws galaxies: one population needs packages of its own."""
     drawn = settings.surveys[wildcards.survey].settings.population
@@ -125,7 +153,8 @@ def urls_of(survey) -> list[str]:
 def raw(survey: str) -> dict[str, list[str]]:
     """The raw files of a survey by role; those of an archive once its catalogue was read, for which jobs wait."""
     if settings.surveys[survey].listed is None:
-        checkpoints.list_files.get(survey=survey)
+        told_by = checkpoints.list_partitions if settings.surveys[survey].kind.partitions else checkpoints.list_files
+        told_by.get(survey=survey)
     return all_raw(survey)
 
 
@@ -370,6 +399,11 @@ def made_when_asked(name: str) -> list[str]:
     """The results of an analysis for every survey that has what it takes, whether a report shows them or not."""
     surveys = [survey for made, survey in settings.made if made == name]
     return [path for survey in surveys for path in layout.outputs(settings.analyses[name], survey).values()]
+
+
+def embeddings_of_survey(wildcards) -> list[str]:
+    """Every table of embeddings of a survey."""
+    return list(layout.embeddings(wildcards.survey, settings).values())
 
 
 def results_of(survey: str) -> list[str]:

@@ -23,14 +23,14 @@ rule crossmatch:
     wildcard_constraints:
         survey=with_files("coadd"),
     conda:
-        "../../envs/survey.yaml"
-    threads: 1
+        environment_of_crossmatch
+    threads: matching_threads
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("crossmatch"),
-        survey=survey_settings("crossmatch", "cuts", "property_cuts", "require_properties", "shards", "modalities"),
+        code=code("crossmatch", modules=MATCHING),
+        survey=catalogue_settings("cuts", "property_cuts", "require_properties", "shards", "modalities"),
     message:
         "Cross-match and cut {wildcards.survey}"
     script:

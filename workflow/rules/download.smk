@@ -105,7 +105,7 @@ checkpoint list_files:
     benchmark:
         "results/{survey}/benchmarks/list_files.tsv"
     wildcard_constraints:
-        survey=with_catalogue_first(),
+        survey=listed_by("listing"),
     localrule: True
     conda:
         "../../envs/survey.yaml"
@@ -123,6 +123,37 @@ checkpoint list_files:
         "List the wanted files of {wildcards.survey}"
     script:
         "../scripts/list_files.py"
+
+
+checkpoint list_partitions:
+    """Which partitions of HATS catalogues are wanted, by their descriptions."""
+    input:
+        metadata=raw_first("metadata"),
+    output:
+        files="results/{survey}/raw/files.json",
+    log:
+        "results/{survey}/logs/list_partitions.log",
+    benchmark:
+        "results/{survey}/benchmarks/list_partitions.tsv"
+    wildcard_constraints:
+        survey=listed_by("partitions"),
+    localrule: True
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=10,
+    params:
+        code=lambda wildcards: code(
+            "list_partitions",
+            modules=(kinds.module_name("survey", settings.surveys[wildcards.survey].kind_name),),
+        ),
+        chosen_by=lambda wildcards: settings.surveys[wildcards.survey].chosen_by,
+    message:
+        "List the wanted partitions of {wildcards.survey}"
+    script:
+        "../scripts/list_partitions.py"
 
 
 rule fetch_raw:

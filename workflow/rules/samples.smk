@@ -21,10 +21,16 @@ def with_images(role: str, modality: str) -> str:
     return "|".join([with_files(role), of_samples(modality)])
 
 
+def samples_of(survey: str) -> dict[str, list[str]]:
+    """The files of a survey by modality, for which jobs wait if they have to be told first."""
+    raw(survey)
+    return settings.surveys[survey].samples
+
+
 @functools.cache
 def sample_parts(survey: str) -> tuple[tuple[str, ...], ...]:
     """The user's files of every part of a survey of files."""
-    return sample_files.parts_of(settings.surveys[survey].samples, settings.surveys[survey].settings)
+    return sample_files.parts_of(samples_of(survey), settings.surveys[survey].settings)
 
 
 def sources_of_part(wildcards) -> list[str]:
@@ -37,10 +43,10 @@ def images_catalogued(modality: str):
     those that are joined to them."""
 
     def of_survey(wildcards) -> list[str]:
-        survey = settings.surveys[wildcards.survey]
-        own, asked = next(iter(survey.samples), ""), modality in survey.settings.modalities
-        joined = asked and modality in survey.samples and sample_files.beside(survey.samples, modality)
-        return fetched(survey.samples[modality], survey.name) if modality == own or joined else []
+        survey, samples = settings.surveys[wildcards.survey], samples_of(wildcards.survey)
+        own, asked = next(iter(samples), ""), modality in survey.settings.modalities
+        joined = asked and modality in samples and sample_files.beside(samples, modality)
+        return fetched(samples[modality], survey.name) if modality == own or joined else []
 
     return of_survey
 
@@ -49,7 +55,7 @@ def samples_of_shard(wildcards, modality: str) -> list[str]:
     """The user's files with the samples of a shard."""
     survey = settings.surveys[wildcards.survey]
     groups, shards = sample_parts(wildcards.survey), survey.settings.shards
-    files = sample_files.files_of_shard(survey.samples, groups, modality, shards, int(wildcards.shard))
+    files = sample_files.files_of_shard(samples_of(survey.name), groups, modality, shards, int(wildcards.shard))
     return fetched(files, survey.name)
 
 

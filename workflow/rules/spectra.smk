@@ -4,7 +4,7 @@
 rule read_spectra:
     """A group of the user's files, on the survey's grid; what is of no use is put aside with its reason."""
     input:
-        files=lambda wildcards: fetched(sources_of_part(wildcards)),
+        files=lambda wildcards: fetched(sources_of_part(wildcards), wildcards.survey),
     output:
         part="results/{survey}/raw/spectra/spectra-{part}.h5",
     log:
@@ -47,14 +47,14 @@ rule catalog_files:
     wildcard_constraints:
         survey=catalogued(),
     conda:
-        "../../envs/survey.yaml"
-    threads: 1
+        environment_of_crossmatch
+    threads: matching_threads
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code("catalog_files"),
-        survey=survey_settings("shards", "catalog", "crossmatch", "cuts", "modalities", "require_properties"),
+        code=code("catalog_files", modules=MATCHING),
+        survey=catalogue_settings("shards", "catalog", "cuts", "modalities", "require_properties", "footprint"),
         own=lambda wildcards: next(iter(settings.surveys[wildcards.survey].samples), "spectrum"),
         packaged=lambda wildcards: packaged.of_packages(known_tables(wildcards)),
     message:

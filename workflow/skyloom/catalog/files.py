@@ -7,6 +7,7 @@ position or identifier), cuts. What the galaxies' own files do not know is taken
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,7 @@ def build_galaxies(
     BadInput : nothing is left, a file is not what it should be, or nothing can be joined.
     """
     flow, own = cuts.Flow(survey), config.get("own", "spectrum")
+    config = {**config, "crossmatch": {**config.get("crossmatch", {}), "scratch": Path(galaxies_path).parent}}
     shards = config.get("shards", 1)
     if own == "spectrum":
         rows = file_rows.of_parts(files["parts"], shards, flow)
@@ -74,6 +76,8 @@ def build_galaxies(
         places = {name: place for name, place in config["catalog"].items() if name != "files"}
         file_rows.add_known(rows, files["known"], places)
     rows.values["ra"], rows.values["dec"] = _positions(rows.values["ra"], rows.values["dec"], flow)
+    if config.get("footprint"):
+        _keep_inside(rows, config["footprint"], flow)
     images = {}
     for modality in IMAGING:
         if modality in config.get("modalities", ()):
@@ -96,6 +100,18 @@ def _positions(ra: np.ndarray, dec: np.ndarray, flow: cuts.Flow) -> tuple[np.nda
     if lost:
         flow.record("values", "position on the sky, degrees", int(good.sum()), lost)
     return np.where(good, ra % 360, np.nan), np.where(good, dec, np.nan)
+
+
+def _keep_inside(rows: Rows, footprint: Mapping, flow: cuts.Flow) -> None:
+    """Keep galaxies in a part of the sky, if it is not all of it."""
+    (west, east), (south, north) = footprint["ra"], footprint["dec"]
+    if east - west >= 360 and south <= -90 and north >= 90:
+        return
+    ra, dec = rows.values["ra"], rows.values["dec"]
+    between = (ra >= west) & (ra <= east) if west <= east else (ra >= west) | (ra <= east)
+    kept = between & (dec >= south) & (dec <= north)
+    flow.record("footprint", "in the footprint", int(kept.sum()), int((~kept).sum()))
+    rows.keep(kept)
 
 
 def _with_images(rows: Rows, modality: str, own: str, paths: Sequence, config: Mapping, flow: cuts.Flow) -> list[str]:

@@ -27,10 +27,13 @@ from skyloom.core.errors import BadConfig, BadInput
 from skyloom.core.files import atomic, write_json
 from skyloom.formats import provabgs, ranges, wanted_galaxies
 from skyloom.formats.file_names import file_names, sorted_paths
+from skyloom.settings import kinds
 
 log = logging.getLogger(__name__)
 
 NSIDE = 64
+BY_LSDB = "skyloom.catalog.by_lsdb"
+"""Loaded by its name: its packages come with an extra."""
 BANDS = ("g", "r", "z")
 PLAUSIBLE_PROPERTIES = {
     **{"log_mstar": "LOG_MSTAR", "z_mw": "Z_MW", "t_age": "TAGE_MW", "avg_sfr": "AVG_SFR"},
@@ -72,7 +75,7 @@ def build_galaxies(
     survey : str
         Its name, for the flow table.
     config : mapping
-        The survey's entry: ``crossmatch`` {radius_arcsec, one_to_one, require}, ``cuts`` and ``property_cuts`` (lists;
+        The survey's entry: ``crossmatch`` (`settings.survey.CrossMatch`), ``cuts`` and ``property_cuts`` (lists;
         absent ones take the defaults of `skyloom.catalog.cuts`), ``require_properties``, ``shards``, ``modalities``.
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
@@ -97,7 +100,8 @@ def build_galaxies(
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
             given = sources.wanted_images(wanted) if IMAGING[modality].role in told else None
-            galaxies = _with_images(galaxies, modality, raw, config.get("crossmatch", {}), flow, given)
+            matching = {**config.get("crossmatch", {}), "scratch": Path(galaxies_path).parent}
+            galaxies = _with_images(galaxies, modality, raw, matching, flow, given)
     galaxies = _with_properties(galaxies, raw, config, flow)
     galaxies.sort("TARGETID")
     values = _output(galaxies, spectra, raw, config.get("shards", 1), flow)
@@ -269,14 +273,21 @@ def nearest_images(
     galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str
 ) -> pd.DataFrame:
     """Pairs of galaxy (TARGET_RA, TARGET_DEC) and image (ra, dec) as `crossmatch` finds them, and the lines of the flow
-    table."""
-    radius = config.get("radius_arcsec", 1.0)
+    table; by LSDB if the two have more rows than ``lsdb_above``."""
+    radius, both = config.get("radius_arcsec", 1.0), config.get("one_to_one", True)
     positions = (galaxies["TARGET_RA"], galaxies["TARGET_DEC"], images["ra"], images["dec"])
-    nearest = crossmatch(*positions, radius)
+    above = config.get("lsdb_above")
+    if above is not None and len(galaxies) + len(images) > above:
+        log.info("%d galaxies and %d images: matched by LSDB", len(galaxies), len(images))
+        match_all, of_pairs, unique_of = (kinds.load(f"{BY_LSDB}:{name}") for name in ("pairs", "nearest", "unique"))
+        found = match_all(*positions, radius, config.get("dask"), config.get("scratch", "."))
+        nearest, unique = of_pairs(found), unique_of(found) if both else None
+    else:
+        nearest = crossmatch(*positions, radius)
+        unique = crossmatch(*positions, radius, one_to_one=True) if both else None
     flow.record(step, f"{words} within {radius:g} arcsec", len(nearest), len(galaxies) - len(nearest))
-    if not config.get("one_to_one", True):
+    if unique is None:
         return nearest
-    unique = crossmatch(*positions, radius, one_to_one=True)
     flow.record(step, f"{words} not closer to another galaxy", len(unique), len(nearest) - len(unique))
     return unique
 

@@ -47,6 +47,47 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike, last: str) -> Iterator[Path]:
+    """Yield a temporary folder; on success what is in it replaces all that is in the folder `path`, on any error it is
+    removed.
+
+    The file `last` goes first and comes last: where it is, the folder is whole. Other than a file, a folder cannot be
+    replaced at once. Raises SkyloomError as `atomic` does.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with scratch(path.parent, path.name) as temporary:
+            yield temporary
+            _replace_all(path, temporary, last)
+    except BaseException as error:
+        if is_disk_full(error):
+            raise SkyloomError(f"{path}: the disk is full; nothing half-written stays") from error
+        raise
+
+
+@contextlib.contextmanager
+def scratch(folder: str | os.PathLike, name: str) -> Iterator[Path]:
+    """Yield a new folder `name` for files that go in the end, in one of those that `sweep` removes if they cannot."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    outer = Path(tempfile.mkdtemp(prefix=f".partial-{socket.gethostname()}-{os.getpid()}-", dir=folder))
+    try:
+        (outer / name).mkdir()
+        yield outer / name
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _replace_all(path: Path, new: Path, last: str) -> None:
+    """See `atomic_folder`."""
+    (path / last).unlink(missing_ok=True)
+    for old in path.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for entry in sorted(new.iterdir(), key=lambda entry: (entry.name == last, entry.name)):
+        os.replace(entry, path / entry.name)
+
+
 def sweep(folder: str | os.PathLike) -> list[Path]:
     """Remove what killed writers left under `folder`: temporary folders of `atomic` whose process is dead.
 

@@ -126,9 +126,14 @@ class Survey:
         files = self.kind.raw_files(self.settings)
         return {role: list(files.get(role, ())) for role in ROLES}
 
-    @functools.cached_property
+    @property
     def samples(self) -> dict[str, list[str]]:
-        """Of a survey of files: modality -> the files with its samples (`SurveyKind.samples`)."""
+        """Of a survey of files: modality -> the files with its samples (`SurveyKind.samples`), as far as they are
+        known by now."""
+        return dict(self.kind.told(self.settings, self.listed or ())) if self.kind.told else self._samples
+
+    @functools.cached_property
+    def _samples(self) -> dict[str, list[str]]:
         return {modality: list(paths) for modality, paths in self.kind.samples(self.settings).items()}
 
     @functools.cached_property

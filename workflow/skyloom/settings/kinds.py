@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from skyloom.core.errors import BadConfig
@@ -36,6 +36,7 @@ _HELPERS = {
     "web",
     "files",
     "places",
+    "partitions",
 }
 """Modules of surveys that are no kinds."""
 _NOT_KINDS = {"common", "networks", *_HELPERS}
@@ -66,6 +67,9 @@ class SurveyKind:
     selects : "module:function", (settings as a dict, a block of rows of the catalogue) -> which may be wanted
     listing : "module:function", (settings as a dict, those rows of all blocks that pass the cuts) -> files
         (`skyloom.settings.listing.Listed`) and the wanted galaxies (`skyloom.formats.wanted_galaxies`)
+    partitions : "module:function", (settings as a dict, raw folder) -> files, where no redshift catalogue but
+        descriptions of catalogues (role `metadata`) tell them
+    told : (settings, these files) -> the `samples` in them
     parts : an entry of `Listed.parts` -> names of the raw files that it stands for
     planned : "module:function", settings as a dict -> files (`Listed`) that are made without a catalogue, for the plan
     made_from : settings -> the user's files that its raw files are made from
@@ -87,6 +91,8 @@ class SurveyKind:
     later: Callable[[Section], tuple[str, ...]] = lambda settings: ()
     selects: str = ""
     listing: str = ""
+    partitions: str = ""
+    told: "Callable[[Section, Sequence], Mapping[str, list[str]]] | None" = None
     parts: Callable[[str], Iterable[str]] = lambda part: (part,)
     planned: str = ""
     made_from: Callable[[Section], list[str]] = lambda settings: []

@@ -104,6 +104,17 @@ def embeddings(survey: str, config: "Config") -> dict[str, str]:
     }
 
 
+def hats(survey: str, config: "Config") -> list[str]:
+    """Catalogue and embeddings as HATS: the file of each collection that is written last."""
+    names = ["galaxies", *embeddings(survey, config)]
+    return [f"{survey_folder(survey)}/hats/{name}/collection.properties" for name in names]
+
+
+def shared_tables(survey: str) -> list[str]:
+    """Catalogue and embeddings in one table, as VOTable and as Parquet."""
+    return [f"{survey_folder(survey)}/share/galaxies.{form}" for form in ("vot", "parquet")]
+
+
 def predictions(survey: str, config: "Config") -> list[str]:
     """Every table of predictions of a survey."""
     models = config.models_of(survey)

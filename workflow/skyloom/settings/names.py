@@ -2,7 +2,7 @@
 
 ROLES = (
     *("coadd", "redrock", "zcatalog", "images", "bricks", "hsc"),
-    *("simulated", "spectra", "properties", "derived", "truth"),
+    *("metadata", "partitions", "simulated", "spectra", "properties", "derived", "truth"),
 )
 """What a raw file is for, in every survey."""
 

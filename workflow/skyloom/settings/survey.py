@@ -45,6 +45,25 @@ class Cut(Section):
         return self
 
 
+class Dask(Section):
+    """Who works on a cross-match by LSDB; the pairs do not depend on it."""
+
+    where: Literal["local", "slurm"] = setting("local")
+    "threads of the job, or Slurm jobs that the job submits (dask-jobqueue); these are for hundreds of millions"
+    workers: int = setting(1, ge=1)
+    "threads of the job, or Slurm jobs"
+    threads: int = setting(8, ge=1)
+    "of each Slurm job"
+    memory: str = setting("32GB", pattern=r"^\d+ ?[KMGT]i?B$")
+    "of each Slurm job, as 32GB"
+    walltime: str = setting("04:00:00", pattern=r"^(\d+-)?\d+:\d\d(:\d\d)?$")
+    "of each Slurm job"
+    queue: str | None = setting(None)
+    "partition of the cluster"
+    account: str | None = setting(None)
+    "who pays"
+
+
 class CrossMatch(Section):
     """How images come to spectra."""
 
@@ -56,6 +75,14 @@ class CrossMatch(Section):
     "an image belongs to one spectrum at most"
     require: list[Literal[IMAGES]] | None = setting(None)
     "kinds of image without which a galaxy is dropped; without this key, all among the modalities"
+    lsdb_above: int | None = setting(50_000_000, ge=0)
+    "rows of two catalogues together above which LSDB matches them, in partitions (extra 'hats'); null: never"
+    dask: Dask = setting(Dask())
+    "who works on that"
+
+    def how(self) -> dict:
+        """What of it says how pairs are found, not which: results do not depend on it."""
+        return {key: value for key, value in self.plain().items() if key in ("lsdb_above", "dask")}
 
 
 class Fractions(Section):

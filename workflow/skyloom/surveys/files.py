@@ -122,7 +122,7 @@ def named_by(patterns: Sequence[str]) -> list[str]:
 
 def parts(paths: Sequence[str], most: int) -> tuple[tuple[str, ...], ...]:
     """The files of every part: in order, at most `most`, and at most PART_BYTES unless it is one; what a pattern names
-    inside a package is a part of its own, and what is fetched by its URL."""
+    inside a package is a part of its own, and what is not here yet."""
     return _parts(tuple(paths), most, PART_BYTES)
 
 
@@ -131,7 +131,8 @@ def _parts(paths: tuple[str, ...], most: int, largest: int) -> tuple[tuple[str, 
     found: list[list[str]] = []
     room = 0
     for path in paths:
-        size = largest if packaged.is_packaged(path) or web.is_url(path) else os.path.getsize(path)
+        apart = packaged.is_packaged(path) or web.is_url(path) or path.startswith(MADE)
+        size = largest if apart else os.path.getsize(path)
         if not found or len(found[-1]) == most or size > room:
             found.append([])
             room = largest
