@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from skyloom.core.errors import BadConfig
+from skyloom.core.errors import BadConfig, BadInput
 from skyloom.models.redshift import CLASSES, FLAGS, Config, refine, templates
 from skyloom.models.redshift import posterior as peaks
 from skyloom.models.redshift.augment import augment
@@ -308,6 +308,12 @@ def test_a_class_without_training_spectra_is_never_found():
     with torch.inference_mode():
         said = objective.model.predict(toy.batch(toy.spectra(20, seed=2)), "redshift")
     assert (said["class"] == CLASSES.index("GALAXY")).all() and (said["p_qso"] == 0).all()
+
+
+def test_too_few_training_spectra_of_every_class_are_one_line_and_no_model_without_redshifts():
+    objective = Objective(toy.network())
+    with pytest.raises(BadInput, match="has 5 GALAXY, 0 QSO with a known redshift to learn from, and needs 12 of a"):
+        objective.finish([toy.batch(toy.spectra(5, seed=1, quasar=False))], [])
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyloom.core.errors import BadInput
 from skyloom.models.redshift import CLASSES, CLOSE
 from skyloom.models.redshift import templates as rest
 from skyloom.models.redshift.augment import augment, blanked
@@ -72,7 +73,10 @@ class Objective(nn.Module):
     @torch.no_grad()
     def finish(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> list[dict]:
         """Fit what is not learned by gradients: templates of the chi2 fit and of the embedding, on training spectra;
-        the sharpness of the posterior and what counts as a misfit, on validation spectra."""
+        the sharpness of the posterior and what counts as a misfit, on validation spectra.
+
+        Raises BadInput when no class has enough training spectra for its templates.
+        """
         model = self.model
         parts = []
         for batch in batches:
@@ -81,12 +85,19 @@ class Objective(nn.Module):
             begin = model.rest_place((place + model.lowest) * model.grid.step)
             parts.append([values[there] for values in (flux, ivar, begin, kind)])
         flux, ivar, begin, kind = (torch.cat(values) for values in zip(*parts, strict=True))
+        least = 3 * model.config.basis
         for number in range(len(CLASSES)):
             own = kind == number
-            model.known[number] = int(own.sum()) >= 3 * model.config.basis
+            model.known[number] = int(own.sum()) >= least
             if model.known[number]:
                 d, w, _ = rest.at_rest(flux[own], ivar[own], begin[own], model.rest_bins)
                 model.basis[number] = rest.learn(d, w, model.config.basis, model.fine)
+        if not model.known.any():
+            have = ", ".join(f"{int((kind == number).sum())} {name}" for number, name in enumerate(CLASSES))
+            raise BadInput(
+                f"the redshift model has {have} with a known redshift to learn from, and needs {least} of a class"
+                " (three for each of its templates, `basis`)"
+            )
         d, w, _ = rest.at_rest(flux, ivar, begin, model.rest_bins)
         model.rest_basis.copy_(rest.learn(d, w, model.config.dim, model.fine))
         numbers = rest.solve(w, d * w, model.rest_basis)
