@@ -42,7 +42,7 @@ rule all:
 
 rule plan:
     input:
-        [f"results/{name}/raw/plan.csv" for name, survey in settings.surveys.items() if survey.later],
+        [f"results/{name}/raw/plan.csv" for name in planned_surveys()],
 
 
 rule mock_validation:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from skyloom.catalog.crossmatch import nested_pixel, pairs
-from skyloom.catalog.splits import SPLITS, apart, crop_side, groups, shared_sky, split, uniform
-from skyloom.core.errors import BadConfig
+from skyloom.catalog.splits import SPLITS, apart, crop_side, groups, published, shared_sky, split, uniform
+from skyloom.core.errors import BadConfig, BadInput
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 EVEN = {"train": 0.4, "validation": 0.3, "test": 0.3}
@@ -144,6 +144,7 @@ def test_shared_sky_counts_test_galaxies_whose_square_overlaps_a_training_ones()
     assert shared_sky(ra, 60 + north * ARCSEC, choice, 20.0) == pytest.approx(2 / 5)
     assert shared_sky(ra, 60 + north * ARCSEC, choice, 0.0) == 0
     assert np.isnan(shared_sky(ra[:1], [60.0], choice[:1], 20.0))
+    assert np.isnan(shared_sky(np.full(5, np.nan), np.full(5, np.nan), ["test", "train"] * 2 + ["test"], 20.0))
     assert shared_sky(ra[1:], 60 + north[1:] * ARCSEC, choice[1:], 20.0) == 0
 
 
@@ -161,3 +162,32 @@ def test_the_largest_image_among_the_modalities_counts():
     assert crop_side(survey | {"crop": 32}) == pytest.approx(64 * 0.168)
     assert crop_side({"modalities": ["image"]}) == pytest.approx(152 * 0.262)
     assert crop_side({"modalities": ["spectrum"], "crop": 96}) == 0
+
+
+def test_published_splits_stay_as_they_are_and_validation_is_drawn_from_train_where_there_is_none():
+    n = 2000
+    targetid, nowhere = np.arange(n) + 5, np.full(n, np.nan)
+    stated = np.where(np.arange(n) % 5 == 4, "test", "train").astype("U10")
+    wanted = {"fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}}
+    choice = published(targetid, nowhere, nowhere, stated, 1, wanted)
+    assert ((choice == "test") == (stated == "test")).all()
+    share = (choice == "validation").sum() / (stated == "train").sum()
+    assert abs(share - 0.25) < 4 * (0.25 * 0.75 / 1600) ** 0.5  # validation / (train + validation)
+    assert (published(targetid, nowhere, nowhere, stated, 2, wanted) != choice).any()
+    fewer = published(targetid[:900], nowhere[:900], nowhere[:900], stated[:900], 1, wanted)
+    np.testing.assert_array_equal(fewer, choice[:900])
+    stated[:10] = "validation"  # stated: nothing is drawn
+    np.testing.assert_array_equal(published(targetid, nowhere, nowhere, stated, 1, wanted), stated)
+    stated[7] = "somewhere"
+    with pytest.raises(BadInput, match="of 1 of 2000 galaxies no file says the split"):
+        published(targetid, nowhere, nowhere, stated, 1, wanted)
+
+
+def test_published_splits_that_share_an_object_or_sky_are_mended_in_favour_of_test(caplog):
+    targetid = np.array([1, 1, 2, 3, 4, 5, 6])
+    ra, dec = np.array([0, 10, 20, 20, 30, 30, 40.0]), np.zeros(7)
+    dec[[3, 5]] = 0.5 * ARCSEC
+    stated = np.array(["train", "test", "validation", "train", "train", "train", "train"])
+    choice = published(targetid, ra, dec, stated, 1, {"fractions": {"train": 1.0}})
+    assert choice.tolist() == ["test", "test", "validation", "validation", "train", "train", "train"]
+    assert "2 galaxies are moved" in caplog.text

@@ -1,10 +1,10 @@
 """A preset of an archive, run against a server on the loopback that has a mock survey under the archive's addresses."""
 
+import contextlib
 import hashlib
 import io
 import re
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import h5py
 import numpy as np
@@ -12,41 +12,17 @@ import pandas
 import pytest
 import yaml
 from astropy.cosmology import Planck13
-from astropy.io import fits
 from astropy.table import Table
 
-from skyloom.formats import legacy, provabgs
-from skyloom.formats.provabgs_model import BASIS_FILES
+from skyloom.formats.bricks import brickname
 from tests.archive import Archive, serving
 from tests.end_to_end.conftest import ROOT, copy_project, run
+from tests.end_to_end.mock_archive import VIEWER, Sky, addresses, bases, of_desi, of_provabgs
 
 pytestmark = pytest.mark.end_to_end
 REDUX = "/edr/spectro/redux/fuji"
-VIEWER = "/viewer/fits-cutout"
 TARGETS = [f"results/desi/tokens/{name}/statistics.json" for name in ("spectrum", "image")]
 PRESET = yaml.safe_load((ROOT / "resources/presets/desi_legacy.yaml").read_text())
-
-
-class Viewer:
-    """Cutouts of the sky of a mock survey: the image whose centre is nearest, black where there is none."""
-
-    def __init__(self, paths):
-        self.tables = [(path, legacy.read_cutout_catalog(path)) for path in sorted(paths)]
-
-    def __call__(self, path, query):
-        if path != VIEWER:
-            return None
-        given = {key: value[0] for key, value in parse_qs(query).items()}
-        assert (given["layer"], given["bands"], given["size"], given["pixscale"]) == ("ls-dr9", "grz", "152", "0.262")
-        ra, dec = float(given["ra"]), float(given["dec"])
-        image, nearest = np.zeros((3, 152, 152), "f4"), 2 / 3600
-        for file, table in self.tables:
-            apart = np.hypot((table["ra"] - ra) * np.cos(np.radians(dec)), table["dec"] - dec)
-            if apart.min() < nearest:
-                image, nearest = legacy.read_cutouts(file, [int(np.argmin(apart))])[0], apart.min()
-        body = io.BytesIO()
-        fits.PrimaryHDU(image).writeto(body)
-        return body.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -59,38 +35,18 @@ def mock(tmp_path_factory) -> Path:
     return folder
 
 
-def fitted(path: Path, changed: Path) -> Path:
-    """A copy of the property table whose best fits are of constant star formation at solar metallicity."""
-    table = provabgs.read_properties(path)
-    table["PROVABGS_THETA_BF"] = np.tile([10.0, 0, 0, 1.0, 0, 0, 5.0, 0.0134, 0, 0, 0, 0, 0], (len(table), 1))
-    provabgs.write_properties(changed, table)
-    return changed
-
-
-def bases(folder: Path) -> str:
-    """Bases of PROVABGS, the third of star formation and the first of metallicity constant."""
-    folder.mkdir()
-    np.savetxt(folder / BASIS_FILES["sfh"], np.ones((4, 50)))
-    np.savetxt(folder / BASIS_FILES["zh"], np.ones((2, 50)))
-    np.savetxt(folder / BASIS_FILES["time"], np.linspace(13.6, 0.07, 50))
-    return str(folder)
-
-
 @pytest.fixture
-def archive(mock):
+def archive(mock, tmp_path):
     raw = mock / "results/mock/raw"
-    files = {f"{REDUX}/healpix/{p.relative_to(raw / 'spectra/healpix')}": p for p in raw.rglob("coadd-*.fits")}
-    files[f"{REDUX}/zcatalog/zall-pix-fuji.fits"] = raw / "zcatalog/zall-pix-mock.fits"
-    published = "BGS_ANY_full.provabgs.{}.hdf5"
-    provabgs = f"/edr/vac/edr/provabgs/v1.0/{published.format('sv3.v0')}"
-    files[provabgs] = fitted(raw / "properties" / published.format("mock"), mock / "fitted.hdf5")
-    with serving(Archive(files, Viewer(raw.rglob("images_*.h5")))) as made:
+    files = {**of_desi(raw, "edr", "sv3/bright", tmp_path), **of_provabgs(raw, tmp_path)}
+    with serving(Archive(files, Sky(raw))) as made:
+        made.sky = made.answers
         yield made
 
 
 def preset(folder: Path, archive: Archive, **more) -> tuple[str, ...]:
     """The preset on the tiny configuration with the server's address in place of the archives'."""
-    given = {"addresses": {"desi": archive.url, "legacy": f"{archive.url}/viewer"}}
+    given = {"addresses": addresses(archive.url)}
     given |= {"access": {"cutout_interval": 0.0, "pause": 0.0, "timeout": 20.0}, **more}
     (folder / "base.yaml").write_text(yaml.safe_dump({"surveys": {"desi": given}}))
     chosen = str(ROOT / "resources/presets/desi_legacy.yaml")
@@ -101,10 +57,10 @@ def coadds(archive: Archive) -> list[str]:
     return sorted(path for path, *_ in archive.seen if "/coadd-" in path)
 
 
-def tokens(folder: Path, survey: str) -> dict[int, np.ndarray]:
-    """The flux of every spectrum of a survey by TARGETID."""
+def tokens(folder: Path, survey: str, modality: str = "spectrum") -> dict[int, np.ndarray]:
+    """The flux of every spectrum or image of a survey by TARGETID."""
     rows = {}
-    for path in sorted((folder / f"results/{survey}/tokens/spectrum").glob("shard-*.h5")):
+    for path in sorted((folder / f"results/{survey}/tokens/{modality}").glob("shard-*.h5")):
         with h5py.File(path) as shard:
             rows |= dict(zip(shard["targetid"][:].tolist(), shard["flux"][:], strict=True))
     return rows
@@ -115,12 +71,14 @@ def project(tmp_path):
     return copy_project(tmp_path / "skyloom")
 
 
-def test_the_preset_fetches_what_is_wanted_and_ends_with_the_galaxies_of_the_mock(mock, archive, project):
-    some = next(path for path in archive.files if "/coadd-" in path)
+def test_the_preset_ends_in_a_report_on_the_galaxies_of_the_mock(mock, archive, project):
+    some = next(path for path in archive.files if path.endswith(".fits") and "/coadd-" in path)
     archive.faults[some] = ["drop:100000", 503]
     options = preset(project, archive, provabgs_bases=bases(project / "bases"))
-    done = run(project, *TARGETS, *options)
+    done = run(project, *options)
     assert done.returncode == 0, done.stderr[-3000:]
+    report = (project / "results/desi/report.html").read_text()
+    assert "Galaxies of DESI&#39;s early data release" in report or "Galaxies of DESI's early data release" in report
     # what the mock itself gives, but for galaxies whose image its imaging catalogue lacks on purpose
     there, here = (
         pandas.read_parquet(folder / f"results/{name}/catalog/galaxies.parquet").set_index("targetid")
@@ -136,18 +94,22 @@ def test_the_preset_fetches_what_is_wanted_and_ends_with_the_galaxies_of_the_moc
     spectra, own = tokens(mock, "mock"), tokens(project, "desi")
     common = set(spectra) & set(own)
     assert len(common) > 150 and all(np.array_equal(spectra[t], own[t]) for t in common)
+    scores = pandas.read_csv(project / "results/desi/analysis/regression.csv")
+    assert {"log_mstar", "t_age"} <= set(scores.property)  # the metallicities are all the same
     # nothing but what is wanted was asked for, the broken one from where it broke
     wanted = Table.read(project / "results/desi/raw/wanted.parquet")
     assert {path.rpartition("/")[2] for path in coadds(archive)} == {Path(p).name for p in wanted["coadd"]}
     assert [asked for path, asked, status in archive.seen if path == some] == ["", "bytes=100000-", "bytes=100000-"]
     assert sum(path == VIEWER for path, *_ in archive.seen) == len(wanted)
+    sums = [status for path, _, status in archive.seen if path.endswith(".sha256sum")]
+    assert len(sums) == 1 + len(coadds(archive)) - 2 and set(sums) == {200}  # of the catalogue and of each coadd
     # once the catalogue is there the plan is exact, and a second run asks for nothing
     archive.seen.clear()
-    again = run(project, *TARGETS, *options)
+    again = run(project, *options)
     assert "Nothing to be done" in again.stderr and not archive.seen
     # another address, same files: nothing is fetched again
     moved = preset(project, archive, provabgs_bases=str(project / "bases"), access={"cutout_interval": 1.0, "tries": 3})
-    assert "Nothing to be done" in run(project, *TARGETS, *moved).stderr
+    assert "Nothing to be done" in run(project, *moved).stderr
 
 
 def test_after_the_catalogue_the_dry_run_is_exact_and_files_without_wanted_galaxies_are_left(archive, project):
@@ -156,8 +118,8 @@ def test_after_the_catalogue_the_dry_run_is_exact_and_files_without_wanted_galax
     assert done.returncode == 0, done.stderr[-3000:]
     planned = run(project, "plan", *options)
     assert planned.returncode == 0, planned.stderr[-3000:]
-    assert re.search(r"coadd: 1 files to fetch, \d\.\d+ GB in 1 requests; 0 are here", planned.stderr)
-    assert re.search(r"images: 1 files to fetch, about \d\.\d+ GB in \d\d requests", planned.stderr)
+    assert re.search(r"coadd: 1 files to come, \d\.\d+ GB to fetch in 1 requests; 0 are here", planned.stderr)
+    assert re.search(r"images: 1 files to come, about \d\.\d+ GB to fetch in \d\d requests", planned.stderr)
     assert re.search(r"\d\d galaxies: .* GB free; \d+\.\d+ h at 10 MB/s", planned.stderr)
     assert not coadds(archive) or not any(archive.sent.get(path) for path in coadds(archive))
     plan = run(project, *TARGETS, *options, "--dry-run", "--quiet", "rules")
@@ -175,38 +137,110 @@ def test_what_an_archive_refuses_is_the_last_line_of_the_run(archive, project):
     assert not list((project / "results/desi/raw").rglob("*.fits"))
 
 
-def on_disk(folder: Path) -> list[str]:
-    """The coadds and images of a survey that lie there now."""
-    raw = folder / "results/desi/raw"
-    return sorted(
-        path.name
-        for part in ("spectra", "images")
-        for path in (raw / part).rglob("*")
-        if path.suffix in (".fits", ".h5")
-    )
+class Watched:
+    """What of a survey's raw files lies on the disk whenever something is asked for, by the path of the request."""
+
+    def __init__(self, folder: Path, archive: Archive):
+        self.raw, self.answer, self.held = folder / "results/desi/raw", archive.answers, []
+        archive.answers = self
+
+    def __call__(self, path: str, query: str):
+        if not path.endswith(".sha256sum"):
+            self.held.append((path.rpartition("/")[2], self.names(), self.size()))
+        return self.answer(path, query)
+
+    def _files(self) -> list[Path]:
+        parts = [part for part in ("spectra", "images", "bricks") for part in (self.raw / part).rglob("*")]
+        return [path for path in parts if path.suffix in (".fits", ".h5", ".fz")]
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self._files())
+
+    def size(self) -> int:
+        found = 0
+        for path in self._files():
+            with contextlib.suppress(OSError):  # gone by now
+                found += path.stat().st_size
+        return found
 
 
 def test_a_survey_passes_through_a_disk_that_holds_one_shard_of_it(mock, archive, project):
-    held, answer = [], archive.answers
+    """Images out of bricks that lie across the tiles; the archive has no z band of one."""
+    watched = Watched(project, archive)
+    archive.files |= {f"/dr9/south/{name}": b"" for name in ("survey-bricks-dr9-south.fits.gz",)}
+    lacking = []
 
-    def watched(path, query):
-        if "/coadd-" in path:
-            held.append([name for name in on_disk(project) if name != path.rpartition("/")[2]])
+    def answer(path, query, answer=archive.answers):
+        if "-image-z" in path and (path in lacking or not lacking):
+            lacking.append(path)
+            return None
         return answer(path, query)
 
-    archive.answers = watched
-    options = preset(project, archive, keep_raw=False, shards_in_flight=1, shards=3)
+    archive.answers = answer
+    more = {"keep_raw": False, "shards_in_flight": 1, "shards": 3, "images": "bricks-dr9"}
+    options = preset(project, archive, footprint={"ra": [224.7, 225.3], "dec": [0.9, 1.5]}, **more)
     done = run(project, *TARGETS, *options)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(held) == 3 and all(not any(name.startswith("coadd") for name in names) for names in held)
-    assert all(len(names) <= 1 for names in held) and on_disk(project) == []  # at most the images of the same shard
+    coadds_held = [names for path, names, _ in watched.held if path.startswith("coadd-")]
+    assert len(coadds_held) == 3
+    assert all(not any(name.startswith("coadd") for name in names) for names in coadds_held)
+    for path, names, _ in watched.held:  # at most a coadd, the images of its galaxies, and a brick being cut out of
+        other = [name for name in names if name.endswith(".fits") and name != path]
+        assert len(other) <= 1 and len({name.split("-image-")[0] for name in names if name.endswith(".fz")}) <= 1
+    assert watched.names() == []
+    # a brick that several shards need is fetched for each, within one once
+    asked = [path for path, _, status in archive.seen if "/coadd/" in path and status == 200]
+    assert len(asked) > len(set(asked)) and max(map(asked.count, asked)) <= 3
     there, here = tokens(mock, "mock"), tokens(project, "desi")
     common = set(there) & set(here)
-    assert len(common) > 150 and all(np.array_equal(there[t], here[t]) for t in common)
-    images = sum(len(h5py.File(path)["targetid"]) for path in project.glob("results/desi/tokens/image/shard-*.h5"))
-    assert images > 150
+    assert len(common) > 10 and all(np.array_equal(there[t], here[t]) for t in common)
+    galaxies = pandas.read_parquet(project / "results/desi/catalog/galaxies.parquet")
+    brick = brickname(galaxies.ra.to_numpy(), galaxies.dec.to_numpy())
+    without = galaxies.targetid[brick == lacking[0].rpartition("/")[0].rpartition("/")[2]]
+    aside = pandas.read_csv(project / "results/desi/tokens/image/quarantine.csv")
+    assert set(aside.targetid) >= set(without) and len(without)
+    assert set(aside[aside.targetid.isin(without)].reason) == {"band z is NaN everywhere"}
+    images, true = tokens(project, "desi", "image"), tokens(mock, "mock", "image")
+    alone = galaxies.targetid[archive.sky.alone(galaxies.ra, galaxies.dec, 60.0)]
+    alone = [t for t in alone if t in images and t in true]
+    assert len(alone) >= 5 and all(np.array_equal(images[t], true[t]) for t in alone)
     again = run(project, *TARGETS, *options)
     assert "Nothing to be done" in again.stderr
+
+
+def test_a_users_positions_become_tokens_and_embeddings_out_of_bricks(mock, archive, project):
+    """As somebody with a list of positions would: images without spectra."""
+    galaxies = pandas.read_parquet(mock / "results/mock/catalog/galaxies.parquet")
+    galaxies = galaxies[galaxies.ra.between(224.7, 225.3) & galaxies.dec.between(0.9, 1.5)]
+    mine = galaxies[["ra", "dec", "z"]].assign(name=[f"NGC {n}" for n in range(len(galaxies))])
+    mine.loc[len(galaxies)] = [np.nan, np.nan, 0.1, "nowhere"]
+    mine.to_csv(project / "mine.csv", index=False)
+    archive.files["/dr10/south/survey-bricks-dr10-south.fits.gz"] = b""
+    entry = {"kind": "legacy", "source": "bricks-dr10", "shards": 2, "models": ["pca_image"]}
+    entry["positions"] = {"file": "mine.csv", "identifier": "name", "redshift": "z"}
+    entry |= {"addresses": addresses(archive.url), "access": {"pause": 0.0, "checksums": False}}
+    entry["split"] = {"fractions": {"train": 0.6, "validation": 0.2, "test": 0.2}}
+    default = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = {part: dict.fromkeys(default[part]) for part in ("surveys", "models", "analyses")} | {"report": []}
+    config["surveys"]["mine"], config["models"]["pca_image"] = entry, default["models"]["pca_image"]
+    config["models"]["pca_image"]["model"] = {"components": 4}
+    (project / "mine.yaml").write_text(yaml.safe_dump(config))
+    options = ("--configfile", "mine.yaml", "--cores", "1")
+    planned = run(project, "plan", *options)
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    assert re.search(r"images: 2 files to come, about \d+\.\d+ GB to fetch in \d+ requests", planned.stderr)
+    done = run(project, "results/mine/embeddings/pca_image-image.parquet", *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    table = pandas.read_parquet(project / "results/mine/embeddings/pca_image-image.parquet")
+    found = pandas.read_parquet(project / "results/mine/catalog/galaxies.parquet").set_index("identifier")
+    assert len(table) == len(galaxies) > 10 and len(found) == len(galaxies) + 1
+    assert np.allclose(found.loc[mine.name[:-1], "z"], galaxies.z, atol=1e-6)
+    aside = pandas.read_csv(project / "results/mine/tokens/image/quarantine.csv")
+    assert aside.targetid.tolist() == [found.targetid["nowhere"]]
+    images, true = tokens(project, "mine", "image"), tokens(mock, "mock", "image")
+    alone = [t for t in galaxies.targetid[archive.sky.alone(galaxies.ra, galaxies.dec, 60.0)] if t in true]
+    name = dict(zip(galaxies.targetid, mine.name, strict=False))
+    assert len(alone) > 3 and all(np.array_equal(images[found.targetid[name[t]]], true[t]) for t in alone)
 
 
 def test_a_file_named_by_its_url_is_fetched_verified_and_read(project):

@@ -14,7 +14,7 @@ from skyloom.formats import desi as formats
 from skyloom.formats import legacy
 from skyloom.settings import listing
 from skyloom.settings.section import parse
-from skyloom.surveys import cutouts, desi, plan
+from skyloom.surveys import cutouts, desi
 from tests.archive import Archive, serving
 
 FLUXES = {f"FLUX_{band}": 3.0 for band in "GRZ"}
@@ -50,7 +50,7 @@ def zcatalog(tmp_path):
 def wanted(folder, zcatalog, **more):
     """Names of the wanted coadds, and the table of galaxies."""
     path = folder / "files.json"
-    list_files("own", settings(**more), zcatalog, desi.COLUMNS, desi.wanted_files, "key", path)
+    list_files("own", settings(**more), zcatalog, desi.KIND, "key", path)
     files = listing.read(path, "key")
     assert listing.read(path, "another key") is None
     galaxies = Table.read(folder / "wanted.parquet")
@@ -151,32 +151,6 @@ def test_a_cutout_of_another_size_is_refused_and_fetched_again(tmp_path):
     with pytest.raises(BadInput, match=r"sent \(3, 10, 10\), expected an image of \(3, 152, 152\)"):
         cutouts.read(tmp_path / "small.fits")
     assert not (tmp_path / "small.fits").exists()
-
-
-def test_the_plan_counts_what_is_missing_and_refuses_what_does_not_fit(tmp_path, monkeypatch):
-    listed = [listing.Listed("coadd", f"spectra/{n}.fits", 10, f"spectra/{n}.fits") for n in range(3)]
-    listed += [listing.Listed("images", f"images/{n}.h5", 10, f"spectra/{n}.fits", "d") for n in range(3)]
-    files = {role: [file.file for file in listed if file.role == role] for role in ("coadd", "images")}
-    (tmp_path / "spectra").mkdir()
-    (tmp_path / "spectra/0.fits").write_bytes(bytes(500))
-    said = []
-    usage = type("Usage", (), {"free": 30_000_000})
-    monkeypatch.setattr("skyloom.surveys.plan.shutil.disk_usage", lambda folder: usage)
-    with serving(Archive({f"/spectra/{n}.fits": bytes(1000 * n) for n in range(3)})) as archive:
-
-        def make():
-            def url(name, given):
-                return f"{archive.url}/{name}" if name.startswith("spectra") else ""
-
-            plan.plan("own", settings(), files, listed, str(tmp_path), url, tmp_path / "plan.csv", said.append)
-
-        make()
-        rows = dict(line.split(",", 1) for line in (tmp_path / "plan.csv").read_text().splitlines())
-        assert rows["coadd"] == "1,500,2,3000,2"
-        assert rows["images"] == f"0,0,3,{30 * 3 * 152 * 152 * 4},30"
-        usage.free = 1_000_000
-        with pytest.raises(SkyloomError, match="own: 0.0.. GB are needed, 0.001 GB are free.*most_files"):
-            make()
 
 
 def test_files_of_stein_and_copies_in_a_folder_are_linked(tmp_path):

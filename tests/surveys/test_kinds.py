@@ -22,6 +22,10 @@ ENTRIES = {
     },
     "spectra": {"files": [__file__]},
     "mock_grism": {"parts": 3},
+    "astroclip_hdf5": {"files": [__file__]},
+    "galaxiesml_spectra": {"files": [__file__]},
+    "hsc": {},
+    "legacy": {"files": ["north/a.h5"], "addresses": {"stein": "https://an.archive/stein"}},
     "desi": {"release": "edr", "modalities": ["spectrum"], "properties": "provabgs"},
 }
 
@@ -29,6 +33,11 @@ ENTRIES = {
 def raw_files(kind: str, **more) -> dict[str, list[str]]:
     found = kinds.find("survey", kind, "kind")
     return found.raw_files(parse(found.settings, {"kind": kind, **ENTRIES[kind], **more}, "surveys.own"))
+
+
+def samples(kind: str, **more) -> dict[str, list[str]]:
+    found = kinds.find("survey", kind, "kind")
+    return found.samples(parse(found.settings, {"kind": kind, **ENTRIES[kind], **more}, "surveys.own"))
 
 
 def test_every_kind_of_the_library_is_tried_here():
@@ -40,7 +49,22 @@ def test_raw_files_have_known_roles_and_no_file_has_two(kind):
     files = raw_files(kind)
     assert set(files) <= set(ROLES)
     everything = [path for paths in files.values() for path in paths]
-    assert everything and len(everything) == len(set(everything))
+    assert (everything or samples(kind)) and len(everything) == len(set(everything))
+
+
+def test_surveys_of_files_say_which_files_hold_which_samples():
+    assert samples("astroclip_hdf5") == {"spectrum": [__file__], "image": [__file__]}
+    assert samples("galaxiesml_spectra") == {"spectrum": [__file__], "hsc_image": [__file__]}
+    assert samples("spectra", images=[kinds.__file__]) == {
+        "spectrum": [__file__],
+        "image": [kinds.__file__],
+        "hsc_image": [__file__],
+    }
+    base = "https://zenodo.org/records/11117528/files"
+    names = [f"{base}/5x127x127_{part}_with_morphology.hdf5" for part in ("testing", "training")]
+    assert samples("hsc", pixels=127, parts=["training", "testing"]) == {"hsc_image": names}
+    assert samples("legacy") == {"image": ["https://an.archive/stein/north/a.h5"]}
+    assert samples("desi") == samples("mock_grism") == {}
 
 
 def test_a_mock_survey_has_a_coadd_and_images_for_each_tile_and_program():
@@ -73,7 +97,7 @@ def test_the_samples_have_four_coadds_and_two_redrock_files():
 
 
 def test_an_unknown_kind_is_refused_with_what_there_is():
-    with pytest.raises(BadConfig, match="surveys.own.kind: 'sdss' is not allowed; allowed are desi, desi_samples"):
+    with pytest.raises(BadConfig, match="surveys.own.kind: 'sdss' is not allowed; allowed are astroclip_hdf5, desi, "):
         kinds.find("survey", "sdss", "surveys.own.kind")
     with pytest.raises(BadConfig, match="'wheels' is not allowed"):
         kinds.find("survey", "wheels", "surveys.own.kind")

@@ -9,11 +9,17 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from skyloom.catalog.spectra import build_galaxies
+from skyloom.catalog.files import build_galaxies
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats.spectrum_parts import convert, read_part, read_spectra
 from skyloom.settings.section import parse
-from skyloom.surveys import packaged, spectra, wheels
+from skyloom.surveys import files, packaged, spectra, wheels
+
+
+def files_of_part(settings, part: int) -> list[str]:
+    """The user's files that go to a part."""
+    return list(files.parts_of(spectra.KIND.samples(settings), settings)[part])
+
 
 GRID = {"start": 11900.0, "step": 13.4, "pixels": 531}
 FILES = "package:tiny/tiny/data/*.fits"
@@ -72,9 +78,9 @@ def settings(**more):
 
 def test_a_survey_reads_spectra_and_redshifts_out_of_a_package(package, tmp_path):
     given = settings()
-    (source,) = spectra.files_of_part(given, 0)
+    (source,) = files_of_part(given, 0)
     assert packaged.archive(source) == "results/downloads/tiny.whl" and source == FILES
-    assert spectra.raw_files(given)["spectra"] == ["spectra/spectra-0000.h5"]
+    assert spectra.KIND.raw_files(given)["spectra"] == ["spectra/spectra-0000.h5"]
     columns = given.plain()["columns"]
     with packaged.unpacked(["results/downloads/tiny.whl"], [FILES]) as files:
         assert list(files) == [f"package:tiny/tiny/data/{name}.fits" for name in (-12, 31)]
@@ -87,7 +93,8 @@ def test_a_survey_reads_spectra_and_redshifts_out_of_a_package(package, tmp_path
     assert flux[:, 20].tolist() == pytest.approx([5.0, 20.0], rel=1e-5)
     with packaged.unpacked([packaged.archive(KNOWN)], [KNOWN]) as known:
         config = {"shards": 1, "catalog": given.plain()["catalog"]}
-        build_galaxies("own", [tmp_path / "spectra-0000.h5"], config, list(known.values()), "g.parquet", "cuts.csv")
+        files = {"parts": [tmp_path / "spectra-0000.h5"], "known": list(known.values())}
+        build_galaxies("own", config, files, "g.parquet", "cuts.csv")
     table = pandas.read_parquet("g.parquet")
     assert dict(zip(table["targetid"], table["z"], strict=True)) == {-12: 1.5, 31: 1.25}
     assert table["spectrum_file"].tolist() == ["-12.fits", "31.fits"] and table["z_true"].isna().all()
@@ -98,7 +105,7 @@ def test_files_of_ones_own_stay_where_they_are_beside_those_of_a_package(package
     own = tmp_path / "own.fits"
     own.write_bytes(grism_file(1.0))
     given = settings(files=[str(own), FILES])
-    parts = [spectra.files_of_part(given, number) for number in range(2)]
+    parts = [files_of_part(given, number) for number in range(2)]
     assert parts == [[str(own)], [FILES]]
     with packaged.unpacked(parts[0], packaged.of_packages(parts[0])) as files:
         assert files == {str(own): str(own)}

@@ -1,6 +1,20 @@
 """What the rules of archives share: the catalogue tells which files there are, and raw files may pass through."""
 
 
+def planned_surveys() -> list[str]:
+    """The surveys of which something is fetched: from archives, or by the URLs that they name."""
+    return [
+        name
+        for name, survey in settings.surveys.items()
+        if survey.later or survey.kind.planned or urls_of(survey)
+    ]
+
+
+def listing_if_any(wildcards) -> list[str]:
+    """The list of the files that the catalogue of an archive told."""
+    return [layout.listing(wildcards.survey)] if settings.surveys[wildcards.survey].later else []
+
+
 def with_catalogue_first() -> str:
     """A wildcard constraint: the surveys of archives, whose catalogue tells which files are fetched."""
     return one_of(name for name, survey in settings.surveys.items() if survey.later)
@@ -47,14 +61,24 @@ def wanted_galaxies(wildcards) -> list[str]:
     return [f"results/{wildcards.survey}/raw/wanted.parquet"] if passes(wildcards.survey) else []
 
 
-def images_of_shard(wildcards) -> list[str]:
-    """The manifest of the images; of a survey whose files pass through those of the galaxies of one shard."""
-    if "images" not in files_that_go(wildcards.survey):
-        return [layout.manifest(wildcards.survey, "images")]
-    coadds = set(raw_of_shard("coadd")(wildcards))
-    folder = f"results/{wildcards.survey}/raw"
-    listed = settings.surveys[wildcards.survey].listed
-    return [f"{folder}/{file.file}" for file in listed if file.role == "images" and f"{folder}/{file.coadd}" in coadds]
+def images_of_shard(role: str, modality: str):
+    """An input function: the manifest of the images of a role; of a survey of files, or whose files pass through, the
+    files with those of the galaxies of one shard."""
+
+    def of_shard(wildcards) -> list[str]:
+        survey = settings.surveys[wildcards.survey]
+        if modality in survey.samples:
+            return samples_of_shard(wildcards, modality)
+        if role not in files_that_go(wildcards.survey):
+            return [layout.manifest(wildcards.survey, role)]
+        coadds, folder = set(raw_of_shard("coadd")(wildcards)), f"results/{wildcards.survey}/raw"
+        return [
+            f"{folder}/{file.file}"
+            for file in survey.listed
+            if file.role == role and f"{folder}/{file.coadd}" in coadds
+        ]
+
+    return of_shard
 
 
 @functools.cache
@@ -80,6 +104,23 @@ def bases(wildcards) -> list[str]:
 
     folder = settings.surveys[wildcards.survey].settings.provabgs_bases
     return [os.path.join(folder, name) for name in BASIS_FILES.values()]
+
+
+def parts_of_file(wildcards) -> list[str]:
+    """What a raw file is made of: raw files that are files of their own, or files of the user's."""
+    survey = settings.surveys[wildcards.survey]
+    own = survey.kind.made_from(survey.settings)
+    return own or (made_of(survey.name).get(wildcards.file, []) if survey.listed is not None else [])
+
+
+@functools.cache
+def made_of(survey: str) -> dict[str, list[str]]:
+    """Raw file -> `parts_of_file`, of the files that the catalogue told."""
+    given = settings.surveys[survey]
+    names = {file.file for file in given.listed}
+    parts = {file.file: [name for part in file.parts for name in given.kind.parts(part)] for file in given.listed}
+    folder = f"results/{survey}/raw"
+    return {file: [f"{folder}/{name}" for name in found if name in names] for file, found in parts.items()}
 
 
 def rows_of_file(wildcards) -> str:

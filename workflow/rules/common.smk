@@ -15,9 +15,9 @@ from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
+from skyloom.settings.sharding import parts_of_shard
 from skyloom.surveys import desi_samples, packaged, web
-from skyloom.surveys.spectra import catalog_files, files_of_part
-from skyloom.surveys.spectra import urls as spectra_urls
+from skyloom.surveys import files as sample_files
 from skyloom.surveys.wheels import PINNED
 
 try:
@@ -99,25 +99,80 @@ def raw_settings(wildcards) -> dict:
     return survey_settings(*settings.surveys[wildcards.survey].kind.keys)(wildcards)
 
 
+def of_samples(modality: str | None = None) -> str:
+    """A wildcard constraint: the surveys of files that hold samples already, or those of them with this modality."""
+    return one_of(
+        name
+        for name, survey in settings.surveys.items()
+        if survey.samples and (modality or "") in ("", *survey.samples)
+    )
+
+
+def catalogued() -> str:
+    """A wildcard constraint: the surveys whose galaxies are the rows of files of samples, or of parts of spectra."""
+    return one_of(name for name, survey in settings.surveys.items() if survey.samples or survey.has("spectra"))
+
+
+def with_images(role: str, modality: str) -> str:
+    """A wildcard constraint: the surveys that have images, as raw files of a role or in files of samples."""
+    return "|".join([with_files(role), of_samples(modality)])
+
+
 def sources_of_part(wildcards) -> list[str]:
     """The user's files of a part, those inside packages as they are named."""
-    return files_of_part(settings.surveys[wildcards.survey].settings, int(wildcards.part))
+    survey = settings.surveys[wildcards.survey]
+    return list(sample_files.parts_of(survey.samples, survey.settings)[int(wildcards.part)])
+
+
+def images_catalogued(modality: str):
+    """An input function: the user's files of images whose catalogues are read: those whose rows are the galaxies, and
+    those that are joined to them."""
+
+    def of_survey(wildcards) -> list[str]:
+        survey = settings.surveys[wildcards.survey]
+        own, asked = next(iter(survey.samples), ""), modality in survey.settings.modalities
+        joined = asked and modality in survey.samples and sample_files.beside(survey.samples, modality)
+        return fetched(survey.samples[modality], survey.name) if modality == own or joined else []
+
+    return of_survey
+
+
+def samples_of_shard(wildcards, modality: str) -> list[str]:
+    """The user's files with the samples of a shard."""
+    survey = settings.surveys[wildcards.survey]
+    files = sample_files.files_of_shard(survey.samples, survey.settings, modality, int(wildcards.shard))
+    return fetched(files, survey.name)
 
 
 def known_tables(wildcards) -> list[str]:
     """The user's tables of what is known of the objects."""
-    return catalog_files(settings.surveys[wildcards.survey].settings)
+    survey = settings.surveys[wildcards.survey]
+    return survey.kind.tables(survey.settings)
 
 
-def fetched(paths: list[str]) -> list[str]:
-    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put."""
-    return list(dict.fromkeys(web.place(path) if web.is_url(path) else packaged.archive(path) for path in paths))
+def fetched(paths: list[str], survey: str = "") -> list[str]:
+    """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put, of those
+    that the workflow makes where they are in the survey's raw folder."""
+    return list(dict.fromkeys(place_of(path, survey) for path in paths))
+
+
+def place_of(path: str, survey: str) -> str:
+    """See `fetched`."""
+    if path.startswith(sample_files.MADE):
+        return f"results/{survey}/raw/{path.removeprefix(sample_files.MADE)}"
+    return web.place(path) if web.is_url(path) else packaged.archive(path)
 
 
 @functools.cache
 def urls() -> dict[str, str]:
     """Where files of the web are put -> their URLs, as the surveys name them."""
-    return {web.place(path): path for survey in settings.surveys.values() for path in spectra_urls(survey.settings)}
+    return {web.place(url): url for survey in settings.surveys.values() for url in urls_of(survey)}
+
+
+def urls_of(survey) -> list[str]:
+    """The URLs of files that a survey names."""
+    named = (*survey.samples.values(), survey.kind.tables(survey.settings))
+    return list(dict.fromkeys(path for paths in named for path in paths if web.is_url(path)))
 
 
 def raw(survey: str) -> dict[str, list[str]]:
@@ -167,6 +222,18 @@ def raw_of_shard(role: str):
         return numbered(wildcards.survey, role)[int(wildcards.shard) :: count]
 
     return of_shard
+
+
+def parts_of_spectra(wildcards) -> list[str]:
+    """The parts of spectra that the galaxies of a shard are in."""
+    there = numbered(wildcards.survey, "spectra")
+    shards = settings.surveys[wildcards.survey].settings.shards
+    return [there[number] for number in parts_of_shard(len(there), shards, int(wildcards.shard))]
+
+
+def lists_quarantine(wildcards) -> bool:
+    """Whether a shard is the first one of its parts, which says what of them was put aside."""
+    return int(wildcards.shard) < len(numbered(wildcards.survey, "spectra"))
 
 
 def manifests(wildcards) -> list[str]:

@@ -127,6 +127,8 @@ checkpoint list_files:
 
 rule fetch_raw:
     """One raw file of a survey whose kind says how it is had."""
+    input:
+        parts=parts_of_file,
     output:
         file="results/{survey}/raw/{file}",
     log:
@@ -203,9 +205,9 @@ ruleorder: derive_properties > fetch_raw
 
 
 rule plan_survey:
-    """What is still to be fetched of an archive's survey: files, bytes, hours, and whether it fits."""
+    """What is still to be fetched of a survey: files, bytes, hours, and whether it fits."""
     input:
-        files="results/{survey}/raw/files.json",
+        files=listing_if_any,
     output:
         plan=temp("results/{survey}/raw/plan.csv"),
     log:
@@ -213,7 +215,7 @@ rule plan_survey:
     benchmark:
         "results/{survey}/benchmarks/plan_survey.tsv"
     wildcard_constraints:
-        survey=with_catalogue_first(),
+        survey=one_of(planned_surveys()),
     localrule: True
     conda:
         "../../envs/survey.yaml"

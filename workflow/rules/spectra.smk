@@ -1,4 +1,4 @@
-"""Spectra of the user's own: files of many forms, brought to one grid, one row a spectrum."""
+"""Files that hold samples already: spectra of many forms, brought to one grid, and one row a galaxy of them all."""
 
 
 rule read_spectra:
@@ -12,7 +12,7 @@ rule read_spectra:
     benchmark:
         "results/{survey}/benchmarks/read_spectra-{part}.tsv"
     wildcard_constraints:
-        survey=of_kind("spectra"),
+        survey=of_samples("spectrum"),
         part=r"\d{4,9}",
     conda:
         "../../envs/survey.yaml"
@@ -30,41 +30,44 @@ rule read_spectra:
         "../scripts/read_spectra.py"
 
 
-rule catalog_spectra:
-    """One row a spectrum that is of use, and how many were put aside for which reason."""
+rule catalog_files:
+    """One row a galaxy that is of use, and how many were put aside for which reason."""
     input:
         parts=raw_files("spectra"),
         known=lambda wildcards: fetched(known_tables(wildcards)),
+        image=images_catalogued("image"),
+        hsc_image=images_catalogued("hsc_image"),
     output:
         galaxies="results/{survey}/catalog/galaxies.parquet",
         cuts="results/{survey}/catalog/cuts.csv",
     log:
-        "results/{survey}/logs/catalog_spectra.log",
+        "results/{survey}/logs/catalog_files.log",
     benchmark:
-        "results/{survey}/benchmarks/catalog_spectra.tsv"
+        "results/{survey}/benchmarks/catalog_files.tsv"
     wildcard_constraints:
-        survey=with_files("spectra"),
+        survey=catalogued(),
     conda:
         "../../envs/survey.yaml"
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(30),
+        runtime=growing(60),
     params:
-        code=code("catalog_spectra"),
-        survey=survey_settings("shards", "catalog"),
+        code=code("catalog_files"),
+        survey=survey_settings("shards", "catalog", "crossmatch", "cuts", "modalities", "require_properties"),
+        own=lambda wildcards: next(iter(settings.surveys[wildcards.survey].samples), "spectrum"),
         packaged=lambda wildcards: packaged.of_packages(known_tables(wildcards)),
     message:
         "Catalogue {wildcards.survey}"
     script:
-        "../scripts/catalog_spectra.py"
+        "../scripts/catalog_files.py"
 
 
 rule tokenize_own_spectra:
     """Store one shard of the user's spectra."""
     input:
-        galaxies=rules.catalog_spectra.output.galaxies,
-        parts=raw_of_shard("spectra"),
+        galaxies=rules.catalog_files.output.galaxies,
+        parts=parts_of_spectra,
     output:
         shard="results/{survey}/tokens/spectrum/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/spectrum/quarantine-{shard}.csv",
@@ -83,6 +86,7 @@ rule tokenize_own_spectra:
     params:
         code=code("tokenize_own_spectra"),
         survey=survey_settings("compression", "grid"),
+        aside=lists_quarantine,
     message:
         "Tokenize spectra of {wildcards.survey}, shard {wildcards.shard}"
     script:

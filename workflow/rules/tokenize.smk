@@ -34,7 +34,7 @@ rule tokenize_images:
     """Cut the centre out of the images and store one shard of them, raw and as arcsinh RGB."""
     input:
         galaxies=rules.crossmatch.output.galaxies,
-        images=images_of_shard,
+        images=images_of_shard("images", "image"),
     output:
         shard="results/{survey}/tokens/image/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/image/quarantine-{shard}.csv",
@@ -43,7 +43,7 @@ rule tokenize_images:
     benchmark:
         "results/{survey}/benchmarks/tokenize_images-{shard}.tsv"
     wildcard_constraints:
-        survey=with_files("images"),
+        survey=with_images("images", "image"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -63,7 +63,7 @@ rule tokenize_hsc_images:
     """Store one shard of HSC images in nanomaggy."""
     input:
         galaxies=rules.crossmatch.output.galaxies,
-        images=manifest_of("hsc"),
+        images=images_of_shard("hsc", "hsc_image"),
     output:
         shard="results/{survey}/tokens/hsc_image/shard-{shard}.h5",
         quarantine="results/{survey}/tokens/hsc_image/quarantine-{shard}.csv",
@@ -72,7 +72,7 @@ rule tokenize_hsc_images:
     benchmark:
         "results/{survey}/benchmarks/tokenize_hsc_images-{shard}.tsv"
     wildcard_constraints:
-        survey=with_files("hsc"),
+        survey=with_images("hsc", "hsc_image"),
     conda:
         "../../envs/survey.yaml"
     threads: 1
@@ -81,7 +81,7 @@ rule tokenize_hsc_images:
         runtime=growing(30),
     params:
         code=code("tokenize_hsc_images"),
-        survey=survey_settings("compression", "minimum_good"),
+        survey=survey_settings("compression", "minimum_good", "hsc_size"),
     message:
         "Tokenize HSC images of {wildcards.survey}, shard {wildcards.shard}"
     script:

@@ -4,7 +4,6 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.catalog.wanted import list_files
-    from skyloom.settings import kinds
     from skyloom.settings.config import load
 
     name = snakemake.wildcards.survey
@@ -13,8 +12,7 @@ with job(snakemake):
         name,
         survey.settings.plain(),
         snakemake.input.zcatalog[0],
-        survey.kind.columns,
-        kinds.load(survey.kind.listing),
+        survey.kind,
         survey.chosen_by,
         snakemake.output.files,
     )

@@ -1,21 +1,16 @@
-"""What would be fetched of a survey. In: the list of its files. Out: a table, and words for the terminal."""
+"""What would be fetched of a survey. In: the list of its files, if it has one. Out: a table; words for the terminal."""
 
 from skyloom.core.job import job, progress
 
 with job(snakemake):
-    from skyloom.settings import kinds, layout
+    import os
+
+    from skyloom.settings import layout
     from skyloom.settings.config import load
     from skyloom.surveys.plan import plan
 
     name = snakemake.wildcards.survey
     survey = load(snakemake.config).surveys[name]
-    plan(
-        name,
-        survey.settings.plain(),
-        {role: files for role, files in survey.raw.items() if role != "derived"},
-        survey.listed,
-        f"{layout.survey_folder(name)}/raw",
-        kinds.load(survey.kind.url),
-        snakemake.output.plan,
-        lambda line: progress(line, every=0),
-    )
+    folder = f"{layout.survey_folder(name)}/raw"
+    os.makedirs(folder, exist_ok=True)
+    plan(survey, folder, snakemake.output.plan, lambda line: progress(line, every=0))

@@ -10,7 +10,7 @@ with job(snakemake):
     with unpacked(snakemake.input.files, snakemake.params.packaged) as files:
         convert(
             files,
-            survey["format"],
+            survey.get("format", "auto"),
             survey.get("columns"),
             survey["grid"],
             survey["minimum_good"],

@@ -3,12 +3,12 @@
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.manifest import files_of
+    from skyloom.surveys.manifest import files_or_listed
     from skyloom.tokens.images import tokenize_hsc_images
 
     tokenize_hsc_images(
         snakemake.input.galaxies,
-        files_of(snakemake.input.images),
+        files_or_listed(snakemake.input.images),
         int(snakemake.wildcards.shard),
         snakemake.output.shard,
         snakemake.output.quarantine,

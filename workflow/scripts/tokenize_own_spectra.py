@@ -11,5 +11,6 @@ with job(snakemake):
         shard=int(snakemake.wildcards.shard),
         out_path=snakemake.output.shard,
         quarantine_path=snakemake.output.quarantine,
+        aside=snakemake.params.aside,
         **snakemake.params.survey,
     )

@@ -126,15 +126,37 @@ def apply_cuts(
         A cut without a name, a column or exactly one known operator.
     """
     flow = Flow(survey) if flow is None else flow
-    mask = np.ones(len(table), bool)
-    for cut in cuts:
-        operator = check_cut(cut)
-        before = mask.sum()
-        mask &= _passes(table, cut, operator, source)
-        flow.record(
-            step, cut["name"], mask.sum(), before - mask.sum(), f" ({cut['column']} {operator} {cut[operator]})"
-        )
+    tally = Tally(cuts, source)
+    mask = tally.passing(table)
+    tally.record(flow, step)
     return mask, flow.frame()
+
+
+class Tally:
+    """Cuts that are applied to a catalogue a block of rows at a time, and what each of them lost of all blocks.
+
+    Raises BadConfig and BadInput as `apply_cuts`.
+    """
+
+    def __init__(self, cuts: Sequence[dict], source: str):
+        self._cuts = [(cut, check_cut(cut)) for cut in cuts]
+        self._source = source
+        self._kept, self._lost = np.zeros(len(cuts), int), np.zeros(len(cuts), int)
+
+    def passing(self, table) -> np.ndarray:
+        """(N,) bool: the rows of a block that pass all cuts."""
+        mask = np.ones(len(table), bool)
+        for number, (cut, operator) in enumerate(self._cuts):
+            before = mask.sum()
+            mask &= _passes(table, cut, operator, self._source)
+            self._kept[number] += mask.sum()
+            self._lost[number] += before - mask.sum()
+        return mask
+
+    def record(self, flow: Flow, step: str) -> None:
+        """A line of the flow table for each cut."""
+        for (cut, operator), kept, lost in zip(self._cuts, self._kept, self._lost, strict=True):
+            flow.record(step, cut["name"], kept, lost, f" ({cut['column']} {operator} {cut[operator]})")
 
 
 def check_cut(cut: dict) -> str:

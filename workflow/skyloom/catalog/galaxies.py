@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from astropy.coordinates import angular_separation
-from astropy.table import Table
+from astropy.table import Table, vstack
 
 from skyloom.catalog import columns, cuts, sources, splits
 from skyloom.catalog.crossmatch import crossmatch, nested_pixel
@@ -25,7 +25,7 @@ from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.core.files import atomic, write_json
-from skyloom.formats import provabgs, ranges
+from skyloom.formats import legacy, provabgs, ranges, wanted_galaxies
 from skyloom.formats.file_names import file_names, sorted_paths
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ def build_galaxies(
     raw : mapping
         Files by role: ``coadd``, and ``redrock``, ``zcatalog``, ``images``, ``hsc``, ``properties``, ``derived`` (the
         companion of ``properties``), ``truth`` (of a simulated survey), which may be empty. ``wanted``, if given, says
-        what is in coadds and images that are not here yet (`skyloom.settings.listing`). Without a ``zcatalog`` the
-        rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
+        what is in coadds and images that are not here yet (`skyloom.formats.wanted_galaxies`). Without a
+        ``zcatalog`` the rows are those of the coadds' fibermaps, with redshifts where ``redrock`` has them.
     galaxies_path, flow_path
         Parquet, sorted by targetid, each targetid once; CSV with survey, step, cut, kept, lost.
 
@@ -88,12 +88,12 @@ def build_galaxies(
         A file that is not what it should be, or a step that leaves no galaxy; one line that says which.
     """
     flow = cuts.Flow(survey)
-    wanted = Table.read(raw["wanted"][0]) if raw.get("wanted") else None
+    wanted = wanted_galaxies.read(raw["wanted"][0]) if raw.get("wanted") else None
     told = [] if wanted is None else [role for role in ("coadd", "images") if not raw.get(role)]
-    raw = {**raw, **{role: sorted(set(wanted[role].tolist())) for role in told}}
+    raw = {**raw, **{role: sources.wanted_files(wanted, role)[1] for role in told}}
     spectra = sources.find_spectra(raw["coadd"]) if wanted is None else sources.wanted_spectra(wanted)
-    galaxies = _good_galaxies(config, raw, spectra, flow)
-    galaxies = _with_spectra(galaxies, spectra, flow)
+    galaxies, others = _good_galaxies(config, raw, spectra, flow)
+    galaxies = _with_spectra(galaxies, others, spectra, flow)
     for modality in IMAGING:
         if modality in config.get("modalities", ("spectrum", "image")):
             given = sources.wanted_images(wanted) if IMAGING[modality].role in told else None
@@ -121,21 +121,31 @@ def write_splits(
         `splits.crop_side` takes. A ``separation_arcsec`` of "crop" keeps galaxies whose images overlap in one split.
     shared_path
         JSON: ``side_arcsec`` of the largest image, ``separation_arcsec`` of the splits, ``test`` galaxies, and
-        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither).
+        ``shared_sky``, the share of these whose image overlaps that of a training galaxy (null where there is neither,
+        or no position).
 
     Raises
     ------
     BadConfig
         A separation of "crop" in a survey without images; what `splits.split` refuses.
+    BadInput
+        Pixels or crops are asked for where no galaxy has a position; published splits that the files do not state.
     """
-    galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec"])
+    stated = ["published_split"] if config["split"].get("kind") == "published" else []
+    galaxies = pq.read_table(galaxies_path, columns=["targetid", "ra", "dec", *stated])
     targetid, ra, dec = (galaxies[name].to_numpy() for name in ("targetid", "ra", "dec"))
     side, wanted = splits.crop_side(config), dict(config["split"])
     if wanted.get("separation_arcsec") == "crop":
         if not side:
             raise BadConfig("split.separation_arcsec: 'crop' needs image or hsc_image among the modalities")
         wanted["separation_arcsec"] = splits.apart(side)
-    choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
+    for key, value in (("kind", "healpix"), ("separation_arcsec", "crop")):
+        if config["split"].get(key) == value and len(ra) and not np.isfinite(ra).any():
+            raise BadInput(f"split.{key}: {value} needs positions, and no galaxy has one; name a table that knows them")
+    if stated:
+        choice = splits.published(targetid, ra, dec, galaxies[stated[0]].to_numpy(), config["seed"], wanted)
+    else:
+        choice = splits.split(targetid, ra, dec, seed=config["seed"], **wanted)
     for name in splits.SPLITS:
         log.info("%s: %d galaxies", name, (choice == name).sum())
         if config["split"]["fractions"].get(name, 0) > 0 and not (choice == name).any():
@@ -147,41 +157,54 @@ def write_splits(
 def _write_shared_sky(path, ra, dec, choice, side: float, separation: float) -> None:
     """See `write_splits`."""
     test = int((choice == "test").sum())
-    shared = splits.shared_sky(ra, dec, choice, side) if side and test else None
+    shared = splits.shared_sky(ra, dec, choice, side) if side and test else float("nan")
+    shared = shared if np.isfinite(shared) else None
     if shared is not None:
         words = "%.1f %% of the test galaxies share sky with a training galaxy on images of %.1f arcsec"
         log.info(words, 100 * shared, side)
     write_json(path, {"side_arcsec": side, "separation_arcsec": separation, "test": test, "shared_sky": shared})
 
 
-def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
-    """Rows that pass the quality cuts, each TARGETID once."""
+def _good_galaxies(config: Mapping, raw: Mapping, spectra: sources.Spectra, flow: cuts.Flow) -> tuple[Table, int]:
+    """Rows that pass the quality cuts, each TARGETID once: those with a spectrum, and the number of others.
+
+    Catalogues are read a block of rows at a time.
+    """
     has_catalogue = bool(raw.get("zcatalog"))
     wanted = _cuts(config, "cuts", cuts.DESI_GALAXIES if has_catalogue else cuts.DESI_TARGETS)
     if has_catalogue:
         source = str(raw["zcatalog"][0])
-        table = sources.read_zcatalog(source, wanted)
+        blocks = sources.zcatalog_blocks(source, wanted)
     else:
         source = f"FIBERMAP of {Path(spectra.paths[0]).name} and {len(spectra.paths) - 1} other coadd files"
-        table = sources.read_fibermaps(spectra.paths, raw.get("redrock", ()), wanted)
-    for name in sources.PHOTOMETRY:
-        if name in table.colnames:
-            sources.check_numbers(table, name, source)
-    if not len(table):
+        blocks = [sources.read_fibermaps(spectra.paths, raw.get("redrock", ()), wanted)]
+    tally, known, kept, targetids = cuts.Tally(wanted, source), np.unique(spectra.targetid), [], []
+    rows = passed = 0
+    for table in blocks:
+        for name in sources.PHOTOMETRY:
+            if name in table.colnames:
+                sources.check_numbers(table, name, source)
+        good = tally.passing(table)
+        rows, passed = rows + len(table), passed + good.sum()
+        if has_catalogue:  # redrock may call a fit good that has no number; without a catalogue it is not needed
+            good &= np.isfinite(ranges.within("z", sources.pick(table["Z"], np.arange(len(table))))[0])
+        targetid = np.asarray(table["TARGETID"], np.int64)
+        targetids.append(targetid[good])
+        kept.append(table[good & (sources.rows_of(targetid, known) >= 0)])
+    if not rows:
         raise BadInput(f"{source}: no rows")
-    flow.record("catalogue", "rows read", len(table), 0)
-    mask, _ = cuts.apply_cuts(table, wanted, source=source, flow=flow)
-    table = table[mask]
-    if has_catalogue:  # redrock may call a fit good that has no number; without a catalogue, a redshift is not needed
-        z = ranges.within("z", sources.pick(table["Z"], np.arange(len(table))))[0]
-        good = np.isfinite(z)
-        flow.record("quality", f"redshift finite, {ranges.words('z')}", good.sum(), len(table) - good.sum())
-        if not good.all():
-            log.warning("%s: %d rows pass the cuts without a redshift that can be", source, len(table) - good.sum())
-        table = table[good]
-    _, first = np.unique(table["TARGETID"], return_index=True)
-    flow.record("quality", "one row a TARGETID", len(first), len(table) - len(first))
-    return table[np.sort(first)]
+    flow.record("catalogue", "rows read", rows, 0)
+    tally.record(flow, "quality")
+    good = sum(map(len, targetids))
+    if has_catalogue:
+        flow.record("quality", f"redshift finite, {ranges.words('z')}", good, passed - good)
+        if good < passed:
+            log.warning("%s: %d rows pass the cuts without a redshift that can be", source, passed - good)
+    unique = len(np.unique(np.concatenate(targetids)))
+    flow.record("quality", "one row a TARGETID", unique, good - unique)
+    galaxies = vstack(kept, metadata_conflicts="silent") if len(kept) > 1 else kept[0]
+    _, first = np.unique(galaxies["TARGETID"], return_index=True)
+    return galaxies[np.sort(first)], unique - len(first)
 
 
 def _cuts(config: Mapping, key: str, default: Sequence[Mapping]) -> Sequence[Mapping]:
@@ -193,8 +216,9 @@ def _cuts(config: Mapping, key: str, default: Sequence[Mapping]) -> Sequence[Map
     return wanted
 
 
-def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
-    """Galaxies that have a row in a coadd file, with ``spectrum_file`` (its number) and ``spectrum_row``.
+def _with_spectra(galaxies: Table, others: int, spectra: sources.Spectra, flow: cuts.Flow) -> Table:
+    """Galaxies that have a row in a coadd file, which `others` have not, with ``spectrum_file`` (its number) and
+    ``spectrum_row``.
 
     A target may be in several files: the one of the survey and program of its redshift is preferred, then the first.
     """
@@ -206,7 +230,7 @@ def _with_spectra(galaxies: Table, spectra: sources.Spectra, flow: cuts.Flow) ->
         if name in galaxies.colnames:
             other |= np.asarray(galaxies[name])[found["galaxy"]] != of_file[found["file"]]
     found = found.assign(other=other).sort_values(["galaxy", "other", "file", "row"]).drop_duplicates("galaxy")
-    flow.record("spectrum", "spectrum in a coadd file", len(found), len(galaxies) - len(found))
+    flow.record("spectrum", "spectrum in a coadd file", len(found), others + len(galaxies) - len(found))
     galaxies = galaxies[found["galaxy"].to_numpy()]
     galaxies["spectrum_file"], galaxies["spectrum_row"] = found["file"].to_numpy(), found["row"].to_numpy()
     return galaxies
@@ -227,7 +251,7 @@ def _with_images(
     if modality == "image" and config.get("by") == "key":
         nearest = _same_source(galaxies, images, imaging.words, flow, step)
     else:
-        nearest = _nearest(galaxies, images, imaging.words, config, flow, step)
+        nearest = nearest_images(galaxies, images, imaging.words, config, flow, step)
     index = np.full(len(galaxies), -1)
     index[nearest["left"]] = nearest["right"]
     separation = np.full(len(galaxies), np.nan)
@@ -241,8 +265,11 @@ def _with_images(
     return galaxies[found] if required else galaxies
 
 
-def _nearest(galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str) -> pd.DataFrame:
-    """Pairs of galaxy and image as `crossmatch` finds them, and what the flow table says of them."""
+def nearest_images(
+    galaxies: Table, images: Table, words: str, config: Mapping, flow: cuts.Flow, step: str
+) -> pd.DataFrame:
+    """Pairs of galaxy (TARGET_RA, TARGET_DEC) and image (ra, dec) as `crossmatch` finds them, and the lines of the flow
+    table."""
     radius = config.get("radius_arcsec", 1.0)
     positions = (galaxies["TARGET_RA"], galaxies["TARGET_DEC"], images["ra"], images["dec"])
     nearest = crossmatch(*positions, radius)
@@ -256,10 +283,8 @@ def _nearest(galaxies: Table, images: Table, words: str, config: Mapping, flow: 
 
 def _same_source(galaxies: Table, images: Table, words: str, flow: cuts.Flow, step: str) -> pd.DataFrame:
     """Pairs of galaxy and image of one source of the Legacy Surveys; columns as those of `crossmatch`."""
-    missing = [name for name in sources.KEY if name not in galaxies.colnames]
-    if missing:
-        raise BadInput(f"{flow.survey}: crossmatch.by: key needs the columns {', '.join(missing)} of the catalogue")
-    key = sources.source_key(galaxies, sources.KEY)
+    stated = set(sources.KEY) <= set(galaxies.colnames)
+    key = sources.source_key(galaxies, sources.KEY) if stated else legacy.source_of_target(galaxies["TARGETID"])
     index = sources.rows_of(key, sources.source_key(images, sources.IMAGE_KEY))
     left = np.flatnonzero((index >= 0) & (key >= 0))
     flow.record(step, f"{words} of the same source", len(left), len(galaxies) - len(left))

@@ -1,7 +1,7 @@
 """What a catalogue is made of: the columns needed of redshift catalogues, fibermaps, redrock, images, properties."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from astropy.table import Table, vstack
 
 from skyloom.core.errors import BadInput
-from skyloom.formats import desi, galaxiesml, legacy, provabgs
+from skyloom.formats import desi, galaxiesml, legacy, provabgs, wanted_galaxies
 from skyloom.formats.file_names import file_names, sorted_paths
 from skyloom.formats.fits_files import hdu_named, open_fits, read_table
 
@@ -61,40 +61,45 @@ def find_spectra(paths: Sequence[str]) -> Spectra:
     return Spectra(np.concatenate(targetids), np.repeat(np.arange(len(paths)), lengths), row, paths, surveys, programs)
 
 
-def wanted_spectra(wanted: Table) -> Spectra:
-    """The spectra that an archive's catalogue says its coadds hold (`wanted.parquet`), which need not be here: their
-    rows are found by TARGETID when they are, and -1 until then."""
-    paths, number, first = _numbered(wanted["coadd"])
-    surveys, programs = (np.asarray(wanted[name], "U")[first] for name in ("survey", "program"))
-    row = np.full(len(wanted), -1, np.int32)
-    return Spectra(np.asarray(wanted["targetid"], np.int64), number, row, paths, surveys, programs)
+def wanted_spectra(wanted: pa.Table) -> Spectra:
+    """The spectra that an archive's catalogue says its coadds hold (`skyloom.formats.wanted_galaxies`), which need not
+    be here: their rows are found by TARGETID when they are, and -1 until then."""
+    number, paths = wanted_files(wanted, "coadd")
+    first = np.unique(number, return_index=True)[1]
+    told = {name: wanted_galaxies.texts(wanted, name) for name in ("survey", "program")}
+    surveys, programs = (np.array(names, "U")[of_row[first]] for of_row, names in told.values())
+    row = np.full(len(number), -1, np.int32)
+    return Spectra(wanted_galaxies.numbers(wanted, "targetid"), number, row, paths, surveys, programs)
 
 
-def wanted_images(wanted: Table) -> Table:
+def wanted_images(wanted: pa.Table) -> Table:
     """What `read_images` says of the images of these galaxies."""
-    table = wanted["ra", "dec", "flux", "ebv", *IMAGE_KEY]
-    number = _numbered(wanted["images"])[1]
+    table = Table({name: wanted_galaxies.numbers(wanted, name) for name in ("ra", "dec", "ebv", *IMAGE_KEY)})
+    table["flux"] = wanted_galaxies.fluxes(wanted)
+    number = wanted_files(wanted, "images")[0]
     table["file"] = number.astype(np.int32)
     table["row"] = pd.Series(number).groupby(number).cumcount().to_numpy(np.int32)
     return table
 
 
-def _numbered(files) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The names in a column (N,) of files, in the order of `sorted_paths`; the number of each row's among them (N,);
-    a row of each."""
-    names, first, place = np.unique(np.asarray(files, "U"), return_index=True, return_inverse=True)
-    paths = sorted_paths(names.tolist())
-    order = np.searchsorted(names, paths)  # paths[i] is names[order[i]]
-    return paths, np.argsort(order)[place], first[order]
+def wanted_files(wanted: pa.Table, role: str) -> tuple[np.ndarray, list[str]]:
+    """The files of a role: the number of each row's (n,), and their names in the order of `sorted_paths`."""
+    number, names = wanted_galaxies.texts(wanted, role)
+    used, place = np.unique(number, return_inverse=True)
+    names = [names[code] for code in used]
+    paths = sorted_paths(names)
+    order = {path: place for place, path in enumerate(paths)}
+    return np.array([order[name] for name in names])[place], paths
 
 
-def read_zcatalog(path: str, wanted_cuts: Sequence[Mapping]) -> Table:
-    """The columns of a redshift catalogue that cuts and output need; a real one has 28 million rows of 150 columns."""
+def zcatalog_blocks(path: str, wanted_cuts: Sequence[Mapping]) -> Iterator[Table]:
+    """The columns of a redshift catalogue that cuts and output need, a block of rows at a time; a real one has 28
+    million rows of 150 columns."""
     with open_fits(path) as hdus:
         names = hdu_named(path, hdus, "ZCATALOG").columns.names
     optional = [name for name in ("ZWARN", *PHOTOMETRY, *KEY, "SURVEY", "PROGRAM") if name in names]
     needed = [*BASE, "Z", "ZERR", "SPECTYPE", *optional, *(cut["column"] for cut in wanted_cuts)]
-    return desi.read_zcatalog(path, columns=list(dict.fromkeys(needed)))
+    return desi.zcatalog_blocks(path, columns=list(dict.fromkeys(needed)))
 
 
 def read_fibermaps(coadds: Sequence[str], redrocks: Sequence[str], wanted_cuts: Sequence[Mapping]) -> Table:
@@ -184,11 +189,8 @@ def read_properties(path: str, companion: str | None, wanted_cuts: Sequence[Mapp
 
 
 def source_key(table: Table, names: Sequence[str]) -> np.ndarray:
-    """(N,) int64: release, brickid and objid of each row in one number, as TARGETID has them (14, 20 and 22 bits); -1
-    where there is no source (release 0, or a number that does not fit)."""
-    release, brickid, objid = (np.ma.filled(np.ma.asarray(table[name], np.int64), -1) for name in names)
-    known = (release > 0) & (release < 2**14) & (brickid >= 0) & (brickid < 2**20) & (objid >= 0) & (objid < 2**22)
-    return np.where(known, (release << 42) | (brickid << 22) | objid, -1)
+    """(N,) int64: release, brickid and objid of each row, which `names` are, in one number (`legacy.source_number`)."""
+    return legacy.source_number(*(table[name] for name in names))
 
 
 def rows_of(keys, table_keys) -> np.ndarray:

@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skyloom.catalog.crossmatch import nested_pixel, pairs
-from skyloom.core.errors import BadConfig
+from skyloom.core.errors import BadConfig, BadInput
 from skyloom.core.mixing import uniform
 from skyloom.formats import galaxiesml, legacy
 
@@ -88,6 +88,50 @@ def split(
     return np.array(SPLITS)[choice]
 
 
+def published(targetid, ra, dec, stated, seed: int, wanted: Mapping) -> np.ndarray:
+    """The split of each galaxy as the files state it, mended so that nothing leaks.
+
+    A group (see `split`) that is stated to be in several splits goes to test if one of its galaxies is of test, else to
+    validation: the published test set loses nothing, and what was trained on has seen none of it. Without a galaxy that
+    is stated to be of validation, groups of train are drawn for it, with the share
+    ``validation / (train + validation)`` of the fractions.
+
+    Parameters
+    ----------
+    targetid, ra, dec, seed : as of `split`
+    stated : (N,) text, of `SPLITS`
+    wanted : ``fractions`` and ``separation_arcsec``
+
+    Raises
+    ------
+    BadInput : galaxies of which the files state no split.
+    """
+    stated = np.asarray(stated, str)
+    unique, place = np.unique(stated, return_inverse=True)
+    rank = np.array([SPLITS.index(name) if name in SPLITS else -1 for name in unique])[place]
+    if (rank < 0).any():
+        unknown = int((rank < 0).sum())
+        raise BadInput(
+            f"split.kind: published, but of {unknown} of {len(rank)} galaxies no file says the split; see"
+            " skyloom/formats/published_splits.py, or take random"
+        )
+    if not len(rank):
+        return np.empty(0, "<U10")
+    group = groups(targetid, ra, dec, wanted.get("separation_arcsec", 1.0))
+    highest = np.zeros(group.max() + 1, np.int64)
+    np.maximum.at(highest, group, rank)
+    if moved := int((highest[group] != rank).sum()):
+        log.warning("%d galaxies are moved to the split of a galaxy that they are the same as, or overlap", moved)
+    share = wanted["fractions"].get("train", 0.0) + wanted["fractions"].get("validation", 0.0)
+    share = wanted["fractions"].get("validation", 0.0) / share if share else 0.0
+    if not (rank == SPLITS.index("validation")).any() and share:
+        smallest = np.full(len(highest), np.iinfo(np.int64).max)
+        np.minimum.at(smallest, group, np.asarray(targetid, np.int64))
+        highest[(highest == 0) & (uniform(seed, smallest) < share)] = SPLITS.index("validation")
+        log.info("no file says which galaxies validate: %.3g of those of train do", share)
+    return np.array(SPLITS)[highest[group]]
+
+
 def groups(targetid, ra, dec, separation_arcsec: float) -> np.ndarray:
     """Group numbers (N,) from 0: equal for equal TARGETIDs and for positions within the separation, transitively."""
     left = right = np.empty(0, np.int64)
@@ -108,7 +152,7 @@ def crop_side(survey: Mapping) -> float:
     """
     sides = {
         "image": survey.get("crop", legacy.SIZE) * legacy.PIXEL_SCALE,
-        "hsc_image": survey.get("hsc_size", max(galaxiesml.SIZES)) * galaxiesml.PIXEL_SCALE,
+        "hsc_image": (survey.get("hsc_size") or max(galaxiesml.SIZES)) * galaxiesml.PIXEL_SCALE,
     }
     return max((side for name, side in sides.items() if name in survey.get("modalities", ())), default=0.0)
 
@@ -121,6 +165,8 @@ def apart(side_arcsec: float) -> float:
 def shared_sky(ra, dec, split, side_arcsec: float) -> float:
     """Share of the test galaxies whose image overlaps the image of a training galaxy; NaN without test galaxies.
 
+    Of galaxies without a position nothing is known: they do not count.
+
     Parameters
     ----------
     ra, dec : (N,) degrees
@@ -128,7 +174,8 @@ def shared_sky(ra, dec, split, side_arcsec: float) -> float:
     side_arcsec : of the square images, which are centred on their galaxies and have their edges along the axes
     """
     ra, dec, split = np.asarray(ra, float), np.asarray(dec, float), np.asarray(split)
-    test, train = np.flatnonzero(split == "test"), np.flatnonzero(split == "train")
+    placed = np.isfinite(ra) & np.isfinite(dec)
+    test, train = (np.flatnonzero(placed & (split == name)) for name in ("test", "train"))
     if not len(test):
         return float("nan")
     if not len(train) or side_arcsec <= 0:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from skyloom.core.errors import NotAvailable, SkyloomError
+from skyloom.core.errors import Absent, NotAvailable, SkyloomError
 from skyloom.core.files import write_json
 from skyloom.core.job import progress
 from skyloom.core.locks import MISSING, lock_if_possible, waiting_lock
@@ -97,8 +97,10 @@ def download(
 
     Raises
     ------
+    Absent
+        The archive has it not.
     NotAvailable
-        The archive has it not, refuses it, does not answer, or sends something else than expected: one line that names
+        The archive refuses it, does not answer, or sends something else than expected: one line that names
         the URL and what to do.
     SkyloomError
         It does not fit on the disk.
@@ -300,7 +302,8 @@ def opened(
         if error.code in LATER:
             raise _Again(f"HTTP {error.code} {error.reason}", _retry_after(error.headers)) from error
         advice = ADVICE.get(error.code, "the archive does not answer this request")
-        raise NotAvailable(f"{url}: HTTP {error.code} {error.reason}: {advice}") from error
+        kind = Absent if error.code == 404 else NotAvailable
+        raise kind(f"{url}: HTTP {error.code} {error.reason}: {advice}") from error
     except urllib.error.URLError as error:
         raise _Again(f"no connection ({error.reason})") from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
@@ -349,11 +352,28 @@ def _warn_once(line: str) -> None:
 def remote_size(url: str, manners: Manners = Manners(), sleep: Callable[[float], None] = time.sleep) -> int | None:
     """Bytes of a file at an archive, which is asked for its header only; None if it does not say. Errors of
     `download`."""
+    return _asked(url, manners, sleep, "HEAD", lambda answer: _total(answer, 0))
+
+
+def read_text(url: str, manners: Manners = Manners(), sleep: Callable[[float], None] = time.sleep) -> str:
+    """A small text at an archive. Errors of `download`."""
+    return _asked(url, manners, sleep, "GET", _text)
+
+
+def _text(answer) -> str:
+    try:
+        return answer.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise _broken(error) from error
+
+
+def _asked(url: str, manners: Manners, sleep: Callable[[float], None], method: str, use: Callable):
+    """What `use` makes of the answer to a request, made again while it fails for what may pass."""
     rng = random.Random(url)
     for attempt in range(1, manners.tries + 1):
         try:
-            with opened(url, manners, sleep, method="HEAD") as answer:
-                return _total(answer, 0)
+            with opened(url, manners, sleep, method=method) as answer:
+                return use(answer)
         except _Again as error:
             if attempt == manners.tries:
                 raise NotAvailable(f"{url}: {error} ({attempt} attempts); run again later") from error

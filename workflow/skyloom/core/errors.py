@@ -15,3 +15,7 @@ class BadConfig(SkyloomError):
 
 class NotAvailable(SkyloomError):
     """Something that had to be fetched and could not be: no network, no such package, wrong checksum."""
+
+
+class Absent(NotAvailable):
+    """What an archive answers that it does not have."""

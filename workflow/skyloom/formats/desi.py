@@ -28,6 +28,7 @@ from skyloom.formats.fits_files import (
     read_image_rows,
     read_table,
     reserve_image,
+    table_blocks,
     table_hdu,
     write_fits,
 )
@@ -410,6 +411,12 @@ def read_zcatalog(path: str | os.PathLike, columns: Sequence[str] | None = None)
     """The ZCATALOG table of a ``zall-pix-*.fits``, all columns or only `columns` (millions of rows: name them)."""
     with open_fits(path) as hdus:
         return read_table(path, hdus, "ZCATALOG", ZCATALOG_COLUMNS, columns=columns)
+
+
+def zcatalog_blocks(path: str | os.PathLike, columns: Sequence[str] | None = None) -> Iterator[Table]:
+    """The ZCATALOG table of a ``zall-pix-*.fits`` a block of rows at a time: that of DR1 has 28 million of 150
+    columns, 20 GB."""
+    return table_blocks(path, "ZCATALOG", ZCATALOG_COLUMNS, columns=columns)
 
 
 def write_zcatalog(path: str | os.PathLike, table: Table) -> None:

@@ -29,6 +29,7 @@ MEND = "delete it and run again, or copy it again from where it came from"
 """What to do about a damaged file: the workflow makes, fetches or asks for what is not there."""
 BLOCK = 2880
 """Bytes: a FITS file is made of whole blocks."""
+_TABLE_BYTES = 2**26  # of a block of a table
 _TFORM = re.compile(r"(\d*)([A-Z])")
 _BYTES = {
     **{"L": ("", 1), "X": ("", 1), "B": ("u1", 1), "I": (">i2", 2), "J": (">i4", 4), "K": (">i8", 8)},
@@ -100,6 +101,49 @@ def read_table(
     columns
         Only these columns (they become required too), all when None.
     """
+    hdu, wanted = _table_named(path, hdus, name, required, columns)
+    return _as_table(path, hdu, wanted, required, rows)
+
+
+def table_blocks(
+    path: str | os.PathLike,
+    name: str,
+    required: Mapping[str, str],
+    columns: Sequence[str] | None = None,
+    size: int = _TABLE_BYTES,
+) -> Iterator[Table]:
+    """The rows of a binary table HDU, in order, as Tables of which each takes at most about `size` bytes of the file.
+
+    A table lies in a file row by row, so that one column of it is as long to read as all; here no more than a block is
+    in memory. Parameters and errors are those of `read_table`.
+    """
+    with open_fits(path) as hdus:
+        hdu, wanted = _table_named(path, hdus, name, required, columns)
+        total, width = int(hdu.header["NAXIS2"]), int(hdu.header["NAXIS1"])
+        if str(path).endswith(_COMPRESSED):
+            yield _as_table(path, hdu, wanted, required, None)
+            return
+        header, begin = hdu.header.copy(), hdus.fileinfo(hdus.index_of(hdu.name))["datLoc"]
+    rows = max(1, size // max(width, 1))
+    header["PCOUNT"] = 0
+    with open(path, "rb", buffering=0) as file:
+        file.seek(begin)
+        for first in range(0, max(total, 1), rows):
+            header["NAXIS2"] = count = min(rows, total - first)
+            data = file.read(count * width)
+            padded = data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+            block = fits.BinTableHDU.fromstring(header.tostring().encode("ascii") + padded)
+            yield _as_table(path, block, wanted, required, None)
+
+
+def _table_named(
+    path: str | os.PathLike,
+    hdus: fits.HDUList,
+    name: str,
+    required: Mapping[str, str],
+    columns: Sequence[str] | None,
+) -> tuple[Hdu, list[str]]:
+    """The binary table HDU called `name`, and which of its columns are wanted; BadInput if they are not there."""
     hdu = hdu_named(path, hdus, name)
     if not isinstance(hdu, fits.BinTableHDU) or isinstance(hdu, fits.CompImageHDU):
         raise BadInput(f"{path}: HDU {name} is not a binary table")
@@ -108,10 +152,17 @@ def read_table(
     for column in [*required, *wanted]:
         if column not in names:
             raise BadInput(f"{path}: HDU {name} has no column {column}")
-    table = Table(meta={"EXTNAME": name})
-    for column in wanted:
+    return hdu, wanted
+
+
+def _as_table(
+    path: str | os.PathLike, hdu: Hdu, columns: Sequence[str], required: Mapping[str, str], rows: np.ndarray | None
+) -> Table:
+    """Columns of a table HDU in memory, their kinds checked."""
+    table = Table(meta={"EXTNAME": hdu.name})
+    for column in columns:
         values = _column_values(hdu.data, column, rows)
-        _check_kind(path, name, column, values, required.get(column))
+        _check_kind(path, hdu.name, column, values, required.get(column))
         table[column] = Column(values, unit=_parsed_unit(hdu.columns[column].unit))
     return table
 

@@ -179,6 +179,13 @@ def image_size(path: str | os.PathLike) -> int:
         return _images(path, file).shape[-1]
 
 
+def nanomaggy(magnitude) -> np.ndarray:
+    """Flux (N,) of AB magnitudes, NaN for sentinels: nothing is fainter than 45, or brighter than 0."""
+    magnitude = np.ma.filled(np.ma.asarray(magnitude, np.float64), np.nan)
+    known = np.isfinite(magnitude) & (magnitude > 0) & (magnitude < 45)
+    return np.where(known, 10 ** (0.4 * (22.5 - np.where(known, magnitude, 22.5))), np.nan)
+
+
 def _images(path: str | os.PathLike, file: h5py.File) -> h5py.Dataset:
     images = dataset_named(path, file, "image", kinds="f")
     if images.ndim != 4 or images.shape[1] != len(BANDS) or images.shape[2] != images.shape[3]:

@@ -204,8 +204,20 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return np.array([text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in values], str)
 
 
-def read_spectra(path: str | os.PathLike, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """flux and ivar, each (n, 7781) f4 on `skyloom.formats.desi.WAVELENGTH`, of `rows`, in their order."""
+def known(table: Table) -> dict[str, np.ndarray]:
+    """What a table of `read_catalog` says of each galaxy, as far as it does: redshift, zerr, ra, dec (degrees), flux_g,
+    flux_r, flux_z (nanomaggy), (N,) each."""
+    names = {"redshift": "DESI_redshift", "zerr": "DESI_redshift_err", "ra": "ra", "dec": "dec"}
+    found = {quantity: table[name] for quantity, name in names.items() if name in table.colnames}
+    magnitudes = {band: f"{band}_cmodel_mag" for band in "grz"}
+    fluxes = {
+        f"flux_{b}": galaxiesml.nanomaggy(table[name]) for b, name in magnitudes.items() if name in table.colnames
+    }
+    return {quantity: np.asarray(values, np.float64) for quantity, values in {**found, **fluxes}.items()}
+
+
+def read_pixels(path: str | os.PathLike, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wavelength (P,) Angstrom, flux and ivar, each (n, P) f4, of `rows`, in their order: all pixels of the file."""
     with open_hdf5(path) as file:
         found = [dataset_named(path, file, f"spectrum/{name}", "f") for name in ("flux", "ivar")]
         pixels = found[0].shape[-1]
@@ -213,7 +225,17 @@ def read_spectra(path: str | os.PathLike, rows: Sequence[int]) -> tuple[np.ndarr
         if "spectrum/wave" in file and len(file["spectrum/wave"]):
             wave = file["spectrum/wave"]
             wave = wave[0] if wave.ndim == 2 else wave[()]
-        return tuple(desi_grid(path, read_rows(path, dataset, rows), wave) for dataset in found)
+        if len(wave) != pixels:
+            raise BadInput(f"{path}: spectra of {pixels} pixels do not hold DESI's 7781, nor does spectrum/wave fit")
+        if found[0].shape != found[1].shape:
+            raise BadInput(f"{path}: spectrum/flux has shape {found[0].shape}, spectrum/ivar {found[1].shape}")
+        return wave, *(read_rows(path, dataset, rows) for dataset in found)
+
+
+def read_spectra(path: str | os.PathLike, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """flux and ivar, each (n, 7781) f4 on `skyloom.formats.desi.WAVELENGTH`, of `rows`, in their order."""
+    wave, *found = read_pixels(path, rows)
+    return tuple(desi_grid(path, values, wave) for values in found)
 
 
 def desi_grid(path: str | os.PathLike, values: np.ndarray, wave: np.ndarray) -> np.ndarray:

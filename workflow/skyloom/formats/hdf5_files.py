@@ -49,6 +49,11 @@ def dataset_named(path: str | os.PathLike, file: h5py.File, name: str, kinds: st
     return dataset
 
 
+def group_number(name: str) -> tuple[bool, int, str]:
+    """Groups called 0 to 10 in the order of their numbers, others behind them: a key for `sorted`."""
+    return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+
+
 def read_rows(path: str | os.PathLike, dataset: h5py.Dataset, rows: Sequence[int]) -> np.ndarray:
     """Rows of a dataset as f4, in the order of `rows`; only these are read, each stretch of them at once.
 

@@ -3,7 +3,8 @@
 `images` is (N, 3, 152, 152) in nanomaggy a pixel, bands g, r, z, 0.262 arcsec a pixel. The other datasets have a row an
 image: ra, dec (deg), flux and fiberflux (N, 3; nanomaggy), psfdepth (N, 3; 5-sigma point source, inverse variance in
 nanomaggy^-2), psfsize (N, 3; FWHM in arcsec), ebv (mag), inds, z_spec, and release, brickid, objid, which together are
-the key of the source. Source: arXiv 2110.13151 and github.com/georgestein/ssl-legacysurvey.
+the key of the source. Files made here at a user's own positions have `identifier` besides, UTF-8 text. Source: arXiv
+2110.13151 and github.com/georgestein/ssl-legacysurvey.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ COLUMNS = {
     "brickid": ("i4", ()),
     "objid": ("i4", ()),
     "z_spec": ("f4", ()),
+    "identifier": ("S", ()),
 }
 """Name -> (type written, shape of a row)."""
 
@@ -68,7 +70,8 @@ class Writer:
             raise ValueError(f"cutouts need the columns {', '.join(sorted(missing))}")
         for name in columns:
             dtype, row = COLUMNS[name]
-            values = np.asarray(columns[name], dtype)
+            values = columns[name]
+            values = np.char.encode(np.asarray(values, "U"), "utf-8") if dtype == "S" else np.asarray(values, dtype)
             if values.shape != (n, *row):
                 raise ValueError(f"{name} has shape {values.shape}, expected {(n, *row)}")
             self._columns.setdefault(name, []).append(values)
@@ -111,7 +114,8 @@ def read_cutout_catalog(path: str | os.PathLike) -> Table:
     """
     with open_hdf5(path) as file:
         total = len(_images(path, file))
-        names = [*REQUIRED, *(name for name in file if name in COLUMNS and name not in REQUIRED)]
+        more = set(COLUMNS) - {*REQUIRED, "identifier"}
+        names = [*REQUIRED, *(name for name in file if name in more)]
         return Table({name: _read_column(path, file, name, total) for name in names})
 
 
@@ -120,6 +124,33 @@ def _read_column(path: str | os.PathLike, file: h5py.File, name: str, total: int
     if dataset.shape != expected:
         raise BadInput(f"{path}: dataset {name} has shape {dataset.shape}, expected {expected} (a row an image)")
     return dataset[()]
+
+
+def read_identifiers(path: str | os.PathLike) -> np.ndarray | None:
+    """What the galaxies of a file are called (N,), of one that was made at a user's positions; None of another."""
+    with open_hdf5(path) as file:
+        if "identifier" not in file:
+            return None
+        return np.array([text.decode("utf-8", "replace") for text in file["identifier"][()]], dtype=object)
+
+
+def source_number(release, brickid, objid) -> np.ndarray:
+    """(N,) int64: the key of each source in one number, as DESI's TARGETID has it (14, 20 and 22 bits).
+
+    -1 where there is no source (release 0, or a number that does not fit).
+    The bits are those of `desitarget.targets.encode_targetid`: objid from bit 0, brickid from 22, release from 42.
+    """
+    release, brickid, objid = (np.ma.filled(np.ma.asarray(part, np.int64), -1) for part in (release, brickid, objid))
+    known = (release > 0) & (release < 2**14) & (brickid >= 0) & (brickid < 2**20) & (objid >= 0) & (objid < 2**22)
+    return np.where(known, (release << 42) | (brickid << 22) | objid, -1)
+
+
+def source_of_target(targetid) -> np.ndarray:
+    """(N,) int64: the `source_number` of the source that a DESI target was chosen as; -1 for targets that are none of
+    the Legacy Surveys (sky and mock targets have bits above the release, others release 0)."""
+    targetid = np.ma.filled(np.ma.asarray(targetid, np.int64), -1)
+    parts = targetid >> 42, targetid >> 22 & (2**20 - 1), targetid & (2**22 - 1)
+    return np.where(targetid > 0, source_number(*parts), -1)
 
 
 def read_cutouts(path: str | os.PathLike, rows: Sequence[int]) -> np.ndarray:

@@ -16,6 +16,10 @@ z_true               (N,)                                   that was put in, of 
 ra, dec              (N,)      deg
 log_mstar, z_mw,     (N,)      dex(Msun), mass fraction,    labels as in galaxies.parquet
 t_age, avg_sfr                 Gyr, Msun/yr
+flux_g, flux_r,      (N,)      nanomaggy, mag               photometry as in galaxies.parquet
+flux_z, ebv
+split                (N,)                                   that the file states, train, validation, test, or empty
+images               (N,)                                   modalities of the images that the file has in the same rows
 files                (F,)                                   paths, as the configuration has them
 quarantine/...       (Q,)                                   identifier, file, row, reason of what is not among the N
 ===================  ========  ===========================  ===========================================================
@@ -36,8 +40,9 @@ import numpy as np
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.core.job import progress
-from skyloom.formats import noise
+from skyloom.formats import noise, published_splits
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5
+from skyloom.formats.image_files.readers import images_in
 from skyloom.formats.rebin import in_order, rebin
 from skyloom.formats.spectrum_files.readers import read
 from skyloom.formats.spectrum_files.spectra import MOST_FALLS, NUMBERS, Spectra
@@ -52,7 +57,7 @@ WRONG_UNIT = f"the flux is not within {LIGHT[0]:g} and {LIGHT[1]:g} of 1e-17 erg
 _TEXT = h5py.string_dtype()
 _COLUMNS = {
     **{"identifier": _TEXT, "file": "i4", "row": "i4", "ivar_estimated": "?"},
-    **dict.fromkeys(("spectype", "spectype_true"), _TEXT),
+    **dict.fromkeys(("spectype", "spectype_true", "split", "images"), _TEXT),
     **dict.fromkeys((*NUMBERS, "z_true"), "f8"),
 }
 _QUARANTINE = {"identifier": _TEXT, "file": "i4", "row": "i4", "reason": _TEXT}
@@ -87,10 +92,13 @@ def convert(
         for number, path in enumerate(files.values()):
             progress(f"{number} of {len(files)} files, {writer.rows} spectra")
             try:
+                images = _images_beside(path)
                 for spectra in read(path, form, columns):
                     names = _identifiers(spectra, path)
                     flux, ivar, reason = on_grid(spectra, edges, minimum_good)
-                    writer.append(number, spectra, names, flux, ivar, reason)
+                    if spectra.split is None:
+                        spectra.split = published_splits.of_file(path, len(spectra))
+                    writer.append(number, spectra, names, flux, ivar, reason, images)
             except BadInput as error:
                 said = str(error).removeprefix(f"{path}: ")
                 writer.set_aside([Path(path).stem], number, [-1], [f"{UNREADABLE}: {said}"])
@@ -99,6 +107,15 @@ def convert(
     if writer.estimated:
         log.warning("%d of %d spectra state no noise: it is estimated from the flux", writer.estimated, writer.rows)
     log.info("%s: %d spectra of %d files, %d quarantined", out_path, writer.rows, len(files), writer.aside)
+
+
+def _images_beside(path) -> str:
+    """The modalities of the images that a file holds besides spectra, in the same rows; none if they are broken."""
+    try:
+        return " ".join(images_in(path))
+    except BadInput as error:
+        log.warning("%s: its images are left out", error)
+        return ""
 
 
 def write_simulated(
@@ -122,7 +139,7 @@ def write_simulated(
     attrs = {"wavelength_start": grid["start"], "wavelength_step": grid["step"]}
     values = {name: np.full(count, np.nan) for name in NUMBERS} | known
     values |= {"redshift": redshift, "z_true": redshift, "flux": flux, "ivar": ivar, "identifier": identifier}
-    values |= {"spectype": spectype, "spectype_true": spectype}
+    values |= {"spectype": spectype, "spectype_true": spectype, "split": [""] * count, "images": [""] * count}
     values |= {"file": np.zeros(count, int), "row": np.arange(count), "ivar_estimated": np.zeros(count, bool)}
     with _writer(out_path, [Path(out_path).name], grid["pixels"], attrs) as writer:
         writer.extend(values)
@@ -207,14 +224,15 @@ class _Writer:
         self.rows = self.aside = self.estimated = 0
         self.reasons: Counter[str] = Counter()
 
-    def append(self, number: int, spectra: Spectra, identifier, flux, ivar, reason) -> None:
-        """Append what is good of a block of file `number`, and put the rest aside."""
+    def append(self, number: int, spectra: Spectra, identifier, flux, ivar, reason, images: str) -> None:
+        """Append what is good of a block of file `number`, which has `images` too, and put the rest aside."""
         good = reason == ""
         count = int(good.sum())
         estimated = np.full(count, spectra.ivar is None)
         values = {"flux": flux[good], "ivar": ivar[good], "identifier": identifier[good], "row": spectra.row[good]}
         values |= {"file": np.full(count, number), "ivar_estimated": estimated, "spectype": spectra.spectype[good]}
         values |= {name: spectra.numbers[name][good] for name in NUMBERS}
+        values |= {"split": spectra.split[good], "images": [images] * count}
         self.extend(values | {"z_true": np.full(count, np.nan), "spectype_true": [""] * count})
         self.estimated += int(estimated.sum())
         self.set_aside(identifier[~good], number, spectra.row[~good], reason[~good])

@@ -127,6 +127,11 @@ class Survey:
         return {role: list(files.get(role, ())) for role in ROLES}
 
     @functools.cached_property
+    def samples(self) -> dict[str, list[str]]:
+        """Of a survey of files: modality -> the files with its samples (`SurveyKind.samples`)."""
+        return {modality: list(paths) for modality, paths in self.kind.samples(self.settings).items()}
+
+    @functools.cached_property
     def later(self) -> tuple[str, ...]:
         """Roles of the files that its catalogue tells."""
         return tuple(self.kind.later(self.settings))
@@ -312,12 +317,14 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
     survey = Survey(name, entry["kind"], kind, parse(kind.settings, entry, where, known))
     everything = survey.settings.model_copy(update={"modalities": list(MODALITIES)})
     files = kind.raw_files(everything)
-    told = kind.later(everything)
+    told, sampled = kind.later(everything), kind.samples(everything)
     possible = [
-        modality for modality, roles in MODALITIES.items() if any(files.get(role) or role in told for role in roles)
+        modality
+        for modality, roles in MODALITIES.items()
+        if modality in sampled or any(files.get(role) or role in told for role in roles)
     ]
     numbered = max(len(survey.raw[role]) for role in NUMBERED)
-    if survey.listed is not None and survey.settings.shards > max(1, numbered):
+    if survey.listed is not None and not sampled and survey.settings.shards > max(1, numbered):
         text = f"{survey.settings.shards} is not allowed; must be at most {numbered}, the files of its galaxies"
         raise BadConfig(f"{where}.shards: {text}: those of a file go to one shard")
     for modality in survey.settings.modalities:

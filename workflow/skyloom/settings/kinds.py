@@ -23,7 +23,21 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_HELPERS = {"wheels", "package_index", "packaged", "manifest", "archives", "cutouts", "plan", "web"}  # of surveys
+_HELPERS = {
+    "wheels",
+    "package_index",
+    "packaged",
+    "manifest",
+    "archives",
+    "bricks",
+    "checksums",
+    "cutouts",
+    "plan",
+    "web",
+    "files",
+    "places",
+}
+"""Modules of surveys that are no kinds."""
 _NOT_KINDS = {"common", "networks", *_HELPERS}
 
 
@@ -39,14 +53,22 @@ class SurveyKind:
         empty where rules of their own make them
     keys : settings that the raw files depend on
     simulated : its galaxies are made up; reports say so
+    samples : of a survey of files that hold samples already (`skyloom.surveys.files`), settings -> modality -> these
+        files (paths, URLs, package:...), a row a sample. The rows of the first modality are the galaxies; another
+        modality with the same files has its samples in the same rows, one with others is joined to the galaxies
+    tables : settings -> files with what is known of its galaxies besides
     licence : of its data: an SPDX identifier, or the address of the terms; empty where only the user can know
     citation : what who uses its data cites, each with its address (https://doi.org/...)
 
     An archive, whose catalogue says which further files are wanted, has these besides:
 
     later : settings -> roles of the files that the catalogue tells; `raw_files` has the others
-    listing : "module:function", (settings as a dict, rows of the catalogue that pass the cuts) -> files
-        (`skyloom.settings.listing.Listed`) and the table of the wanted galaxies
+    selects : "module:function", (settings as a dict, a block of rows of the catalogue) -> which may be wanted
+    listing : "module:function", (settings as a dict, those rows of all blocks that pass the cuts) -> files
+        (`skyloom.settings.listing.Listed`) and the wanted galaxies (`skyloom.formats.wanted_galaxies`)
+    parts : an entry of `Listed.parts` -> names of the raw files that it stands for
+    planned : "module:function", settings as a dict -> files (`Listed`) that are made without a catalogue, for the plan
+    made_from : settings -> the user's files that its raw files are made from
     url : "module:function", (name of a raw file, settings as a dict) -> its URL; "" where many make one
     chosen_by : settings that these files are chosen by
     columns : of the catalogue that `listing` reads, besides those of the cuts
@@ -60,8 +82,14 @@ class SurveyKind:
     fetch: str = ""
     keys: tuple[str, ...] = ()
     simulated: bool = False
+    samples: Callable[[Section], Mapping[str, list[str]]] = lambda settings: {}
+    tables: Callable[[Section], list[str]] = lambda settings: []
     later: Callable[[Section], tuple[str, ...]] = lambda settings: ()
+    selects: str = ""
     listing: str = ""
+    parts: Callable[[str], Iterable[str]] = lambda part: (part,)
+    planned: str = ""
+    made_from: Callable[[Section], list[str]] = lambda settings: []
     url: str = ""
     chosen_by: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()

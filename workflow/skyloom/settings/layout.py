@@ -47,8 +47,8 @@ def splits(survey: str) -> str:
 
 def cuts(survey: str, config: "Config") -> list[str]:
     """The flow table of a survey with cuts: none of one that is simulated whole."""
-    has = config.surveys[survey].has
-    return [f"{survey_folder(survey)}/catalog/cuts.csv"] if has("coadd") or has("spectra") else []
+    cut = config.surveys[survey].samples or any(map(config.surveys[survey].has, ("coadd", "spectra")))
+    return [f"{survey_folder(survey)}/catalog/cuts.csv"] if cut else []
 
 
 def tokens(survey: str, modality: str) -> str:

@@ -20,13 +20,14 @@ FILES, WANTED = "files.json", "wanted.parquet"
 class Listed:
     """A raw file with wanted galaxies: its role, its name below the raw folder, how many galaxies, the coadd whose
     galaxies they are, and which (a digest of what of them the file is made of; empty where the archive has the file as
-    it is)."""
+    it is), and what it is made of (the `parts` of its kind of survey turn that into names of raw files)."""
 
     role: str
     file: str
     galaxies: int
-    coadd: str
+    coadd: str = ""
     digest: str = ""
+    parts: tuple[str, ...] = ()
 
 
 def key(values: Mapping) -> str:
@@ -36,7 +37,8 @@ def key(values: Mapping) -> str:
 
 def write(path: str | os.PathLike, chosen_by: str, files: Sequence[Listed]) -> None:
     """Write the list."""
-    write_json(path, {"chosen_by": chosen_by, "files": [asdict(file) for file in files]})
+    entries = [{name: value for name, value in asdict(file).items() if value} for file in files]
+    write_json(path, {"chosen_by": chosen_by, "files": entries})
 
 
 def read(path: str | os.PathLike, chosen_by: str) -> tuple[Listed, ...] | None:
@@ -54,6 +56,7 @@ def _read(path: str, *state: int) -> tuple[str, tuple[Listed, ...]]:
     try:
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
-        return values["chosen_by"], tuple(Listed(**entry) for entry in values["files"])
+        files = (Listed(**{**entry, "parts": tuple(entry.get("parts", ()))}) for entry in values["files"])
+        return values["chosen_by"], tuple(files)
     except (ValueError, KeyError, TypeError):
         return "", ()

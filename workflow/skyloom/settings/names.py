@@ -1,12 +1,15 @@
 """The words every room shares: modalities, roles of raw files, splits, properties."""
 
-ROLES = ("coadd", "redrock", "zcatalog", "images", "hsc", "simulated", "spectra", "properties", "derived", "truth")
+ROLES = (
+    *("coadd", "redrock", "zcatalog", "images", "bricks", "hsc"),
+    *("simulated", "spectra", "properties", "derived", "truth"),
+)
 """What a raw file is for, in every survey."""
 
 NUMBERED = ("coadd", "simulated", "spectra")
 """Roles whose files decide the shard of a galaxy: the number of its file, modulo the shards."""
 
-LISTED = ("images", "hsc", "truth")
+LISTED = ("images", "bricks", "hsc", "truth")
 """Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
 
 MODALITIES = {"spectrum": ("coadd", "spectra"), "image": ("images",), "hsc_image": ("hsc",)} | dict.fromkeys(

@@ -5,9 +5,9 @@ does not depend on where it came from, so that another address fetches nothing a
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from skyloom.core.errors import NotAvailable
+from skyloom.core.errors import Absent
 from skyloom.settings.section import Section, setting
 
 
@@ -18,6 +18,8 @@ class Addresses(Section):
     "DESI's public data: spectra, redshift catalogues, value-added catalogues"
     legacy: str = setting("https://www.legacysurvey.org/viewer")
     "the viewer of the Legacy Surveys, which cuts images out"
+    bricks: str = setting("https://portal.nersc.gov/cfs/cosmo/data/legacysurvey")
+    "the data releases of the Legacy Surveys: images of bricks"
     stein: str = setting("")
     "the cutouts of Stein et al., which come by Globus: the folder they are in"
     galaxiesml: str = setting("https://zenodo.org/records/11117528/files")
@@ -39,6 +41,8 @@ class Access(Section):
     "seconds at least between two requests to one archive, of all jobs together"
     cutout_interval: float = setting(0.5, ge=0, le=3600)
     "the same of requests for cutouts, each of which the viewer has to make"
+    checksums: bool = setting(True)
+    "files are verified by the checksums that an archive publishes beside them; where it has none, a warning"
 
 
 PROVABGS = "BGS_ANY_full.provabgs.sv3.v0.hdf5"
@@ -56,9 +60,19 @@ def derived_file() -> str:
     return f"derived/{PROVABGS}"
 
 
+def galaxiesml_file(size: int, split: str) -> str:
+    """What GalaxiesML calls its images of `size` pixels a side of a split."""
+    return f"5x{size}x{size}_{split}_with_morphology.hdf5"
+
+
 def galaxiesml_files(size: int) -> list[str]:
     """The image files of GalaxiesML, 64 or 127 pixels a side, below the raw folder."""
-    return [f"hsc/5x{size}x{size}_{split}_with_morphology.hdf5" for split in GALAXIESML_SPLITS]
+    return [f"hsc/{galaxiesml_file(size, split)}" for split in GALAXIESML_SPLITS]
+
+
+def below(base: str, name: str) -> str:
+    """A file by its address: its name below `base`, unless it is an address itself."""
+    return name if is_url(name) or os.path.isabs(name) else f"{base.rstrip('/')}/{name}"
 
 
 def url(name: str, addresses: Mapping[str, str]) -> str:
@@ -81,14 +95,25 @@ def manners(access: Mapping, interval: str = "interval"):
     return Manners(**given, rate=rate * 1e6 if rate else None, interval=access[interval])
 
 
-def fetch(address: str, path: str | os.PathLike, access: Mapping) -> None:
-    """A file as it lies at an archive, or a link to it in a folder."""
+def fetch(address: str, path: str | os.PathLike, access: Mapping, published: Callable[[], str] = lambda: "") -> None:
+    """A file as it lies at an archive, or a link to it in a folder.
+
+    Parameters
+    ----------
+    published : what tells its checksum (`skyloom.surveys.checksums.published`)
+
+    Raises
+    ------
+    Absent : there is no such file.
+    NotAvailable : the archive does not answer, or refuses it.
+    """
     from skyloom.core.download import Remote, download
 
     if is_url(address):
-        return download(Remote(address), path, manners(access))
+        checksum = "" if os.path.exists(path) else published()
+        return download(Remote(address, checksum=checksum), path, manners(access))
     if not os.path.isfile(address):
-        raise NotAvailable(f"{address}: no such file in this folder, which `addresses` names as a copy of the archive")
+        raise Absent(f"{address}: no such file in this folder, which `addresses` names as a copy of the archive")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     return os.symlink(os.path.abspath(address), path)
 
@@ -99,7 +124,9 @@ def is_url(address: str) -> bool:
 
 
 def size(address: str, access: Mapping) -> int | None:
-    """Bytes of a file at an archive, or to come for a link to one: none."""
+    """Bytes of a file at an archive, or to come for a link to one: none. Raises Absent if it has no such file."""
     from skyloom.core.download import remote_size
 
+    if not is_url(address) and not os.path.exists(address):
+        raise Absent(f"{address}: no such file in this folder, which `addresses` names as a copy of the archive")
     return remote_size(address, manners(access)) if is_url(address) else 0

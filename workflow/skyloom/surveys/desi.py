@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from skyloom.settings.kinds import SurveyKind
-from skyloom.settings.listing import WANTED, Listed, key
+from skyloom.settings.listing import Listed, key
 from skyloom.settings.section import Section, refuse, setting
 from skyloom.settings.survey import SurveySettings
-from skyloom.surveys import archives
+from skyloom.surveys import archives, bricks, checksums
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from astropy.table import Table
 
 PRODUCTIONS = {"edr": "fuji", "dr1": "iron"}
@@ -47,8 +48,8 @@ class DesiSettings(SurveySettings):
     "galaxies of this part of the sky only"
     most_files: int | None = setting(None, ge=1)
     "coadds at most, those with most galaxies; null for all"
-    images: Literal["ls-dr9", "ls-dr10", "stein"] = setting("ls-dr9")
-    "with `image` among the modalities: the layer of the Legacy Surveys they are cut out of, or files of Stein et al."
+    images: Literal["ls-dr9", "ls-dr10", "bricks-dr9", "bricks-dr10", "stein"] = setting("ls-dr9")
+    "with `image` among the modalities: layers of the Legacy Surveys' viewer, whole bricks, or files of Stein et al."
     stein_files: list[str] = setting([])
     "those files, below `addresses.stein`: north/images_npix152_000000000_001000000.h5 ..."
     properties: Literal["provabgs"] | None = setting(None)
@@ -91,56 +92,29 @@ def raw_files(settings: DesiSettings) -> dict[str, list[str]]:
 
 def later(settings: DesiSettings) -> tuple[str, ...]:
     """The roles of the files that the catalogue tells."""
-    cut_out = "image" in settings.modalities and settings.images != "stein"
-    return ("coadd", "images") if cut_out else ("coadd",)
+    return later_roles(settings.modalities, settings.images, settings.keep_raw)
+
+
+def later_roles(modalities, images: str, keep_raw: bool) -> tuple[str, ...]:
+    """See `later`. Bricks that do not stay are no files of their own: they go as soon as images are cut out of them."""
+    if not _cut_out(modalities, images):
+        return ("coadd",)
+    return ("coadd", "images", "bricks") if images in bricks.LAYERS and keep_raw else ("coadd", "images")
 
 
 COLUMNS = ("SURVEY", "PROGRAM", "HEALPIX", "RELEASE", "BRICKID", "BRICK_OBJID", "FLUX_G", "FLUX_R", "FLUX_Z", "EBV")
 """Columns of the catalogue, besides those of the cuts, that say which files a galaxy is in and what it looks like."""
 
 
-def wanted_files(settings: Mapping, table: "Table") -> tuple[list[Listed], "Table"]:
-    """Which files hold wanted galaxies.
-
-    Parameters
-    ----------
-    table : rows of the redshift catalogue that pass the quality cuts
-
-    Returns
-    -------
-    files
-        Coadds, and a file of images for each.
-    galaxies
-        Those in them: targetid, ra, dec, z_spec, release, brickid, objid, flux (N, 3), ebv, survey, program, coadd and
-        images (the names of their files, in which images are in this order).
-    """
+def wanted_rows(settings: Mapping, table: "Table"):
+    """(N,) bool: rows of the redshift catalogue of the programs and the part of the sky that are asked for."""
     import numpy as np
-    from astropy.table import Table
 
     program = np.char.add(np.char.add(_text(table["SURVEY"]), "/"), _text(table["PROGRAM"]))
-    table = table[np.isin(program, settings["programs"]) & _inside(table, settings["footprint"])]
-    names = [_names(s, p, int(h)) for s, p, h in zip(*(table[name] for name in COLUMNS[:3]), strict=True)]
-    coadd = np.array([name for name, _ in names], "U")
-    kept = np.isin(coadd, _fullest(coadd, settings.get("most_files")))
-    table, names = table[kept], [name for name, keep in zip(names, kept, strict=True) if keep]
-    integer = {"release": "RELEASE", "brickid": "BRICKID", "objid": "BRICK_OBJID"}
-    galaxies = Table(
-        {
-            "targetid": np.asarray(table["TARGETID"], "i8"),
-            "ra": np.asarray(table["TARGET_RA"], "f8"),
-            "dec": np.asarray(table["TARGET_DEC"], "f8"),
-            "z_spec": np.asarray(table["Z"], "f4"),
-            **{name: np.asarray(table[column], "i4") for name, column in integer.items()},
-            "flux": np.stack([np.asarray(table[f"FLUX_{band}"], "f4") for band in "GRZ"], axis=1),
-            "ebv": np.asarray(table["EBV"], "f4"),
-            "survey": _text(table["SURVEY"]),
-            "program": _text(table["PROGRAM"]),
-            "coadd": np.array([coadd for coadd, _ in names], "U"),
-            "images": np.array([images for _, images in names], "U"),
-        }
-    )
-    galaxies.sort(["coadd", "targetid"])
-    return _listed(galaxies, "image" in settings["modalities"] and settings["images"] != "stein"), galaxies
+    ra, dec = np.asarray(table["TARGET_RA"], float), np.asarray(table["TARGET_DEC"], float)
+    (west, east), (south, north) = settings["footprint"]["ra"], settings["footprint"]["dec"]
+    inside = (ra >= west) & (ra <= east) if west <= east else (ra >= west) | (ra <= east)
+    return np.isin(program, settings["programs"]) & inside & (dec >= south) & (dec <= north)
 
 
 def _text(column):
@@ -149,63 +123,122 @@ def _text(column):
     return np.char.strip(np.asarray(column, "U"))
 
 
-def _inside(table: "Table", footprint: Mapping):
-    """Rows in the part of the sky."""
+def wanted_files(settings: Mapping, rows: "pa.Table") -> tuple[list[Listed], "pa.Table"]:
+    """Which files hold wanted galaxies.
+
+    Parameters
+    ----------
+    rows : TARGETID, TARGET_RA, TARGET_DEC, Z and COLUMNS of the rows of the catalogue that pass the cuts and
+        `wanted_rows`; texts are dictionaries
+
+    Returns
+    -------
+    files
+        Coadds, a file of images for each, and the bricks that these are cut out of.
+    galaxies
+        Those in them (`skyloom.formats.wanted_galaxies`).
+    """
     import numpy as np
 
-    ra, dec = np.asarray(table["TARGET_RA"], float), np.asarray(table["TARGET_DEC"], float)
-    (west, east), (south, north) = footprint["ra"], footprint["dec"]
-    inside = (ra >= west) & (ra <= east) if west <= east else (ra >= west) | (ra <= east)
-    return inside & (dec >= south) & (dec <= north)
+    from skyloom.formats import wanted_galaxies
+
+    survey, program = (wanted_galaxies.texts(rows, name) for name in ("SURVEY", "PROGRAM"))
+    numbers = {name: rows[name].to_numpy() for name in ("TARGETID", "TARGET_RA", "TARGET_DEC", "Z", *COLUMNS[2:])}
+    pixel = np.stack([survey[0], program[0], numbers["HEALPIX"]], axis=1)
+    pixels, place = np.unique(pixel, axis=0, return_inverse=True)
+    names = np.array([_names(survey[1][s], program[1][p], int(h)) for s, p, h in pixels], "U").reshape(-1, 2)
+    kept = _fullest(names[:, 0], np.bincount(place.ravel(), minlength=len(pixels)), settings.get("most_files"))
+    coadds, images = names[kept].T
+    number = np.full(len(pixels), -1)
+    number[kept] = np.arange(len(kept))
+    coadd = number[place.ravel()]
+    brick, bricks_of = _bricks(settings, numbers)
+    order = np.lexsort((numbers["TARGETID"], brick, coadd))
+    order = order[coadd[order] >= 0]
+    coadd, brick = coadd[order], brick[order]
+    ours = {"targetid": "TARGETID", "ra": "TARGET_RA", "dec": "TARGET_DEC", "z_spec": "Z", "ebv": "EBV"}
+    ours |= {"release": "RELEASE", "brickid": "BRICKID", "objid": "BRICK_OBJID"}
+    values = {name: numbers[column][order] for name, column in ours.items()}
+    values |= {f"flux_{band.lower()}": numbers[f"FLUX_{band}"][order] for band in "GRZ"}
+    texts = {"survey": (survey[0][order], survey[1]), "program": (program[0][order], program[1])}
+    texts |= {"coadd": (coadd, coadds.tolist()), "images": (coadd, images.tolist()), "brick": (brick, bricks_of)}
+    galaxies = wanted_galaxies.table(values, texts)
+    return _listed(settings, values, coadd, coadds, images, brick, bricks_of), galaxies
 
 
 def _names(survey: str, program: str, hpix: int) -> tuple[str, str]:
     """What the coadd and the images of a pixel are called below the raw folder."""
-    survey, program = str(survey).strip(), str(program).strip()
     spectra = f"spectra/healpix/{survey}/{program}/{hpix // 100}/{hpix}/coadd-{survey}-{program}-{hpix}.fits"
     return spectra, f"images/{hpix // 100}/images_npix152_{survey}_{program}_{hpix}.h5"
 
 
-def _fullest(coadd, most: int | None):
-    """The names of the files with most galaxies; of two with as many the first by name."""
+def _fullest(names, counts, most: int | None):
+    """The numbers of the files with most galaxies, by name; of two with as many the first by name."""
     import numpy as np
 
-    names, counts = np.unique(coadd, return_counts=True)
-    return names[np.lexsort((names, -counts))][:most]
+    chosen = np.lexsort((names, -counts))[:most]
+    return chosen[np.argsort(names[chosen])]
 
 
-def _listed(galaxies: "Table", with_images: bool) -> list[Listed]:
+def _bricks(settings: Mapping, numbers: Mapping):
+    """The number (n,) of each galaxy's brick, in the order of their names, and the names; one without name where images
+    are not cut out of bricks."""
     import numpy as np
 
-    files = []
-    for name, rows in ((n, galaxies[galaxies["coadd"] == n]) for n in np.unique(galaxies["coadd"])):
-        files.append(Listed("coadd", str(name), len(rows), str(name)))
+    if not _cut_out(settings["modalities"], settings["images"]) or settings["images"] not in bricks.LAYERS:
+        return np.zeros(len(numbers["TARGETID"]), int), [""]
+    position = numbers["TARGET_RA"], numbers["TARGET_DEC"]
+    names, place = np.unique(bricks.folders(settings["images"], numbers["RELEASE"], *position), return_inverse=True)
+    return place, names.tolist()
+
+
+def _cut_out(modalities, images: str) -> bool:
+    """Whether images are made galaxy by galaxy."""
+    return "image" in modalities and images != "stein"
+
+
+def _listed(settings: Mapping, values: Mapping, coadd, coadds, images, brick, bricks_of) -> list[Listed]:
+    """The files; galaxies are sorted by their number."""
+    import numpy as np
+
+    files, with_images = [], _cut_out(settings["modalities"], settings["images"])
+    edges = np.searchsorted(coadd, np.arange(len(coadds) + 1)).tolist()
+    for number, (name, image) in enumerate(zip(coadds.tolist(), images.tolist(), strict=True)):
+        rows = slice(edges[number], edges[number + 1])
+        files.append(Listed("coadd", name, rows.stop - rows.start, name))
         if with_images:
-            of_image = [[int(row["targetid"]), float(row["ra"]), float(row["dec"])] for row in rows]
-            files.append(Listed("images", str(rows["images"][0]), len(rows), str(name), key(of_image)))
+            columns = (values[column][rows].tolist() for column in ("targetid", "ra", "dec"))
+            digest = key([list(row) for row in zip(*columns, strict=True)])
+            parts = tuple(bricks_of[one] for one in np.unique(brick[rows]) if bricks_of[one])
+            files.append(Listed("images", image, rows.stop - rows.start, name, digest, parts))
+    if with_images and "bricks" in later_roles(settings["modalities"], settings["images"], settings["keep_raw"]):
+        used, counts = np.unique(brick, return_counts=True)
+        for one, count in zip(used, counts, strict=True):
+            files += [Listed("bricks", file, int(count)) for file in bricks.files(bricks_of[one])]
     return files
 
 
 def url(name: str, settings: Mapping) -> str:
-    """Where DESI has a raw file; "" for images, which are made galaxy by galaxy."""
+    """Where an archive has a raw file; "" for images, which are made galaxy by galaxy."""
     base, release = settings["addresses"]["desi"].rstrip("/"), settings["release"]
     redux = f"{base}/{release}/spectro/redux/{PRODUCTIONS[release]}"
     folder, _, rest = name.partition("/")
     if folder == "zcatalog":
         return f"{redux}/zcatalog/{CATALOGUES[release]}"
-    return f"{redux}/{rest}" if folder == "spectra" else archives.url(name, settings["addresses"])
+    if folder == "spectra":
+        return f"{redux}/{rest}"
+    return bricks.url(name, settings["addresses"]) or archives.url(name, settings["addresses"])
 
 
 def fetch(settings: Mapping, seed: int, name: str, path: str | os.PathLike) -> None:
     """Make one raw file: as the archive has it, or of cutouts."""
+    if name.startswith(bricks.FOLDER):
+        return bricks.fetch(name, path, settings["addresses"], settings["access"])
     if address := url(name, settings):
-        return archives.fetch(address, path, settings["access"])
-    from astropy.table import Table
-
+        return archives.fetch(address, path, settings["access"], checksums.published(address, settings))
     from skyloom.surveys import cutouts
 
-    wanted = Table.read(os.fspath(path).removesuffix(name) + WANTED)
-    return cutouts.batch(name, path, wanted, settings)
+    return cutouts.batch(name, path, settings)
 
 
 KIND = SurveyKind(
@@ -214,12 +247,14 @@ KIND = SurveyKind(
     fetch="skyloom.surveys.desi:fetch",
     keys=("release", "images", "hsc_size"),
     later=later,
+    selects="skyloom.surveys.desi:wanted_rows",
+    parts=bricks.files,
     listing="skyloom.surveys.desi:wanted_files",
     url="skyloom.surveys.desi:url",
-    chosen_by=("release", "programs", "footprint", "most_files", "cuts", "modalities", "images"),
+    chosen_by=("release", "programs", "footprint", "most_files", "cuts", "modalities", "images", "keep_raw"),
     columns=COLUMNS,
     access=("addresses", "access"),
-    patterns=(r"spectra/healpix/.+\.fits", r"images/\d+/.+\.h5"),
+    patterns=(r"spectra/healpix/.+\.fits", r"images/\d+/.+\.h5", rf"{bricks.FOLDER}.+\.fits\.fz"),
     licence="CC-BY-4.0",
     citation=(
         "DESI Collaboration 2024, The Early Data Release of DESI, https://doi.org/10.3847/1538-3881/ad3217",

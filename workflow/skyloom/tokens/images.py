@@ -8,7 +8,8 @@ import numpy as np
 
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats import galaxiesml
-from skyloom.formats.legacy import BANDS, PIXEL_SCALE, read_cutouts
+from skyloom.formats.image_files.readers import image_size, read_rows
+from skyloom.formats.legacy import BANDS, PIXEL_SCALE
 from skyloom.tokens.crops import centre_crop
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
@@ -39,7 +40,8 @@ def tokenize_images(
     Parameters
     ----------
     galaxies_path : galaxies.parquet; galaxies without an image (empty image_file) are counted in the log
-    cutout_paths : Legacy Surveys cutout files that hold (at least) the galaxies of this shard
+    cutout_paths : files with Legacy images, in any form of `skyloom.formats.image_files`, that hold (at least) the
+        galaxies of this shard
     shard : number of the shard in column `shard`
     out_path : shard with targetid (N,), flux (N, 3, crop, crop) in nanomaggy, order g, r, z, pixels that are not
         finite set to 0 (the sky); and rgb (N, 3, crop, crop) in 0..1, order red, green, blue
@@ -61,7 +63,7 @@ def tokenize_images(
     with shard_writer(out_path, attrs, UNITS, compression) as writer:
         writer.declare(flux=(3, crop, crop), rgb=(3, crop, crop))
         for path, targetid, row in blocks(shard_rows(galaxies_path, shard, "image"), cutout_paths, _BLOCK):
-            images = centre_crop(read_cutouts(path, row), crop)
+            images = centre_crop(read_rows(path, "image", row), crop)
             good = quarantine.add(path, targetid, row, reasons(images, minimum_good, BANDS))
             flux = np.nan_to_num(images[good], nan=0, posinf=0, neginf=0)
             writer.append(targetid[good], flux=flux, rgb=arcsinh_rgb(flux))
@@ -75,31 +77,34 @@ def tokenize_hsc_images(
     shard: int,
     out_path: str | os.PathLike,
     quarantine_path: str | os.PathLike,
+    hsc_size: int | None = None,
     compression: str = "none",
     minimum_good: float = 0.5,
 ) -> None:
-    """Write the HSC images of one shard of galaxies, whole; a hundred images are in memory at once.
+    """Write the HSC images of one shard of galaxies; a hundred images are in memory at once.
 
     Parameters are those of `tokenize_images`, but for
 
-    image_paths : files in the format of GalaxiesML that hold (at least) the galaxies of this shard
-    out_path : shard with targetid (N,) and flux (N, 5, S, S) in nanomaggy, order g, r, i, z, y, S as in the files,
-        pixels that are not finite set to 0
+    image_paths : files with HSC images
+    out_path : shard with targetid (N,) and flux (N, 5, S, S) in nanomaggy, order g, r, i, z, y, pixels that are not
+        finite set to 0
+    hsc_size : S, the centre of larger images; None for whole images, as large as those of the first file
 
     Raises
     ------
-    BadInput : an image file or the catalogue is broken, or the images are of several sizes.
-    BadConfig : minimum_good is out of range.
+    BadInput : an image file or the catalogue is broken, or the images are of several sizes and none is asked for.
+    BadConfig : minimum_good is out of range, or images are smaller than hsc_size.
     """
     _check_fraction(minimum_good)
-    quarantine, size = Quarantine(), galaxiesml.image_size(image_paths[0])
+    quarantine, size = Quarantine(), hsc_size or image_size(image_paths[0], "hsc_image")
     attrs = {"modality": "hsc_image", "size": size, "pixel_arcsec": galaxiesml.PIXEL_SCALE}
     with shard_writer(out_path, attrs, UNITS, compression) as writer:
         writer.declare(flux=(len(galaxiesml.BANDS), size, size))
         for path, targetid, row in blocks(shard_rows(galaxies_path, shard, "hsc"), image_paths, _BLOCK):
-            images = galaxiesml.read_images(path, row) / np.float32(galaxiesml.COUNTS_PER_NANOMAGGY)
-            if images.shape[-1] != size:
+            images = read_rows(path, "hsc_image", row)
+            if not hsc_size and images.shape[-1] != size:
                 raise BadInput(f"{path}: images of {images.shape[-1]} pixels, expected {size} as in {image_paths[0]}")
+            images = centre_crop(images, size, "hsc_size")
             good = quarantine.add(path, targetid, row, reasons(images, minimum_good, galaxiesml.BANDS))
             writer.append(targetid[good], flux=np.nan_to_num(images[good], nan=0, posinf=0, neginf=0))
         quarantine.write(quarantine_path)

@@ -23,6 +23,7 @@ def tokenize_own_spectra(
     out_path: str | os.PathLike,
     quarantine_path: str | os.PathLike,
     compression: str = "none",
+    aside: bool = True,
 ) -> None:
     """Write the spectra of one shard; a few hundred are in memory at once.
 
@@ -36,6 +37,7 @@ def tokenize_own_spectra(
     quarantine_path : csv of the spectra of these parts that are not in the catalogue, with the reason; they have no
         targetid (-1), a row of -1 stands for a whole file
     compression : see `store.shard_writer`
+    aside : list what is not in the catalogue; of several shards of one part only the first does
 
     Raises
     ------
@@ -48,7 +50,7 @@ def tokenize_own_spectra(
         for path, targetid, row in blocks(shard_rows(galaxies_path, shard, "part"), part_paths, _BLOCK):
             flux, ivar = read_spectra(path, row, grid)
             writer.append(targetid, flux=flux, ivar=ivar)
-    for path in sorted_paths(part_paths):
+    for path in sorted_paths(part_paths) if aside else ():
         aside = read_part(path)[1]
         for file, row, reason in zip(aside["file"], aside["row"].tolist(), aside["reason"], strict=True):
             quarantine.rows.append((-1, file, row, reason))

@@ -194,13 +194,6 @@ def test_identifiers_are_unique_also_where_bricks_straddle_tiles():
     assert len(np.unique(shared)) < len(shared)  # there were bricks to get wrong
 
 
-def test_brickid_agrees_with_desiutil():
-    brick = pytest.importorskip("desiutil.brick")
-    rng = np.random.default_rng(0)
-    ra, dec = rng.uniform(0, 360, 20000), np.degrees(np.arcsin(rng.uniform(-1, 1, 20000)))
-    np.testing.assert_array_equal(bricks.brickid(ra, dec), brick.Bricks().brickid(ra, dec))
-
-
 def test_targetid_decodes_to_its_parts():
     packed = bricks.encode_targetid(9010, np.array([1, 662173]), np.array([0, 2**22 - 1]))
     assert packed.dtype == np.int64

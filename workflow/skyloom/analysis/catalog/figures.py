@@ -96,6 +96,7 @@ def _size(count: int, least: float) -> float:
 
 
 def _sky(axis, galaxies: pandas.DataFrame, most: int = 20000) -> None:
+    galaxies = galaxies.dropna(subset=["ra", "dec"])
     shown = galaxies.sample(most, random_state=0) if len(galaxies) > most else galaxies
     ra = shown["ra"].to_numpy()
     if np.ptp(ra) > 180:  # a field across RA = 0: drawn in one piece

@@ -9,6 +9,7 @@ multimodal_universe HDF5 (``spectrum_flux``, ...), Parquet (``spectrum.flux``, .
                     ``spectrum_lambda_min`` and ``_max`` instead of wavelengths is read too
 astroclip           HDF5 of AstroCLIP: groups 0 to 9 with spectra (N, 7781, 1), redshifts, targetids; or the data set of
                     the same as Parquet (spectrum, redshift, targetid). DESI's pixels, no ivar
+galaxiesml_spectra  HDF5 of GalaxiesML-Spectra (`skyloom.formats.galaxiesml_spectra`)
 ==================  ====================================================================================================
 
 Sources: data.sdss.org/datamodel (spec); desidatamodel.readthedocs.io (coadd); github.com/MultimodalUniverse
@@ -23,8 +24,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from skyloom.core.errors import BadInput, SkyloomError
-from skyloom.formats import desi
+from skyloom.formats import desi, galaxiesml_spectra, published_splits
 from skyloom.formats.fits_files import MEND, one_row, open_fits
+from skyloom.formats.hdf5_files import group_number
 from skyloom.formats.spectrum_files.sources import FITS, Source, open_source
 from skyloom.formats.spectrum_files.spectra import NOISE, NUMBERS, Spectra, angstrom, blank, classes
 from skyloom.formats.spectrum_files.tables import BLOCK, read_table
@@ -45,6 +47,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "class": ("class", "spectype"),
     "ra": ("ra", "target_ra", "plug_ra"),
     "dec": ("dec", "target_dec", "plug_dec"),
+    **{name: (name,) for name in ("flux_g", "flux_r", "flux_z", "ebv")},
 }
 """Names, in any case, by which a column is known when there is no column map."""
 
@@ -70,7 +73,7 @@ def read(
     Parameters
     ----------
     form : one of the forms above, or "auto"
-    columns : of a table: quantity -> place (`skyloom.surveys.spectra.ColumnMap`)
+    columns : of a table: quantity -> place (`skyloom.surveys.places.ColumnMap`)
 
     Raises
     ------
@@ -97,6 +100,8 @@ def _read(path, form: str, columns: Mapping[str, Mapping] | None) -> Iterator[Sp
         return _read_multimodal(path)
     if form == "astroclip":
         return _read_astroclip(path)
+    if form == "galaxiesml_spectra":
+        return _read_galaxiesml_spectra(path)
     return read_table(path, columns or _guessed(path))
 
 
@@ -114,6 +119,8 @@ def recognised(path: str | os.PathLike) -> str:
             return "multimodal_universe"
         if {"spectrum", "redshift", "targetid"} <= names or any(name.endswith("/targetids") for name in names):
             return "astroclip"
+        if {"image", "targetid", "spectrum/flux"} <= names:
+            return "galaxiesml_spectra"
     return "table"
 
 
@@ -246,16 +253,35 @@ def _ends(source: Source, columns: Mapping[str, Mapping]) -> dict[str, float]:
 def _read_astroclip(path) -> Iterator[Spectra]:
     with open_source(path) as source:
         names = source.names
-        groups = sorted({name.rpartition("/")[0] for name in names if name.endswith("/targetids")}, key=_number)
+        groups = sorted({name.rpartition("/")[0] for name in names if name.endswith("/targetids")}, key=group_number)
         single = {"flux": "spectrum", "redshift": "redshift", "identifier": "targetid"}
         if not groups and not set(single.values()) <= set(names):
             raise source.missing("spectra, redshifts, targetids or spectrum, redshift, targetid, as AstroCLIP has them")
         if not groups:
             places = {quantity: {"column": name} for quantity, name in single.items()}
-            return read_table(path, {**places, "wavelength": _ASTROCLIP["wavelength"]})
-    return read_table(path, _ASTROCLIP, groups)
+            yield from read_table(path, {**places, "wavelength": _ASTROCLIP["wavelength"]})
+            return
+        sizes = [len(source.find({"column": f"{group}/targetids"})[0]) for group in groups]
+    split = published_splits.of_astroclip(sizes)
+    for spectra in read_table(path, _ASTROCLIP, groups):
+        spectra.split = split[spectra.row]
+        yield spectra
 
 
-def _number(name: str) -> tuple[bool, int, str]:
-    """Groups 0 to 10 in the order of their numbers."""
-    return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+def _read_galaxiesml_spectra(path) -> Iterator[Spectra]:
+    table = galaxiesml_spectra.read_catalog(path)
+    known = galaxiesml_spectra.known(table)
+    for start in range(0, len(table), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(table)))
+        wavelength, flux, ivar = galaxiesml_spectra.read_pixels(path, rows)
+        yield Spectra(
+            row=rows,
+            wavelength=wavelength,
+            flux=flux.astype(np.float64),
+            ivar=ivar.astype(np.float64),
+            good=ivar > 0,
+            identifier=np.array([str(number) for number in table["targetid"][rows]], dtype=object),
+            spectype=blank(len(rows)).astype("U6"),
+            numbers={name: known[name][rows] if name in known else np.full(len(rows), np.nan) for name in NUMBERS},
+            reason=blank(len(rows)),
+        )

@@ -13,7 +13,10 @@ from skyloom.core.errors import BadConfig, BadInput
 from skyloom.settings.names import CLASSES
 
 FLUX_UNIT = units.Unit("1e-17 erg / (s cm2 Angstrom)")
-NUMBERS = ("redshift", "zerr", "ra", "dec", "log_mstar", "z_mw", "t_age", "avg_sfr")
+NUMBERS = (
+    *("redshift", "zerr", "ra", "dec", "log_mstar", "z_mw", "t_age", "avg_sfr"),
+    *("flux_g", "flux_r", "flux_z", "ebv"),
+)
 """What may be known of an object besides its class, one number each; NaN where it is not known."""
 NOISE = ("ivar", "error", "variance")
 """How a file may state its noise."""
@@ -40,6 +43,8 @@ class Spectra:
     spectype : (N,) one of `CLASSES`, or empty
     numbers : name of `NUMBERS` -> (N,) f8
     reason : (N,) text, why the file itself says that a spectrum is of no use; empty for the others
+    split : (N,) text, the split that the file says a galaxy is in, where it says so of rows; None of most files, whose
+        names may say it
     """
 
     row: np.ndarray
@@ -51,6 +56,7 @@ class Spectra:
     spectype: np.ndarray
     numbers: Mapping[str, np.ndarray]
     reason: np.ndarray
+    split: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.row)

@@ -1,32 +1,10 @@
-"""Identifiers of the Legacy Surveys and of DESI: which brick a position is in, and TARGETIDs."""
-
-import functools
+"""Identifiers of the Legacy Surveys and of DESI: objects within a brick, and TARGETIDs."""
 
 import numpy as np
 
 from skyloom.mock.layout import TARGETS
 
-BRICK_SIZE = 0.25  # degrees
 RELEASE = 9010  # Legacy Surveys data release 9, south
-
-
-@functools.cache
-def _columns() -> np.ndarray:
-    """Bricks in each row of constant declination: an even number, none wider than BRICK_SIZE (desiutil.brick)."""
-    centre = np.arange(-90.0, 90.0 + BRICK_SIZE / 2, BRICK_SIZE)
-    widest = np.maximum(0.0, np.abs(centre) - BRICK_SIZE / 2)
-    columns = 2 * np.ceil(360 / BRICK_SIZE * np.cos(np.radians(widest)) / 2).astype(np.int64)
-    columns[[0, -1]] = 1
-    return columns
-
-
-def brickid(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """BRICKID (int32, from 1) of positions in degrees."""
-    columns = _columns()
-    row = np.clip(((np.asarray(dec) + 90 + BRICK_SIZE / 2) / BRICK_SIZE).astype(int), 0, len(columns) - 1)
-    column = ((np.asarray(ra) % 360.0) / 360 * columns[row]).astype(np.int64)
-    first = np.concatenate([[0], np.cumsum(columns)])[row]
-    return (first + column + 1).astype(np.int32)
 
 
 def objid(brick: np.ndarray, hpix: int, program: str) -> np.ndarray:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from skyloom.core.errors import BadConfig
+from skyloom.formats.bricks import brickid
 from skyloom.mock.footprint import TILE_AREA
 from skyloom.mock.layout import default
-from skyloom.mock.universe.sky.bricks import RELEASE, brickid, objid
+from skyloom.mock.universe.sky.bricks import RELEASE, objid
 from skyloom.mock.universe.sky.coverage import covered_fraction, grid_of_tile, in_tile, inside, tile_of
 from skyloom.mock.universe.sky.fields import smooth_field
 
