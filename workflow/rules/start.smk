@@ -103,7 +103,7 @@ def compare_first(workflow) -> None:
         if workflow.is_main_process and RerunTrigger.PARAMS in workflow.rerun_triggers:
             workflow.dag.update_needrun = compare_then_decide
         keep_notes()
-        limit = workflow.scheduling_settings.max_jobs_per_timespan
+        limit = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
         if limit and (limit.max_jobs, limit.timespan) == (100, 1):
             # Snakemake's default, which has it look for jobs every second once more with every job that ended: of a
             # run of 200 jobs on two cores, a minute.
