@@ -469,9 +469,20 @@ def test_images_may_be_joined_by_the_key_of_their_source(tmp_path, raw):
     assert np.allclose(galaxies.separation_arcsec, apart, rtol=0.01)
 
 
-def test_a_join_by_key_needs_keys(tmp_path, raw):
-    with pytest.raises(BadInput, match="small: crossmatch.by: key needs the columns RELEASE, BRICKID, BRICK_OBJID"):
-        build(tmp_path, raw, crossmatch={"by": "key"})
+def test_without_columns_of_keys_the_targetid_tells_the_source(tmp_path, raw):
+    """Two sources of the small survey get TARGETIDs as DESI makes them; the others have none."""
+    keys = {9: (9010, 123456, 77), 16: (10000, 660000, 4_000_000)}
+    raw = with_keys(tmp_path, raw, keys)
+    number = {9: (9010 << 42) | (123456 << 22) | 77, 16: (10000 << 42) | (660000 << 22) | 4_000_000}
+    table = small_survey.zcatalog()
+    table["TARGETID"] = [number.get(targetid, targetid) for targetid in table["TARGETID"]]
+    desi.write_zcatalog(raw["zcatalog"][0], table)
+    for path, program, targetids in zip(sorted(raw["coadd"]), ("bright", "dark"), small_survey.SPECTRA, strict=True):
+        made = small_survey.coadd(targetids, program)
+        made.fibermap["TARGETID"] = [number.get(targetid, targetid) for targetid in targetids]
+        desi.write_coadd(path, made)
+    galaxies, _ = build(tmp_path, raw, crossmatch={"by": "key"})
+    assert galaxies.index.tolist() == [number[9], number[16]] and galaxies.image_row.tolist() == [0, 1]
 
 
 def wanted_of(raw) -> Table:

@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
 # A throw-away Slurm of one node on this machine, as root and without systemd: a controller, a node that claims 4 CPUs and
 # has 2 GPUs that are no more than device files, three partitions of which `urgent` preempts the others. No accounting.
-#   slurm.sh up     packages (Debian's slurm-wlm and munge) if they are missing, configuration in /etc/slurm, daemons
+#   slurm.sh up     packages (Debian's slurm-wlm and munge) if they are missing, configuration in /etc/slurm, daemons;
+#                   says `started`, and nothing where one is up
 #   slurm.sh down   the daemons of `up`
 set -euo pipefail
 host=$(hostname -s)
 
 up() {
     if sinfo -h -p urgent -o %T 2>/dev/null | grep -qE 'idle|mix|alloc'; then exit 0; fi # it is up
+    if [ "$(id -u)" != 0 ]; then
+        echo "only root can start a Slurm" >&2
+        exit 1
+    fi
     if [ -f /etc/slurm/slurm.conf ] && ! grep -q '^ClusterName=skyloom$' /etc/slurm/slurm.conf; then
         echo "/etc/slurm/slurm.conf is of another cluster: left alone" >&2
         exit 1
     fi
-    if ! command -v slurmctld slurmd munged sbatch >/dev/null; then
+    if ! { command -v slurmctld && command -v slurmd && command -v sbatch && command -v munged; } >/dev/null; then
         export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq
-        apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null
+        timeout 120 apt-get update -qq
+        timeout 300 apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null
     fi
     install -d -o munge -g munge /run/munge /var/log/munge /var/lib/munge
     chmod 755 /run/munge
@@ -33,7 +38,10 @@ up() {
     for _ in $(seq 60); do
         state=$(sinfo -h -p cpu -o %T 2>/dev/null || true)
         case "$state" in
-            idle | mixed | allocated) exit 0 ;;
+            idle | mixed | allocated)
+                echo started
+                exit 0
+                ;;
             *drain* | *down* | inval) scontrol update nodename="$host" state=resume || true ;;
         esac
         sleep 1
@@ -82,7 +90,7 @@ EOF
 
 down() {
     scontrol shutdown 2>/dev/null || true
-    for file in /run/slurmd.pid /run/slurmctld.pid; do
+    for file in /run/slurmd.pid /run/slurmctld.pid /run/munge/munged.pid; do
         [ -f "$file" ] && kill "$(cat "$file")" 2>/dev/null || true
     done
 }

@@ -217,3 +217,15 @@ def test_the_size_is_asked_for_without_the_file(archive):
     assert archive.sent.get(NAME, 0) == 0
     with pytest.raises(NotAvailable, match="404"):
         remote_size(archive.url + "/nothing", Manners(), lambda seconds: None)
+
+
+def test_how_far_a_download_is_is_told_with_its_rate_and_the_time_left(archive, tmp_path, waits, monkeypatch):
+    clock, said = [0.0], []
+    monkeypatch.setattr("skyloom.core.download.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("skyloom.core.download.progress", said.append)
+    waits.append = lambda seconds: clock.__setitem__(0, clock[0] + seconds)
+    archive.faults[NAME] = ["drop:300000"]
+    fetch(archive, tmp_path, waits, rate=10_000.0, pause=2.0)
+    assert any("the connection ended at byte 300000 of 1000000; again in" in line for line in said)
+    assert said[-1].startswith("file.fits: 1.0 of 1.0 MB, 0.01 MB/s, 0 min left")
+    assert any(line.endswith("MB/s, 1 min left") for line in said)

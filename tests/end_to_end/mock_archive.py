@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from skyloom.catalog.crossmatch import crossmatch, pairs
 from skyloom.formats import desi, galaxiesml, legacy, provabgs
 from skyloom.formats.bricks import brickname, centre
 from skyloom.formats.provabgs_model import BASIS_FILES
@@ -25,14 +26,27 @@ SIDE = 3600  # pixels of a brick
 class Sky:
     """Images of the sky of a mock survey: the one whose centre is nearest, black where there is none.
 
-    `eastward` degrees are added to the right ascensions that the mock has.
+    The centre of an image is where DESI's catalogue has its target, as that of a real cutout. `eastward` degrees are
+    added to the right ascensions that the mock has.
     """
 
     def __init__(self, raw: Path, eastward: float = 0.0):
         self.tables = [(path, legacy.read_cutout_catalog(path)) for path in sorted(raw.rglob("images_*.h5"))]
+        targets = desi.read_zcatalog(raw / "zcatalog/zall-pix-mock.fits", ["TARGET_RA", "TARGET_DEC"])
+        ra, dec = (np.asarray(targets[f"TARGET_{axis}"]) for axis in ("RA", "DEC"))
         for _, table in self.tables:
+            nearest = crossmatch(table["ra"], table["dec"], ra, dec, 2.0)
+            own, target = nearest["left"], nearest["right"]
+            table["ra"][own], table["dec"][own] = ra[target], dec[target]
             table["ra"] += eastward
         self.bricks: dict[tuple[str, str], bytes | None] = {}
+
+    def alone(self, ra, dec, arcsec: float) -> np.ndarray:
+        """(n,) bool: which galaxies have no other image's centre so near."""
+        centres = np.concatenate([np.stack([table["ra"], table["dec"]], axis=1) for _, table in self.tables])
+        centres = np.unique(centres, axis=0)
+        found = pairs(ra, dec, *centres.T, arcsec)
+        return np.bincount(found["left"], minlength=len(ra)) == 1
 
     def __call__(self, path: str, query: str) -> bytes | None:
         """The answer to a request for a cutout, or for the image of a brick."""

@@ -12,10 +12,8 @@ from tests.end_to_end.conftest import copy_project, run, snakemake
 from tests.events import wait_until
 
 pytestmark = pytest.mark.end_to_end
-TARGETS = [
-    "results/mock/embeddings/astroclip-spectrum.parquet",
-    "results/mock/embeddings/specformer_untrained-spectrum.parquet",
-]
+MODEL, EMBEDDING = "results/mock/models/specformer", "results/mock/embeddings/specformer-spectrum.parquet"
+TARGETS = [EMBEDDING, "results/mock/embeddings/specformer_untrained-spectrum.parquet"]
 COMPARED = (
     "*.fits",
     "*.h5",
@@ -64,16 +62,34 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path) for path in paths if "checkpoints" not in path.parts}
 
 
-@pytest.mark.parametrize("everything", [True, False], ids=["all processes", "only snakemake"])
-def test_killed_and_run_again_gives_the_same_bytes(finished, tmp_path, everything):
-    folder = copy_project(tmp_path / "skyloom")
+@pytest.fixture
+def fresh(tmp_path) -> Path:
+    """A project without results."""
+    return copy_project(tmp_path / "skyloom")
+
+
+@pytest.fixture
+def untrained(finished, tmp_path) -> Path:
+    """A finished run that lacks one model and its embeddings."""
+    folder = tmp_path / "skyloom"
+    subprocess.run(["cp", "-a", finished, folder], check=True)
+    for name in (EMBEDDING, f"{MODEL}/model.safetensors"):
+        (folder / name).unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "everything, begun", [(True, "fresh"), (False, "untrained")], ids=["all processes", "only snakemake"]
+)
+def test_killed_and_run_again_gives_the_same_bytes(finished, request, everything, begun):
+    folder = request.getfixturevalue(begun)
     arguments = ["--configfile", "tiny.yaml", "--cores", "1", *TARGETS]
-    stages = STAGES if everything else {"training": STAGES["training"]}
+    stages = STAGES if everything else {"training": STAGES["training"][:1]}
     for patterns in stages.values():
         kill_when(folder, arguments, patterns, everything)
     done = run(folder, *arguments)
     assert done.returncode == 0, done.stderr[-5000:]
     expected, got = digests(finished), digests(folder)
-    assert len(got) > 15
+    assert len(got) > 15 and set(TARGETS) <= set(got)
     assert {name: expected[name] for name in got} == got
     assert not list((folder / "results").rglob(".partial-*"))

@@ -157,3 +157,12 @@ def test_truncated_absent_or_not_hdf5(path):
 def test_rows_that_are_not_there(path):
     with pytest.raises(BadInput, match=r"asked for rows 0\.\.8, the file has 8 rows"):
         legacy.read_cutouts(path, [0, 8])
+
+
+def test_a_targetid_tells_its_source():
+    """Bits as desitarget.targets.encode_targetid sets them: objid 22, brickid 20, release 16, mock 1, sky 1, Gaia 4."""
+    source = (9011 << 42) | (654321 << 22) | 1234
+    targets = [source, source | 1 << 58, source | 1 << 59, 1 << 60 | 5, (654321 << 22) | 1234, 7, -source]
+    assert legacy.source_of_target(targets).tolist() == [source, -1, -1, -1, -1, -1, -1]
+    assert legacy.source_number([9011], [654321], [1234]).tolist() == [source]
+    assert [source >> 42, source >> 22 & 0xFFFFF, source & 0x3FFFFF] == [9011, 654321, 1234]

@@ -30,14 +30,14 @@ def test_widths_and_places_are_those_of_the_grid(grid):
 
 @pytest.mark.parametrize("step", [0.8, 3.0, 20.0])
 def test_shares_are_the_overlaps_of_every_pixel_with_every_bin(grid, step):
-    pixels = int(7000 / step)
+    pixels = min(int(7000 / step), 2400)
     lower = 3500 + step * np.arange(pixels)
     share, index = shares(lower, lower + step, grid.edges)
     dense = np.zeros((grid.bins, pixels))
     np.add.at(dense, (np.repeat(np.arange(grid.bins), share.shape[1]), index.ravel()), share.ravel())
     low = np.maximum(lower, grid.edges[:-1, None])
     high = np.minimum(lower + step, grid.edges[1:, None])
-    assert dense == pytest.approx(np.clip(high - low, 0, None) / step, abs=1e-9)
+    np.testing.assert_allclose(dense, np.clip(high - low, 0, None) / step, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("step", [0.8, 12.0])

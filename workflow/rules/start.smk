@@ -14,6 +14,7 @@ from snakemake.settings.types import RerunTrigger
 from snakemake_interface_storage_plugins.io import Mtime
 
 from skyloom.core import plan
+from skyloom.core.code import keep_notes
 from skyloom.core.errors import SkyloomError
 from skyloom.core.files import sweep
 from skyloom.core.job import STATE, errors, lock_path, only_run
@@ -101,6 +102,12 @@ def compare_first(workflow) -> None:
         # `--rerun-triggers` without params is a wish to keep what other settings made.
         if workflow.is_main_process and RerunTrigger.PARAMS in workflow.rerun_triggers:
             workflow.dag.update_needrun = compare_then_decide
+        keep_notes()
+        limit = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
+        if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+            # Snakemake's default, which has it look for jobs every second once more with every job that ended: of a
+            # run of 200 jobs on two cores, a minute.
+            workflow.scheduling_settings.max_jobs_per_timespan = None
         build()
         if workflow.dryrun:  # writes nothing: what is somebody else's need not be open
             workflow.dag._checked_needrun_jobs.update(workflow.dag.needrun_jobs())

@@ -25,7 +25,7 @@ from skyloom.catalog.labels import NAMES as LABELS
 from skyloom.catalog.labels import labels, positive
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.core.files import atomic, write_json
-from skyloom.formats import provabgs, ranges, wanted_galaxies
+from skyloom.formats import legacy, provabgs, ranges, wanted_galaxies
 from skyloom.formats.file_names import file_names, sorted_paths
 from skyloom.settings import kinds
 
@@ -294,10 +294,8 @@ def nearest_images(
 
 def _same_source(galaxies: Table, images: Table, words: str, flow: cuts.Flow, step: str) -> pd.DataFrame:
     """Pairs of galaxy and image of one source of the Legacy Surveys; columns as those of `crossmatch`."""
-    missing = [name for name in sources.KEY if name not in galaxies.colnames]
-    if missing:
-        raise BadInput(f"{flow.survey}: crossmatch.by: key needs the columns {', '.join(missing)} of the catalogue")
-    key = sources.source_key(galaxies, sources.KEY)
+    stated = set(sources.KEY) <= set(galaxies.colnames)
+    key = sources.source_key(galaxies, sources.KEY) if stated else legacy.source_of_target(galaxies["TARGETID"])
     index = sources.rows_of(key, sources.source_key(images, sources.IMAGE_KEY))
     left = np.flatnonzero((index >= 0) & (key >= 0))
     flow.record(step, f"{words} of the same source", len(left), len(galaxies) - len(left))

@@ -157,6 +157,7 @@ class _Notes:
             temporary = self.path.with_name(f"{self.path.name}-{os.getpid()}")
             temporary.write_text(json.dumps(kept))
             os.replace(temporary, self.path)
+            self.new = {}
 
 
 @functools.cache
@@ -165,6 +166,11 @@ def _notes() -> _Notes:
     notes = _Notes(NOTES.absolute())
     atexit.register(notes.keep)
     return notes
+
+
+def keep_notes() -> None:
+    """Write what is known by now, for the jobs that this process is about to start."""
+    _notes().keep()
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:

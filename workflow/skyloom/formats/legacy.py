@@ -145,6 +145,14 @@ def source_number(release, brickid, objid) -> np.ndarray:
     return np.where(known, (release << 42) | (brickid << 22) | objid, -1)
 
 
+def source_of_target(targetid) -> np.ndarray:
+    """(N,) int64: the `source_number` of the source that a DESI target was chosen as; -1 for targets that are none of
+    the Legacy Surveys (sky and mock targets have bits above the release, others release 0)."""
+    targetid = np.ma.filled(np.ma.asarray(targetid, np.int64), -1)
+    parts = targetid >> 42, targetid >> 22 & (2**20 - 1), targetid & (2**22 - 1)
+    return np.where(targetid > 0, source_number(*parts), -1)
+
+
 def read_cutouts(path: str | os.PathLike, rows: Sequence[int]) -> np.ndarray:
     """(n, 3, 152, 152) f4 nanomaggy a pixel: the cutouts of `rows`, in their order; only these are read."""
     with open_hdf5(path) as file:
