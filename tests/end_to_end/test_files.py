@@ -52,7 +52,7 @@ def write_files(mock, galaxies, spectra, out) -> None:
 
 
 def configuration(folder) -> tuple[str, ...]:
-    """The preset with tiny models of its own, two surveys of images alone, and one of pairs of spectra and HSC images."""
+    """The preset with tiny models of its own, two surveys of images alone, one of pairs of spectra and HSC images."""
     common = {"models": MODELS, "split": {"fractions": SHARES}}
     surveys = {
         "astroclip": {"shards": 2, "split": {"fractions": SHARES}, "models_from": None, "models": OWN},
