@@ -13,7 +13,7 @@ from skyloom.analysis.common import statistics, tables
 from skyloom.analysis.common.embeddings import read_embedding, write_embedding
 from skyloom.analysis.common.traits import describe_all
 from skyloom.analysis.regression import Settings, figures, scores, sources
-from skyloom.analysis.regression.present import claims
+from skyloom.analysis.regression.present import claims, present
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.figures import style
 from skyloom.settings.section import parse
@@ -232,7 +232,7 @@ def test_a_survey_without_magnitudes_keeps_its_galaxies(survey, result, tmp_path
         caplog.clear()
 
 
-def test_a_property_that_a_survey_does_not_know_is_left_out(survey, tmp_path, caplog):
+def test_a_property_that_a_survey_does_not_know_is_left_out(survey, result, tmp_path, caplog):
     galaxies = pandas.read_parquet(survey["galaxies"]).assign(t_age=np.nan).drop(columns="log_z_mw")
     tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
     own = {**only(survey, "specformer"), "galaxies": tmp_path / "galaxies.parquet"}
@@ -240,10 +240,11 @@ def test_a_property_that_a_survey_does_not_know_is_left_out(survey, tmp_path, ca
         table, _, _ = run(own, tmp_path / "out", QUICK | {"properties": ["z", "log_z_mw", "t_age"]})
     assert set(table["property"]) == {"z"}
     assert "t_age is known of [0, 0, 0] galaxies" in caplog.text and "log_z_mw is known of" in caplog.text
-    words = "galaxies.parquet: none of the properties t_age, log_z_mw is known of 2 galaxies"
-    with pytest.raises(BadInput, match=words):
-        run(own, tmp_path / "none", QUICK | {"properties": ["t_age", "log_z_mw"]})
-    assert not list((tmp_path / "none").iterdir())
+    table, predictions, out = run(own, tmp_path / "none", QUICK | {"properties": ["t_age", "log_z_mw"]})
+    assert table.empty and list(table) == scores.COLUMNS and "nothing is scored" in caplog.text
+    assert predictions.empty and list(predictions) == list(result[1])
+    (said,) = present(out, parse(Settings, QUICK, ""), None)
+    assert said.warns and "No property is known" in said.text
 
 
 def test_verdicts_follow_the_numbers(result):

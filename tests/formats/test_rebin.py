@@ -94,3 +94,14 @@ def test_shares_of_a_pixel_add_up_to_one_inside_and_to_none_outside():
     parts = np.zeros(10)
     np.add.at(parts, index, share)
     np.testing.assert_allclose(parts, [0, 0, 0.75, 1, 1, 1, 0, 0, 0, 0])
+
+
+def test_pixels_that_are_the_bins_already_stay_as_they_are_and_a_bad_one_takes_nothing_from_its_neighbours():
+    grid = 3600 + 0.8 * np.arange(7781)
+    flux, ivar = np.random.default_rng(2).normal(5, 1, (2, 3, 7781))
+    ivar = np.abs(ivar)
+    ivar[1, [0, 5330, 7780]] = 0
+    found = rebin(grid, flux, ivar, 3600 + 0.8 * (np.arange(7782) - 0.5))
+    np.testing.assert_allclose(found[0], np.where(ivar > 0, flux, 0), rtol=1e-12)
+    np.testing.assert_allclose(found[1], ivar, rtol=1e-9)
+    assert not found[0][1, [0, 5330, 7780]].any()

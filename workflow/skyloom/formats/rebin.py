@@ -8,6 +8,9 @@ then there is a gap between them."""
 SAME = 1e-2
 """Wavelengths closer than this share of a pixel are the same: the doubled pixels where arms overlap."""
 
+LEAST = 1e-9
+"""Smaller parts of a pixel are rounding: pixels that are bins already know nothing of their neighbours."""
+
 
 def shares(lower: np.ndarray, upper: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels lie in each bin, and by which part.
@@ -29,7 +32,8 @@ def shares(lower: np.ndarray, upper: np.ndarray, edges: np.ndarray) -> tuple[np.
     valid = index < last[:, None]
     index = np.minimum(index, len(lower) - 1)
     inside = np.minimum(upper[index], edges[1:, None]) - np.maximum(lower[index], edges[:-1, None])
-    return np.where(valid, np.clip(inside, 0, None) / (upper - lower)[index], 0), index
+    share = inside / (upper - lower)[index]
+    return np.where(valid & (share > LEAST), share, 0), index
 
 
 def pixel_edges(wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,8 +50,12 @@ def schema() -> dict:
         for kind in kinds.own_kinds(room):
             section = _entry(room, kind)
             name = f"{room}-{kind}"
-            own = TypeAdapter(section).json_schema(ref_template=f"#/$defs/{name}-{{model}}")
-            definitions |= {f"{name}-{inner}": part for inner, part in own.pop("$defs", {}).items()}
+            own = TypeAdapter(section).json_schema()
+            inner = own.pop("$defs", {})
+            if any(definitions.get(part, found) != found for part, found in inner.items()):  # another of this name
+                own = TypeAdapter(section).json_schema(ref_template=f"#/$defs/{name}-{{model}}")
+                inner = {f"{name}-{part}": found for part, found in own.pop("$defs", {}).items()}
+            definitions |= inner
             definitions[name] = own
             choices.append({"$ref": f"#/$defs/{name}"})
         choices.append({"type": "null"})

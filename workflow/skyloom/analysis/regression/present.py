@@ -33,6 +33,8 @@ HEADS = ("input", "model", "method")
 def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     """Blocks of the report."""
     table = read_csv(paths["table"])
+    if table.empty:
+        return [Text("No property is known of enough galaxies of this survey: nothing is scored.", warns=True)]
     test = table[table["split"] == "test"]
     intro = Text(
         "R2 in original units on the test split with 95 % bootstrap intervals over galaxies; every network was trained "

@@ -18,7 +18,6 @@ from skyloom.analysis.regression import BASELINES, Settings, figures
 from skyloom.analysis.regression.predict import Prediction, predict
 from skyloom.analysis.regression.probes import METHOD, probed
 from skyloom.analysis.regression.sources import LEAST, REDSHIFT, SPLITS, sources, true_name
-from skyloom.core.errors import BadInput
 from skyloom.figures import style
 from skyloom.settings.analysis import Job
 
@@ -28,6 +27,8 @@ OUTLIERS = (0.15, 0.05)
 """|dz| limits of the outlier rate: photometric, and spectroscopic redshifts."""
 COLUMNS = [*tables.COLUMNS, "kind", "trained"]
 """The tidy table, and what a model is: its kind, and whether it was trained (empty for differences)."""
+PREDICTIONS = ("targetid", "model", "modality", "method", "property", "truth", "prediction")
+"""Columns of the table of predictions."""
 
 
 def regress(job: Job) -> None:
@@ -37,13 +38,17 @@ def regress(job: Job) -> None:
     (what models themselves answer that are asked for properties). Outputs:
     table (csv, COLUMNS), predictions (parquet), figure_predictions and figure_scores (png).
 
+    Where no property of the settings is known of the survey's galaxies, tables are empty and figures say so.
+
     Raises
     ------
-    BadInput : no property of the settings is known of this survey's galaxies, or a file is not what it should be.
+    BadInput : a file is not what it should be.
     """
     settings: Settings = job.settings
     samples = _samples(job, settings)
     properties = _known(samples, settings.properties, job.one("galaxies"))
+    if not properties:  # of images alone, or of few galaxies: only the catalogue can tell
+        return _nothing(job)
     labels = {split: sample[properties].to_numpy(float) for split, sample in samples.items()}
     predictions = []
     for source in sources(samples, describe_all(job.inputs["embeddings"]), settings):
@@ -88,12 +93,19 @@ def _known(samples: dict[str, pandas.DataFrame], names: Sequence[str], path: str
             known.append(name)
         else:
             log.info("%s: %s is known of %s galaxies (%s): left out", path, name, counts, ", ".join(SPLITS))
-    if not known:
-        raise BadInput(
-            f"{path}: none of the properties {', '.join(names)} is known of {LEAST} galaxies in each of "
-            f"{', '.join(SPLITS)}; expected one at least"
-        )
     return known
+
+
+def _nothing(job: Job) -> None:
+    """Results without a property: the tables with their columns and no rows."""
+    words = f"no property is known of {LEAST} galaxies in each of {', '.join(SPLITS)}"
+    log.warning("%s: %s: nothing is scored", job.one("galaxies"), words)
+    tables.write_csv(job.outputs["table"], pandas.DataFrame([], columns=COLUMNS))
+    kinds = {"targetid": "int64", "truth": "float64", "prediction": "float64"}
+    frame = {name: pandas.Series(dtype=kinds.get(name, "str")) for name in PREDICTIONS}
+    tables.write_parquet(job.outputs["predictions"], pandas.DataFrame(frame))
+    for role in ("figure_predictions", "figure_scores"):
+        style.nothing(words, job.outputs[role])
 
 
 def _place(got: Prediction) -> tuple:

@@ -205,7 +205,9 @@ class Rows:
             end = self.first + len(self.held)
             inside = rows < end
             if inside.any():
-                part = pa.Table.from_batches([self.held]).take(rows[inside] - self.first)
+                here = rows[inside] - self.first
+                whole = here[-1] - here[0] + 1 == len(here)  # a stretch needs no copy
+                part = self.held.slice(here[0], len(here)) if whole else self.held.take(pa.array(here))
                 yield cube(self.pixels(_storage(part[COLUMN])), self.path, 3)
                 rows = rows[~inside]
             if len(rows):
