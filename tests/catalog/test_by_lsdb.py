@@ -8,10 +8,11 @@ import pytest
 from astropy import units as u
 from astropy_healpix import HEALPix
 
-from skyloom.catalog import by_lsdb, crossmatch
+from skyloom.catalog import by_lsdb, crossmatch, galaxies
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.settings.survey import Dask
 from tests.bench.bench_crossmatch import catalogues
+from tests.catalog import small_survey
 
 ORDERS = (0, 1, 2, 4)  # of pixels on whose borders positions are planted
 
@@ -120,6 +121,22 @@ def test_missing_positions_are_counted_and_impossible_input_is_refused(tmp_path,
     with pytest.raises(BadConfig, match="cross-match radius"):
         by_lsdb.crossmatch([10.0], [0.0], [10.0], [0.0], 0, folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("one_to_one", [True, False])
+def test_above_the_size_that_is_set_the_table_of_galaxies_is_made_by_lsdb_with_the_same_bytes(
+    tmp_path, caplog, one_to_one
+):
+    (tmp_path / "raw").mkdir()
+    raw, written = small_survey.write(tmp_path / "raw"), []
+    for above in (None, 10**6, 3):
+        matching = {"radius_arcsec": 1.0, "one_to_one": one_to_one, "lsdb_above": above, "dask": Dask().plain()}
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            galaxies.build_galaxies("small", {"crossmatch": matching}, raw, tmp_path / "g.parquet", tmp_path / "c.csv")
+        assert ("matched by LSDB" in caplog.text) == (above == 3)
+        written.append((tmp_path / "g.parquet").read_bytes() + (tmp_path / "c.csv").read_bytes())
+    assert written[0] == written[1] == written[2]
 
 
 def test_slurm_jobs_ask_for_what_the_setting_says():

@@ -26,6 +26,7 @@ ENTRIES = {
     "galaxiesml_spectra": {"files": [__file__]},
     "hsc": {},
     "legacy": {"files": ["north/a.h5"], "addresses": {"stein": "https://an.archive/stein"}},
+    "hats": {"catalogs": {"spectrum": "https://a.hub/one", "image": "https://a.hub/two/"}},
     "desi": {"release": "edr", "modalities": ["spectrum"], "properties": "provabgs"},
 }
 

@@ -24,7 +24,7 @@ class Listed:
 
     role: str
     file: str
-    galaxies: int
+    galaxies: int = 0
     coadd: str = ""
     digest: str = ""
     parts: tuple[str, ...] = ()
