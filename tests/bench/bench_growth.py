@@ -1,4 +1,4 @@
-"""What each stage of a run costs at 1,000, 4,000 and 16,000 galaxies, how it grows, and what that comes to in a large survey.
+"""What each stage costs at 1,000, 4,000 and 16,000 galaxies, how it grows, what that comes to in a large survey.
 
 Run: ``PYTHONPATH=workflow python tests/bench/bench_growth.py FOLDER [--tiles 2 8 31] [--galaxies 13.1e6 1e9]``
 

@@ -3,11 +3,7 @@
 
 def planned_surveys() -> list[str]:
     """The surveys of which something is fetched: from archives, or by the URLs that they name."""
-    return [
-        name
-        for name, survey in settings.surveys.items()
-        if survey.later or survey.kind.planned or urls_of(survey)
-    ]
+    return [name for name, survey in settings.surveys.items() if survey.later or survey.kind.planned or urls_of(survey)]
 
 
 def listing_if_any(wildcards) -> list[str]:
