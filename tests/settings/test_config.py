@@ -54,17 +54,27 @@ def test_presets_are_valid_on_top_of_the_default(preset, tmp_path, monkeypatch):
     validate(merged(DEFAULT, given))
 
 
-def test_configurations_shown_in_the_readme_are_valid(tmp_path, monkeypatch):
-    (tmp_path / "my").mkdir()
-    (tmp_path / "my/spectra.fits").touch()  # the reader's own
+@pytest.mark.parametrize(("page", "count"), [("README.md", 4), ("workflow/skyloom/surveys/README.md", 4)])
+def test_configurations_shown_are_valid(page, count, tmp_path, monkeypatch):
+    for name in (
+        "spectra.fits",
+        "list.csv",
+        "DESI_HSC_64x64_v2.hdf5",
+        "stein/north/a.h5",
+        "stein/south/a.h5",
+        "hats/hsc_cosmos/hats.properties",
+    ):
+        path = tmp_path / "my" / name  # the reader's own
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / page).read_text()
     shown = [
         *re.findall(r"```yaml\n(.*?)```", text, re.DOTALL),
         *re.findall(r"^echo '(.*)' > mine.yaml", text, re.MULTILINE),
         *re.findall(r"^cat > mine.yaml <<END\n(.*?)^END", text, re.MULTILINE | re.DOTALL),
     ]
-    assert len(shown) == 5
+    assert len(shown) == count
     for lines in shown:
         validate(merged(WITH_REDSHIFT, yaml.safe_load(lines)))
 
