@@ -68,6 +68,14 @@ def test_surveys_of_files_say_which_files_hold_which_samples():
     assert samples("desi") == samples("mock_grism") == {}
 
 
+def test_only_surveys_of_files_have_published_splits():
+    assert samples("hsc", split={"kind": "published"})
+    with pytest.raises(
+        BadConfig, match="surveys.own.split.kind: 'published' is not allowed; allowed are random, healpix"
+    ):
+        raw_files("desi", split={"kind": "published"})
+
+
 def test_a_mock_survey_has_a_coadd_and_images_for_each_tile_and_program():
     dark = raw_files("mock", targets_per_tile={"bgs": 5, "elg": 5})
     assert len(dark["coadd"]) == len(dark["images"]) == len(dark["truth"]) == 8

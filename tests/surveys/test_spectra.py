@@ -74,6 +74,11 @@ COLUMNS = {"flux": "f", "wavelength": "w"}
         ({"catalog": {"files": ["none.csv"], "identifier": "id"}}, "catalog.files: 'none.csv' matches no file"),
         ({"modalities": ["lsst"]}, "'lsst' is not a modality of kind spectra; allowed are spectrum, image, hsc_image"),
         ({"property_cuts": []}, "surveys.mine.property_cuts: a survey of files has `cuts`"),
+        ({"files": ["package:spectrapyle/a*.fits"], "modalities": ["image"]}, "no images out of packages"),
+        (
+            {"hsc_images": ["https://an.archive/*.h5"]},
+            "surveys.mine.hsc_images: 'https://an.archive/*.h5' is not the URL",
+        ),
         ({"images": ["none.h5"]}, "surveys.mine.images: 'none.h5' matches no file"),
         ({"crossmatch": {"by": "key"}}, "crossmatch.by: 'key' is not allowed; allowed are position, identifier"),
         ({"crossmatch": {"require": ["image"]}}, "'image' is not among the survey's modalities, spectrum"),
