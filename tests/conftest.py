@@ -11,7 +11,8 @@ from skyloom.mock.layout import TARGETS, tile_files
 from skyloom.mock.survey.tile import make_tile
 from skyloom.mock.survey.truth import rest_range
 from skyloom.mock.universe.light import ssp
-from skyloom.surveys import desi_samples, wheels
+from skyloom.surveys import desi_samples
+from skyloom.surveys.common import wheels
 
 WHOLE = FIRST + 3  # a tile that the survey's edge does not cross
 CONFIG = {"targets_per_tile": {"bgs": 200, "lrg": 40, "elg": 40, "qso": 40}, "population": "parametric"}

@@ -29,7 +29,7 @@ from skyloom.mock.universe.light.synthesis import Templates, line_luminosities, 
 from skyloom.mock.universe.light.wavelengths import C_KM_S, OBSERVED
 from skyloom.mock.universe.population.draw import draw
 from skyloom.mock.universe.spectra import MILES_SIGMA, rest_range
-from skyloom.surveys import wheels
+from skyloom.surveys.common import wheels
 from tests.bench.bench_images import galsim_cutouts
 
 WHOLE = FIRST + 3  # a tile that the survey's edge does not cross

@@ -18,7 +18,7 @@ from skyloom.mock.universe.light import dust, igm, ssp
 from skyloom.mock.universe.light.photometry import HC, LSST_FILTERS, FastPhotometry, flux_scale, responses
 from skyloom.mock.universe.light.synthesis import node_weights
 from skyloom.mock.universe.population.draw import draw
-from skyloom.surveys import wheels
+from skyloom.surveys.common import wheels
 
 CONFIG = {"population": "parametric", "magnitude_limit": 25.3, "redshift_max": 3.0, "noise": "none"}
 

@@ -12,7 +12,7 @@ from rocrate.rocrate import ROCrate
 from skyloom.core import provenance
 from skyloom.core.errors import BadInput
 from skyloom.report.crate import archive, without_paths
-from skyloom.surveys.wheels import PINNED
+from skyloom.surveys.common.wheels import PINNED
 from tests.paths import ROOT
 
 HOME = "/home/alice"

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from skyloom.settings.section import parse
-from skyloom.surveys import bricks, checksums, cutouts, desi
-from skyloom.surveys.archives import Addresses
+from skyloom.surveys import desi
+from skyloom.surveys.common import bricks, checksums, cutouts
+from skyloom.surveys.common.archives import Addresses
 from tests.paths import ROOT
 
 with open(ROOT / "resources" / "archives.csv", newline="", encoding="utf-8") as file:

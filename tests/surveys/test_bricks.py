@@ -11,7 +11,8 @@ from skyloom.core.errors import NotAvailable
 from skyloom.formats import legacy, wanted_galaxies
 from skyloom.formats.bricks import brickname, centre
 from skyloom.settings.section import parse
-from skyloom.surveys import bricks, checksums, desi
+from skyloom.surveys import desi
+from skyloom.surveys.common import bricks, checksums
 from tests.archive import Archive, serving
 from tests.brick_images import SIDE, brick_header, write_brick
 

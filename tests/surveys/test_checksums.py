@@ -7,7 +7,8 @@ import pytest
 
 from skyloom.core.errors import NotAvailable
 from skyloom.settings.section import parse
-from skyloom.surveys import archives, checksums, desi
+from skyloom.surveys import desi
+from skyloom.surveys.common import archives, checksums
 from tests.archive import Archive, serving
 
 BASE = {"desi": "http://d/public/", "bricks": "http://b/ls", "galaxiesml": "http://z/records/11117528/files"}

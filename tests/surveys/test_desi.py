@@ -14,7 +14,8 @@ from skyloom.formats import desi as formats
 from skyloom.formats import legacy
 from skyloom.settings import listing
 from skyloom.settings.section import parse
-from skyloom.surveys import cutouts, desi
+from skyloom.surveys import desi
+from skyloom.surveys.common import cutouts
 from tests.archive import Archive, serving
 
 FLUXES = {f"FLUX_{band}": 3.0 for band in "GRZ"}

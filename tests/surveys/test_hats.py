@@ -11,8 +11,9 @@ from astropy_healpix import HEALPix, lonlat_to_healpix
 from skyloom.core.errors import BadConfig, BadInput, NotAvailable
 from skyloom.settings.listing import Listed
 from skyloom.settings.section import parse
-from skyloom.surveys import hats, partitions
-from skyloom.surveys.archives import Access
+from skyloom.surveys import hats
+from skyloom.surveys.common import partitions
+from skyloom.surveys.common.archives import Access
 from tests.archive import Archive, serving
 
 PROPERTIES = "#HATS catalog\nobs_collection=x\nhats_nrows=40\nhats_npix_suffix=.parquet\n"

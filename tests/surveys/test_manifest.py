@@ -3,7 +3,7 @@
 import pytest
 
 from skyloom.core.errors import BadInput
-from skyloom.surveys.manifest import files_by_role, files_of, write_manifest
+from skyloom.surveys.common.manifest import files_by_role, files_of, write_manifest
 
 
 @pytest.fixture

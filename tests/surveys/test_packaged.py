@@ -13,7 +13,8 @@ from skyloom.catalog.files import build_galaxies
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats.spectrum_parts import convert, read_part, read_spectra
 from skyloom.settings.section import parse
-from skyloom.surveys import files, packaged, spectra, wheels
+from skyloom.surveys import spectra
+from skyloom.surveys.common import files, packaged, wheels
 
 
 def files_of_part(settings, part: int) -> list[str]:

@@ -9,7 +9,8 @@ from skyloom.core.errors import NotAvailable, SkyloomError
 from skyloom.settings import listing
 from skyloom.settings.config import Survey, load
 from skyloom.settings.section import parse
-from skyloom.surveys import desi, plan, web
+from skyloom.surveys import desi
+from skyloom.surveys.common import plan, web
 from tests.archive import Archive, serving
 
 REDUX = "/edr/spectro/redux/fuji/healpix"
@@ -36,7 +37,7 @@ class Planned:
 
     def __init__(self, folder, monkeypatch, files, free: int = 30_000_000, **more):
         usage = type("Usage", (), {"free": free})
-        monkeypatch.setattr("skyloom.surveys.plan.shutil.disk_usage", lambda folder: usage)
+        monkeypatch.setattr("skyloom.surveys.common.plan.shutil.disk_usage", lambda folder: usage)
         (folder / "spectra/healpix/sv3/bright").mkdir(parents=True, exist_ok=True)
         (folder / coadd(0)).write_bytes(bytes(500))
         served = {f"{REDUX}/sv3/bright/{n}.fits": bytes(1000 * n) for n in range(3)}
@@ -127,6 +128,6 @@ def test_files_that_a_survey_names_by_their_url_are_counted_too(tmp_path, monkey
         plan.plan(survey.surveys["own"], "raw", tmp_path / "plan.csv", said.append)
         assert said[0] == "downloads: 1 files to come, 0.000 GB to fetch in 1 requests; 1 are here, 0.000 GB"
         usage = type("Usage", (), {"free": 2999})
-        monkeypatch.setattr("skyloom.surveys.plan.shutil.disk_usage", lambda folder: usage)
+        monkeypatch.setattr("skyloom.surveys.common.plan.shutil.disk_usage", lambda folder: usage)
         with pytest.raises(SkyloomError, match="own: 0.000 GB are needed.*work in a folder on another disk"):
             plan.plan(survey.surveys["own"], "raw", tmp_path / "plan.csv", said.append)

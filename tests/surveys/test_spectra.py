@@ -6,7 +6,8 @@ from skyloom.core.errors import BadConfig
 from skyloom.settings import kinds
 from skyloom.settings.config import load
 from skyloom.settings.section import parse
-from skyloom.surveys import files, spectra
+from skyloom.surveys import spectra
+from skyloom.surveys.common import files
 
 BASE = {"seed": 1, "threads": 1, "report": [], "models": {}, "analyses": {}}
 PCA = {"kind": "pca", "modality": "spectrum"}

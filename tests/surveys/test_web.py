@@ -5,7 +5,7 @@ import pytest
 from skyloom.core.errors import BadConfig
 from skyloom.settings import kinds
 from skyloom.settings.section import parse
-from skyloom.surveys import web
+from skyloom.surveys.common import web
 
 URL = "https://host:8080/a/b.h5"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from skyloom.core.errors import BadInput, NotAvailable
-from skyloom.surveys import wheels
+from skyloom.surveys.common import wheels
 
 REQUIREMENT = "skyloom-tiny-sample==1.0"
 FILENAME = "skyloom_tiny_sample-1.0-py3-none-any.whl"

@@ -15,8 +15,9 @@ from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
 from skyloom.settings.names import JOINT, LISTED, MODALITIES
-from skyloom.surveys import desi_samples, packaged, web
-from skyloom.surveys.wheels import PINNED
+from skyloom.surveys import desi_samples
+from skyloom.surveys.common import packaged, web
+from skyloom.surveys.common.wheels import PINNED
 
 try:
     settings = load(config)

@@ -3,7 +3,7 @@
 import functools
 
 from skyloom.settings.sharding import parts_of_shard
-from skyloom.surveys import files as sample_files
+from skyloom.surveys.common import files as sample_files
 
 
 def of_samples(modality: str) -> str:

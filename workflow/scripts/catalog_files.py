@@ -5,7 +5,7 @@ from skyloom.core.job import job
 with job(snakemake):
     from skyloom.catalog.files import build_galaxies
     from skyloom.settings.config import load
-    from skyloom.surveys.packaged import unpacked
+    from skyloom.surveys.common.packaged import unpacked
 
     name, given = snakemake.wildcards.survey, snakemake.params.survey
     how = load(snakemake.config).surveys[name].settings.crossmatch.how()  # no parameter: the result is the same

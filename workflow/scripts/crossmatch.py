@@ -5,7 +5,7 @@ from skyloom.core.job import job
 with job(snakemake):
     from skyloom.catalog.galaxies import build_galaxies
     from skyloom.settings.config import load
-    from skyloom.surveys.manifest import files_by_role
+    from skyloom.surveys.common.manifest import files_by_role
 
     name, given = snakemake.wildcards.survey, snakemake.params.survey
     how = load(snakemake.config).surveys[name].settings.crossmatch.how()  # no parameter: the result is the same

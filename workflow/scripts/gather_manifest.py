@@ -3,6 +3,6 @@
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.manifest import write_manifest
+    from skyloom.surveys.common.manifest import write_manifest
 
     write_manifest(snakemake.input.files, snakemake.output.manifest, snakemake.input.manifests)

@@ -7,7 +7,7 @@ with job(snakemake):
 
     from skyloom.settings import layout
     from skyloom.settings.config import load
-    from skyloom.surveys.plan import plan
+    from skyloom.surveys.common.plan import plan
 
     name = snakemake.wildcards.survey
     survey = load(snakemake.config).surveys[name]

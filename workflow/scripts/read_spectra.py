@@ -4,7 +4,7 @@ from skyloom.core.job import job
 
 with job(snakemake):
     from skyloom.formats.spectrum_parts import convert
-    from skyloom.surveys.packaged import unpacked
+    from skyloom.surveys.common.packaged import unpacked
 
     survey = snakemake.params.survey
     with unpacked(snakemake.input.files, snakemake.params.packaged) as files:

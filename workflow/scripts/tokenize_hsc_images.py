@@ -3,7 +3,7 @@
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.surveys.manifest import files_or_listed
+    from skyloom.surveys.common.manifest import files_or_listed
     from skyloom.tokens.images import tokenize_hsc_images
 
     tokenize_hsc_images(

@@ -14,7 +14,7 @@ from skyloom.mock.universe.light import ssp
 from skyloom.mock.universe.light.photometry import LSST_FILTERS, FastPhotometry
 from skyloom.mock.universe.population.draw import draw
 from skyloom.mock.universe.population.population import Population
-from skyloom.surveys import wheels
+from skyloom.surveys.common import wheels
 from tests.conftest import fetch
 
 CONFIG = {

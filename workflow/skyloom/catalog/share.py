@@ -18,7 +18,7 @@ from skyloom.catalog.columns import SPLITS
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.formats import hats_files, votables
-from skyloom.surveys.manifest import write_manifest
+from skyloom.surveys.common.manifest import write_manifest
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic, sha256
 from skyloom.core.provenance import chain
 from skyloom.settings.layout import RESULTS
-from skyloom.surveys.wheels import PINNED
+from skyloom.surveys.common.wheels import PINNED
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.6": "Process Run Crate",

@@ -23,23 +23,7 @@ if TYPE_CHECKING:
     from skyloom.settings.context import Context
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
-_HELPERS = {
-    "wheels",
-    "package_index",
-    "packaged",
-    "manifest",
-    "archives",
-    "bricks",
-    "checksums",
-    "cutouts",
-    "plan",
-    "web",
-    "files",
-    "places",
-    "partitions",
-}
-"""Modules of surveys that are no kinds."""
-_NOT_KINDS = {"common", "networks", *_HELPERS}
+_NOT_KINDS = {"common", "networks"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +38,8 @@ class SurveyKind:
         empty where rules of their own make them
     keys : settings that the raw files depend on
     simulated : its galaxies are made up; reports say so
-    samples : of a survey of files that hold samples already (`skyloom.surveys.files`), settings -> modality -> these
-        files (paths, URLs, package:...), a row a sample. The rows of the first modality are the galaxies; another
+    samples : of a survey of files that hold samples already (`skyloom.surveys.common.files`), settings -> modality ->
+        these files (paths, URLs, package:...), a row a sample. The rows of the first modality are the galaxies; another
         modality with the same files has its samples in the same rows, one with others is joined to the galaxies
     tables : settings -> files with what is known of its galaxies besides
     licence : of its data: an SPDX identifier, or the address of the terms; empty where only the user can know

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import Field
 
 from skyloom.settings.section import setting
-from skyloom.surveys import files
-from skyloom.surveys.files import FilesSplit, WithSpectra
+from skyloom.surveys.common import files
+from skyloom.surveys.common.files import FilesSplit, WithSpectra
 
 
 class AstroclipSettings(WithSpectra):

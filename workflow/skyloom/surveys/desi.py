@@ -17,7 +17,7 @@ from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.listing import Listed, key
 from skyloom.settings.section import Section, refuse, setting
 from skyloom.settings.survey import SurveySettings
-from skyloom.surveys import archives, bricks, checksums
+from skyloom.surveys.common import archives, bricks, checksums
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -236,7 +236,7 @@ def fetch(settings: Mapping, seed: int, name: str, path: str | os.PathLike) -> N
         return bricks.fetch(name, path, settings["addresses"], settings["access"])
     if address := url(name, settings):
         return archives.fetch(address, path, settings["access"], checksums.published(address, settings))
-    from skyloom.surveys import cutouts
+    from skyloom.surveys.common import cutouts
 
     return cutouts.batch(name, path, settings)
 

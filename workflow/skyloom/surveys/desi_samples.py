@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.survey import SurveySettings
-from skyloom.surveys.wheels import PINNED, extract
+from skyloom.surveys.common.wheels import PINNED, extract
 
 if TYPE_CHECKING:  # what the functions below import when they run: file names must not cost numpy
     from astropy.table import Table

@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from skyloom.settings.section import setting
-from skyloom.surveys import files
-from skyloom.surveys.files import WithSpectra
+from skyloom.surveys.common import files
+from skyloom.surveys.common.files import WithSpectra
 
 
 class GalaxiesmlSpectraSettings(WithSpectra):

@@ -29,10 +29,10 @@ from skyloom.formats.file_names import sorted_paths
 from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.listing import Listed
 from skyloom.settings.section import Section, refuse, setting
-from skyloom.surveys import archives, files, web
+from skyloom.surveys.common import archives, files, web
+from skyloom.surveys.common.files import WithSpectra
+from skyloom.surveys.common.places import ColumnMap
 from skyloom.surveys.desi import Footprint
-from skyloom.surveys.files import WithSpectra
-from skyloom.surveys.places import ColumnMap
 
 ORDER = ("spectrum", "image", "hsc_image")
 """Modalities that a catalogue may hold; the first of those there are is the one whose rows are the galaxies."""
@@ -132,7 +132,7 @@ def partitions(settings: Mapping, raw: str | os.PathLike) -> list[Listed]:
     ------
     BadInput : no partition touches the footprint.
     """
-    from skyloom.surveys import partitions as sky
+    from skyloom.surveys.common import partitions as sky
 
     names = list(dict.fromkeys(folders(settings["catalogs"]).values()))
     known = {name: sky.read(Path(raw, f"hats/{name}/{ABOUT}")) for name in names}

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from skyloom.settings.section import refuse, setting
-from skyloom.surveys import archives, files
-from skyloom.surveys.archives import Addresses
-from skyloom.surveys.files import FilesSettings
+from skyloom.surveys.common import archives, files
+from skyloom.surveys.common.archives import Addresses
+from skyloom.surveys.common.files import FilesSettings
 
 
 class HscSettings(FilesSettings):

@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from skyloom.settings.listing import Listed
 from skyloom.settings.section import Section, refuse, setting
-from skyloom.surveys import archives, bricks, files
-from skyloom.surveys.archives import Access, Addresses
-from skyloom.surveys.files import FilesSettings
+from skyloom.surveys.common import archives, bricks, files
+from skyloom.surveys.common.archives import Access, Addresses
+from skyloom.surveys.common.files import FilesSettings
 
 
 class Positions(Section):
@@ -87,14 +87,14 @@ def shard_of_file(name: str) -> int:
 
 def fetch(settings: Mapping, seed: int, name: str, path: str | os.PathLike) -> None:
     """Make one file of cutouts."""
-    from skyloom.surveys import cutouts
+    from skyloom.surveys.common import cutouts
 
     cutouts.at_positions(settings, shard_of_file(name), os.fspath(path).removesuffix(name), path)
 
 
 def planned(settings: Mapping) -> list[Listed]:
     """The files of cutouts, how many galaxies are in each, and the bricks they come from."""
-    from skyloom.surveys import cutouts
+    from skyloom.surveys.common import cutouts
 
     if not settings.get("positions"):
         return []

@@ -6,9 +6,9 @@ from pydantic import Field, model_validator
 
 from skyloom.settings.section import refuse, setting
 from skyloom.settings.survey import Fractions
-from skyloom.surveys import files
-from skyloom.surveys.files import FilesSplit, WithSpectra
-from skyloom.surveys.places import ColumnMap
+from skyloom.surveys.common import files
+from skyloom.surveys.common.files import FilesSplit, WithSpectra
+from skyloom.surveys.common.places import ColumnMap
 
 
 class SpectraSettings(WithSpectra):

@@ -73,7 +73,7 @@ def read(
     Parameters
     ----------
     form : one of the forms above, or "auto"
-    columns : of a table: quantity -> place (`skyloom.surveys.places.ColumnMap`)
+    columns : of a table: quantity -> place (`skyloom.surveys.common.places.ColumnMap`)
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Arrays by name out of FITS, HDF5, NumPy, Parquet and CSV files, read a few rows at a time; nothing is unpickled.
 
-A *place* says where an array is (`skyloom.surveys.places.Source`): {column, hdu, row, header}. In HDF5 and Parquet a
-column may lie deeper, as in ``spectra/flux`` or ``spectrum.flux``.
+A *place* says where an array is (`skyloom.surveys.common.places.Source`): {column, hdu, row, header}. In HDF5 and
+Parquet a column may lie deeper, as in ``spectra/flux`` or ``spectrum.flux``.
 """
 
 import contextlib

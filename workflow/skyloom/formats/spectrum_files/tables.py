@@ -1,4 +1,4 @@
-"""Spectra of a user's own tables, by a column map (`skyloom.surveys.places.ColumnMap`).
+"""Spectra of a user's own tables, by a column map (`skyloom.surveys.common.places.ColumnMap`).
 
 Three forms are told apart by the shape of the flux: (N, P), a row a spectrum; (P,), one spectrum a file, a row a pixel;
 and, where the name of the column has a ``*``, a column a spectrum, whose identifier is what the star stands for.
@@ -41,7 +41,7 @@ def read_table(
 
     Parameters
     ----------
-    columns : quantity -> where it is and in which unit, as `skyloom.surveys.places.ColumnMap` has it
+    columns : quantity -> where it is and in which unit, as `skyloom.surveys.common.places.ColumnMap` has it
     groups : folders inside an HDF5 file that have these columns each; rows are counted through them
 
     Raises

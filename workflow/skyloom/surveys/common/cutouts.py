@@ -22,7 +22,7 @@ from skyloom.core.errors import BadInput, NotAvailable
 from skyloom.core.job import progress
 from skyloom.formats import legacy, positions, wanted_galaxies
 from skyloom.settings.listing import WANTED
-from skyloom.surveys import bricks
+from skyloom.surveys.common import bricks
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def batch(name: str, path: str | os.PathLike, settings: Mapping) -> None:
 
 def _make(rows: Table, layer: str, raw: str, path: str | os.PathLike, settings: Mapping) -> None:
     """Make a file of cutouts of galaxies, out of bricks or by the viewer."""
-    from skyloom.surveys.archives import manners
+    from skyloom.surveys.common.archives import manners
 
     if layer in bricks.LAYERS:
         return from_bricks(rows, raw, path, settings)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from skyloom.core.errors import BadInput
-from skyloom.surveys.wheels import PINNED, extract, members
+from skyloom.surveys.common.wheels import PINNED, extract, members
 
 SCHEME = "package:"
 FOLDER = "results/downloads"

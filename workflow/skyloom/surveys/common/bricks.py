@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from skyloom.core.errors import Absent, NotAvailable
-from skyloom.surveys import archives, checksums
+from skyloom.surveys.common import archives, checksums
 
 if TYPE_CHECKING:
     import numpy as np

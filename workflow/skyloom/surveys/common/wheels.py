@@ -22,7 +22,7 @@ from pathlib import Path
 
 from skyloom.core.errors import BadInput, NotAvailable
 from skyloom.core.files import atomic, sha256
-from skyloom.surveys import package_index
+from skyloom.surveys.common import package_index
 
 log = logging.getLogger(__name__)
 

@@ -100,7 +100,7 @@ def fetch(address: str, path: str | os.PathLike, access: Mapping, published: Cal
 
     Parameters
     ----------
-    published : what tells its checksum (`skyloom.surveys.checksums.published`)
+    published : what tells its checksum (`skyloom.surveys.common.checksums.published`)
 
     Raises
     ------

@@ -13,8 +13,8 @@ from skyloom.formats.file_names import sorted_paths
 from skyloom.formats.legacy import BANDS, SIZE
 from skyloom.settings.kinds import SurveyKind, load
 from skyloom.settings.listing import Listed
-from skyloom.surveys import bricks, web
-from skyloom.surveys.archives import Access, size
+from skyloom.surveys.common import bricks, web
+from skyloom.surveys.common.archives import Access, size
 
 if TYPE_CHECKING:
     from skyloom.settings.config import Survey
@@ -79,7 +79,7 @@ def count(role: str, names: Iterable[str], folder: str, url: Callable[[str], str
     ----------
     url : name -> URL
     had : name -> Source; a file that is not there is fetched as it is
-    access : settings `skyloom.surveys.archives.Access`
+    access : settings `skyloom.surveys.common.archives.Access`
     """
     paths = {name: Path(folder, name) for name in names}
     here = {name: path.stat().st_size for name, path in paths.items() if path.exists()}

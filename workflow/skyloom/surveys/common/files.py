@@ -19,8 +19,8 @@ from skyloom.settings.names import IMAGES
 from skyloom.settings.section import refuse, setting
 from skyloom.settings.sharding import parts_of_shard
 from skyloom.settings.survey import CrossMatch, Cut, Fractions, Grid, Split, SurveySettings
-from skyloom.surveys import packaged, web
-from skyloom.surveys.places import Catalog
+from skyloom.surveys.common import packaged, web
+from skyloom.surveys.common.places import Catalog
 
 PART_BYTES = 2**29
 """A job reads about as much: a large file has one for itself, small ones are read a thousand at a time."""

@@ -57,7 +57,7 @@ def published(address: str, settings: Mapping) -> Callable[[], str]:
 
     def ask() -> str:
         from skyloom.core.download import read_text
-        from skyloom.surveys.archives import manners
+        from skyloom.surveys.common.archives import manners
 
         where, name = place(address, settings["addresses"]), address.rpartition("/")[2]
         if not where or not settings["access"].get("checksums", True):
