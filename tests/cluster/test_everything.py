@@ -30,13 +30,11 @@ from tests.end_to_end.test_conda import STAND_IN
 from tests.end_to_end.test_shared import reached_by_others
 from tests.paths import ROOT
 
+CAN = os.geteuid() == 0 and (STAND_IN / "conda").exists() and is_up()
 pytestmark = [
     pytest.mark.end_to_end,
     pytest.mark.skipif(
-        not os.environ.get("SKYLOOM_EVERYTHING")
-        or not is_up()
-        or os.geteuid() != 0
-        or not (STAND_IN / "conda").exists(),
+        not os.environ.get("SKYLOOM_EVERYTHING") or not CAN,
         reason="needs SKYLOOM_EVERYTHING=1, root, a Slurm of tests/cluster/slurm.sh and the stand-in for conda",
     ),
 ]
