@@ -5,6 +5,7 @@ It needs root, ``tests/cluster/slurm.sh up`` and the stand-in for conda (see tes
 builds the environments by pip. Downloads are made where Snakemake runs, everything else but what is tiny by Slurm.
 """
 
+import ast
 import grp
 import os
 import pwd
@@ -30,13 +31,11 @@ from tests.end_to_end.test_conda import STAND_IN
 from tests.end_to_end.test_shared import reached_by_others
 from tests.paths import ROOT
 
+CAN = os.geteuid() == 0 and (STAND_IN / "conda").exists() and is_up()
 pytestmark = [
     pytest.mark.end_to_end,
     pytest.mark.skipif(
-        not os.environ.get("SKYLOOM_EVERYTHING")
-        or not is_up()
-        or os.geteuid() != 0
-        or not (STAND_IN / "conda").exists(),
+        not os.environ.get("SKYLOOM_EVERYTHING") or not CAN,
         reason="needs SKYLOOM_EVERYTHING=1, root, a Slurm of tests/cluster/slurm.sh and the stand-in for conda",
     ),
 ]
@@ -106,12 +105,20 @@ def shared(place: Path, archive: Archive) -> Path:
     return folder
 
 
+def settings_of_pip() -> dict[str, str]:
+    """Where this user's pip looks for packages, as variables for those of another user."""
+    said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    pairs = [line.split("=", 1) for line in said.stdout.splitlines()]
+    return {f"PIP_{name.split('.')[-1].replace('-', '_').upper()}": ast.literal_eval(value) for name, value in pairs}
+
+
 def started_by(user: str, folder: Path, *targets: str) -> str:
     """What a run by a user says, with the umask of most systems; it must end well."""
     entry = pwd.getpwnam(user)
     path = [STAND_IN, folder.parent / "python/bin", *os.environ["PATH"].split(os.pathsep)]
     environment = {
-        **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "OMP_", "OPENBLAS_", "MKL_"))},
+        **settings_of_pip(),
+        **{name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")},
         **{"PATH": os.pathsep.join(map(str, path)), "HOME": entry.pw_dir, "USER": user, "LOGNAME": user},
     }
     configured = [name if name != CONFIG[2] else "preset.yaml" for name in CONFIG]
