@@ -10,8 +10,11 @@ from tests.formats.images import counts, nested
 
 
 def spectra(flux: np.ndarray, ivar: np.ndarray, wavelength: np.ndarray) -> pa.StructArray:
-    """(N, P) arrays as structs of lists; `mask` is true for bad pixels. Wavelengths are doubles: in float32 (the hub) they
-    are off by up to 3e-4 of a pixel, and bringing them to the grid mixes neighbours by as much."""
+    """(N, P) arrays as structs of lists; `mask` is true for bad pixels.
+
+    Wavelengths are doubles: in float32, as on the hub, they are off by up to 3e-4 of a pixel, and bringing them to the
+    grid mixes neighbours by as much.
+    """
     parts = {
         "flux": nested(flux.astype("f4")),
         "ivar": nested(ivar.astype("f4")),
