@@ -2,6 +2,7 @@
 
 import logging
 
+import distributed
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from skyloom.core.errors import BadConfig, BadInput
 from skyloom.settings.survey import Dask
 from tests.bench.bench_crossmatch import catalogues
 from tests.catalog import small_survey
+from tests.paths import LIBRARY
 
 ORDERS = (0, 1, 2, 4)  # of pixels on whose borders positions are planted
 
@@ -137,6 +139,24 @@ def test_above_the_size_that_is_set_the_table_of_galaxies_is_made_by_lsdb_with_t
         assert ("matched by LSDB" in caplog.text) == (above == 3)
         written.append((tmp_path / "g.parquet").read_bytes() + (tmp_path / "c.csv").read_bytes())
     assert written[0] == written[1] == written[2]
+
+
+def test_workers_in_other_processes_find_the_same_pairs(positions, expected, tmp_path, monkeypatch):
+    # what Slurm's jobs run, started here: everything goes through pickles and files
+    scaled = []
+
+    class Cluster(distributed.LocalCluster):
+        def scale(self, n=0, jobs=None):
+            scaled.append(jobs or n)
+            return super().scale(1 if jobs else n)
+
+    monkeypatch.setenv("PYTHONPATH", str(LIBRARY.parent))
+    options = {"n_workers": 0, "threads_per_worker": 1, "dashboard_address": ":0"}
+    monkeypatch.setattr(by_lsdb, "slurm_cluster", lambda setting: Cluster(**options))
+    dask = Dask(where="slurm", workers=3).plain()
+    found = by_lsdb.pairs(*positions, 1.0, dask, folder=tmp_path, rows=4_000)
+    assert scaled == [3, 0]
+    pd.testing.assert_frame_equal(found[["left", "right"]], expected[["left", "right"]])
 
 
 def test_slurm_jobs_ask_for_what_the_setting_says():

@@ -10,11 +10,15 @@ from tests.formats.images import counts, nested
 
 
 def spectra(flux: np.ndarray, ivar: np.ndarray, wavelength: np.ndarray) -> pa.StructArray:
-    """(N, P) arrays as structs of lists; `mask` is true for bad pixels."""
+    """(N, P) arrays as structs of lists; `mask` is true for bad pixels.
+
+    Wavelengths are doubles: in float32, as on the hub, they are off by up to 3e-4 of a pixel, and bringing them to the
+    grid mixes neighbours by as much.
+    """
     parts = {
         "flux": nested(flux.astype("f4")),
         "ivar": nested(ivar.astype("f4")),
-        "lambda": nested(np.tile(wavelength.astype("f4"), (len(flux), 1))),
+        "lambda": nested(np.tile(np.float64(wavelength), (len(flux), 1))),
         "mask": nested(ivar <= 0),
     }
     return pa.StructArray.from_arrays(list(parts.values()), list(parts))

@@ -182,9 +182,16 @@ def _together(small: _Positions, large: _Positions, radius: float, threads: int)
 def _near(cells: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Places of `cells` but for those that are surely not among `others`: a table of bits, eight and more a cell."""
     bits = np.uint64(np.clip(np.ceil(np.log2(8 * len(others) + 1)), 10, 28))
-    table = np.zeros(2 ** int(bits), bool)
-    table[(others.view(np.uint64) * _MIX) >> (np.uint64(64) - bits)] = True
-    return np.flatnonzero(table[(cells.view(np.uint64) * _MIX) >> (np.uint64(64) - bits)])
+    table, found = np.zeros(2 ** int(bits), bool), np.empty(len(cells), bool)
+    for some in _stretches(len(others)):
+        table[(others[some].view(np.uint64) * _MIX) >> (np.uint64(64) - bits)] = True
+    for some in _stretches(len(cells)):
+        found[some] = table[(cells[some].view(np.uint64) * _MIX) >> (np.uint64(64) - bits)]
+    return np.flatnonzero(found)
+
+
+def _stretches(rows: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, rows, _ROWS))
 
 
 def _chord(arcsec: float) -> float:
@@ -202,8 +209,7 @@ def _positions(side: str, ra, dec, width: float) -> _Positions:
     if len(row) < len(ra):
         ra, dec = ra[row], dec[row]
     vector, cell = [np.empty(len(row)) for _ in range(3)], np.empty(len(row), np.int64)
-    for start in range(0, len(row), _ROWS):
-        some = slice(start, start + _ROWS)
+    for some in _stretches(len(row)):
         parts = _unit_vector(ra[some], dec[some])
         for x, part in zip(vector, parts, strict=True):
             x[some] = part
