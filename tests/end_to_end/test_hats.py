@@ -131,18 +131,3 @@ def test_the_survey_goes_out_again_as_hats_and_votable(made):
     table = Table.read(folder / "results/universe/share/galaxies.vot")
     np.testing.assert_array_equal(table["targetid"], found.targetid)
     assert np.isfinite(table["pca_spectrum-spectrum"]).all()
-
-
-def test_a_damaged_partition_is_one_line(made):
-    _, _, _, folder = made
-    part = sorted((folder / "results/universe/raw/hats/image/dataset").rglob("*.parquet"))[0]
-    original = part.resolve()
-    content = original.read_bytes()
-    try:
-        original.write_bytes(content[: len(content) // 2])
-        command = ("--configfile", "tiny.yaml", "mine.yaml", "--cores", "1")
-        done = run(folder, "results/universe/catalog/galaxies.parquet", "--forcerun", "catalog_files", *command)
-    finally:
-        original.write_bytes(content)
-    assert done.returncode and f"{part.name}: cannot be read as Parquet" in done.stderr
-    assert "Traceback" not in done.stderr
