@@ -31,8 +31,8 @@ class Queue:
         self.folder = str(folder)
 
     def jobs(self, partition: str, states: str) -> list[str]:
-        """Numbers of its jobs in a partition, those of an array each with its own."""
-        lines = asked("squeue", "-h", "-r", "-p", partition, "-t", states, "-o", "%A %Z").splitlines()
+        """Its jobs in a partition, those of an array as ARRAY_TASK."""
+        lines = asked("squeue", "-h", "-r", "-p", partition, "-t", states, "-o", "%i %Z").splitlines()
         return [line.split(" ", 1)[0] for line in lines if line.endswith(f" {self.folder}")]
 
     def restarted(self, number: str) -> bool:
