@@ -1,6 +1,7 @@
 """A preset of an archive, run against a server on the loopback that has a mock survey under the archive's addresses."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import re
@@ -44,13 +45,15 @@ def archive(mock, tmp_path):
         yield made
 
 
-def preset(folder: Path, archive: Archive, **more) -> tuple[str, ...]:
-    """The preset on the tiny configuration with the server's address in place of the archives'."""
+def preset(folder: Path, archive: Archive, overlay: dict | None = None, **more) -> tuple[str, ...]:
+    """The preset on the tiny configuration with the server's address in place of the archives', and an overlay."""
     given = {"addresses": addresses(archive.url)}
     given |= {"access": {"cutout_interval": 0.0, "pause": 0.0, "timeout": 20.0}, **more}
-    (folder / "base.yaml").write_text(yaml.safe_dump({"surveys": {"desi": given}}))
+    config = copy.deepcopy(overlay or {})
+    config.setdefault("surveys", {}).setdefault("desi", {}).update(given)
+    (folder / "base.yaml").write_text(yaml.safe_dump(config))
     chosen = str(ROOT / "resources/presets/desi_legacy.yaml")
-    return ("--configfile", "tiny.yaml", chosen, "base.yaml", "--cores", "1")
+    return ("--configfile", "tiny.yaml", chosen, "base.yaml", "--cores", "2")
 
 
 def coadds(archive: Archive) -> list[str]:
@@ -71,10 +74,25 @@ def project(tmp_path):
     return copy_project(tmp_path / "skyloom")
 
 
+LIGHT = {
+    "surveys": {
+        "mock_spectra": None,
+        "desi": {"models": ["specformer", "pca_spectrum", "pca_image"], "models_from": None, "report_with": []},
+    },
+    "analyses": {
+        **dict.fromkeys(("redshift", "calibration", "retrieval", "domain_gap")),
+        "umap": {"embeddings": ["specformer-spectrum"]},
+        "clusters": {"embeddings": ["specformer-spectrum"]},
+        "regression": {"differences": [["specformer", "pca_spectrum"]]},
+    },
+}
+"""Of the preset's models and analyses a few; all of them in test_presets.py."""
+
+
 def test_the_preset_ends_in_a_report_on_the_galaxies_of_the_mock(mock, archive, project):
     some = next(path for path in archive.files if path.endswith(".fits") and "/coadd-" in path)
     archive.faults[some] = ["drop:100000", 503]
-    options = preset(project, archive, provabgs_bases=bases(project / "bases"))
+    options = preset(project, archive, LIGHT, provabgs_bases=bases(project / "bases"))
     done = run(project, *options)
     assert done.returncode == 0, done.stderr[-3000:]
     report = (project / "results/desi/report.html").read_text()
@@ -108,7 +126,8 @@ def test_the_preset_ends_in_a_report_on_the_galaxies_of_the_mock(mock, archive, 
     again = run(project, *options)
     assert "Nothing to be done" in again.stderr and not archive.seen
     # another address, same files: nothing is fetched again
-    moved = preset(project, archive, provabgs_bases=str(project / "bases"), access={"cutout_interval": 1.0, "tries": 3})
+    access = {"cutout_interval": 1.0, "tries": 3}
+    moved = preset(project, archive, LIGHT, provabgs_bases=str(project / "bases"), access=access)
     assert "Nothing to be done" in run(project, *moved).stderr
 
 

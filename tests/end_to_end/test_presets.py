@@ -1,6 +1,7 @@
 """Every preset of real archives, whole, on the loopback: asked for by SKYLOOM_PRESETS=1, since it takes a while."""
 
 import os
+import re
 
 import pandas
 import pytest
@@ -45,8 +46,13 @@ def test_a_preset_ends_in_a_report_with_only_the_addresses_changed(mock, name, t
             given["provabgs_bases"] = bases(project / "bases")
         (project / "base.yaml").write_text(yaml.safe_dump({"surveys": {"desi": given}}))
         chosen = ("--configfile", "tiny.yaml", str(ROOT / f"resources/presets/{name}.yaml"), "base.yaml")
+        listed = run(project, "results/desi/raw/files.json", *chosen, "--cores", "2")
+        assert listed.returncode == 0, listed.stderr[-3000:]
+        planned = run(project, *chosen, "--cores", "2", "--dry-run", "--quiet", "rules")
+        total = re.search(r"^total +(\d+)$", planned.stdout + planned.stderr, flags=re.MULTILINE)[1]
         done = run(project, *chosen, "--cores", "2")
         assert done.returncode == 0, done.stderr[-3000:]
+        assert f"{total} of {total} steps (100%) done" in done.stderr  # once the catalogue is there the plan is exact
         archive.seen.clear()
         again = run(project, *chosen, "--cores", "2")
         assert "Nothing to be done" in again.stderr and not archive.seen

@@ -132,7 +132,7 @@ def table_blocks(
             header["NAXIS2"] = count = min(rows, total - first)
             data = file.read(count * width)
             padded = data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
-            block = fits.BinTableHDU.fromstring(header.tostring().encode("ascii") + padded)
+            block = fits.BinTableHDU.fromstring(header.tostring().encode("ascii") + padded, uint=True)
             yield _as_table(path, block, wanted, required, None)
 
 
