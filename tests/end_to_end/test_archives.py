@@ -125,10 +125,10 @@ def test_the_preset_ends_in_a_report_on_the_galaxies_of_the_mock(mock, archive, 
     archive.seen.clear()
     again = run(project, *options)
     assert "Nothing to be done" in again.stderr and not archive.seen
-    # another address, same files: nothing is fetched again
+    # another address, same files: nothing is fetched or made again (but the report, which shows the configuration)
     access = {"cutout_interval": 1.0, "tries": 3}
     moved = preset(project, archive, LIGHT, provabgs_bases=str(project / "bases"), access=access)
-    assert "Nothing to be done" in run(project, *moved).stderr
+    assert "Nothing to be done" in run(project, *TARGETS, *moved).stderr and not archive.seen
 
 
 def test_after_the_catalogue_the_dry_run_is_exact_and_files_without_wanted_galaxies_are_left(archive, project):
