@@ -18,6 +18,8 @@ configfile: "config.yaml"
 
 include: "workflow/rules/start.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/results.smk"
 include: "workflow/rules/archives.smk"
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/download.smk"
