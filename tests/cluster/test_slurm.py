@@ -51,10 +51,11 @@ def as_an_administrator_would(folder: Path, **changes) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every result by name."""
+    """SHA-256 of every result by name; not of what a cancelled job left half-written, which the next start sweeps away."""
     found = [path for pattern in COMPARED for path in (folder / "results").rglob(pattern)]
     names = {path: path.relative_to(folder) for path in found}
-    return {str(name): sha256(path) for path, name in names.items() if not HIDDEN & set(name.parts)}
+    made = {path: name for path, name in names.items() if not any(part.startswith(".partial-") for part in name.parts)}
+    return {str(name): sha256(path) for path, name in made.items() if not HIDDEN & set(name.parts)}
 
 
 @contextlib.contextmanager
