@@ -51,7 +51,7 @@ def as_an_administrator_would(folder: Path, **changes) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every result by name; not of what a cancelled job left half-written, which the next start sweeps away."""
+    """SHA-256 of every result by name, but for what a cancelled job left half-written (swept at the next start)."""
     found = [path for pattern in COMPARED for path in (folder / "results").rglob(pattern)]
     names = {path: path.relative_to(folder) for path in found}
     made = {path: name for path, name in names.items() if not any(part.startswith(".partial-") for part in name.parts)}
