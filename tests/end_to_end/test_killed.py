@@ -13,7 +13,8 @@ from tests.events import wait_until
 
 pytestmark = pytest.mark.end_to_end
 MODEL, EMBEDDING = "results/mock/models/specformer", "results/mock/embeddings/specformer-spectrum.parquet"
-TARGETS = [EMBEDDING, "results/mock/embeddings/specformer_untrained-spectrum.parquet"]
+UNTRAINED = "results/mock/embeddings/specformer_untrained-spectrum.parquet"
+TARGETS = [f"{MODEL}/model.safetensors", EMBEDDING, UNTRAINED]  # the model by name: nothing else needs a deleted one
 COMPARED = (
     "*.fits",
     "*.h5",
