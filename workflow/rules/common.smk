@@ -212,11 +212,6 @@ def raw_not_listed(wildcards) -> list[str]:
     return [path for role, paths in raw(wildcards.survey).items() if role not in (*LISTED, *gone) for path in paths]
 
 
-def manifest_of(role: str) -> str:
-    """The manifest of one role, with the survey as a wildcard."""
-    return layout.manifest("{survey}", role)
-
-
 def manifest_if_any(role: str):
     """An input function: the manifest of one role, if the survey has such files."""
     return lambda wildcards: (
