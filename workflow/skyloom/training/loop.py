@@ -67,7 +67,7 @@ def train(
             statistics,
         )
         if hasattr(learner, "begin"):
-            learner.begin(samples.labels_of("train"))
+            learner.begin(samples.labels_of("train"), samples.statistics)
         record = results.record(model, samples, settings, seed, threads)
         counts = [len(samples.of(split)) for split in ("train", "validation")]
         size = networks.parameter_count(model)

@@ -70,7 +70,7 @@ class Objective(nn.Module):
         self.labels = tuple(model.config.properties)
         self.register_buffer("weight", torch.ones(len(self.labels)))
 
-    def begin(self, labels: Mapping[str, Tensor]) -> None:
+    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict]) -> None:
         """Take mean and deviation of every property from the training split, and how rare it is.
 
         Raises
