@@ -13,7 +13,7 @@ from scipy import stats
 
 from skyloom.analysis.queries import Settings, baselines, physics, present
 from skyloom.analysis.queries.answers import read_answers
-from skyloom.analysis.queries.compare import crowding, drawn_from, pit_of
+from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of
 from skyloom.core.errors import BadInput
 from skyloom.settings.section import parse
 

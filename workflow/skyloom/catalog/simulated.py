@@ -13,7 +13,8 @@ from skyloom.catalog.labels import NAMES as LABEL_NAMES
 from skyloom.catalog.labels import labels
 from skyloom.core.errors import BadInput
 from skyloom.formats.file_names import sorted_paths
-from skyloom.formats.part_files import LABELS, SCALARS, read_columns
+from skyloom.formats.part_columns import LABELS, SCALARS
+from skyloom.formats.part_files import read_columns
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,8 @@ from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats import ranges
 from skyloom.formats.fits_files import MEND
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5
-from skyloom.formats.part_files import UNITS, VECTORS, part_writer
+from skyloom.formats.part_columns import UNITS, VECTORS
+from skyloom.formats.part_files import part_writer
 
 log = logging.getLogger(__name__)
 

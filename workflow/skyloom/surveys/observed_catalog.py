@@ -1,4 +1,4 @@
-"""A catalogue of observed galaxies of the user's own, as `simulated_catalog` reads it: magnitudes, perhaps redshifts."""
+"""Observed galaxies of the user's own, read as `simulated_catalog` is: magnitudes, perhaps redshifts."""
 
 import dataclasses
 

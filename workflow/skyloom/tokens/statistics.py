@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from skyloom.core.errors import BadInput
 from skyloom.core.files import write_json
-from skyloom.formats import galaxiesml, legacy, part_files
+from skyloom.formats import galaxiesml, legacy, part_columns
 from skyloom.tokens.galaxies import QUARANTINE_COLUMNS, write_quarantine
 from skyloom.tokens.store import Shards, verify
 
@@ -201,8 +201,8 @@ STATISTICS = {
     ),
     "hsc_image": (functools.partial(ImageStatistics, {"flux": galaxiesml.BANDS}), ("flux",)),
     # as MOSAIC standardises them: scalars each for itself, vectors by one mean and deviation
-    "scalars": (functools.partial(VectorStatistics, part_files.SCALARS), ("values",)),
-    **{name: (VectorStatistics, ("values",)) for name in part_files.VECTORS},
+    "scalars": (functools.partial(VectorStatistics, part_columns.SCALARS), ("values",)),
+    **{name: (VectorStatistics, ("values",)) for name in part_columns.VECTORS},
 }
 """Modality -> its statistics and the datasets they look at.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5, read_rows
-from skyloom.formats.part_files import SCALARS, UNITS, VECTORS
+from skyloom.formats.part_columns import SCALARS, UNITS, VECTORS
 from skyloom.tokens.galaxies import Quarantine, blocks, shard_rows
 from skyloom.tokens.store import shard_writer
 

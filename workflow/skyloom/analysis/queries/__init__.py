@@ -103,7 +103,6 @@ KIND = AnalysisKind(
     },
     run="skyloom.analysis.queries.compare:compare",
     present="skyloom.analysis.queries.present:present",
-    environment="train",
     mem_mb=6000,
     runtime=120,
 )

@@ -1,6 +1,7 @@
 """How right and how sure a model is when asked, on the test split: tables and figures."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -9,6 +10,7 @@ import torch
 from skyloom.analysis.common import statistics, tables
 from skyloom.analysis.queries import SCALARS, Settings, baselines, figures, physics, schema, states
 from skyloom.analysis.queries.answers import Answers, read_answers, read_truth
+from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of, uniformity
 from skyloom.models import networks
 from skyloom.settings.analysis import Job
 
@@ -51,7 +53,7 @@ def compare(job: Job) -> None:
         if role.startswith("query_")
     }
     alone = {name: read_answers(job.one(f"alone_{name}"), SPLIT) for name in s.alone if name in answers}
-    network, card = networks.load(_folder(job.inputs["model"]))
+    network, card = networks.load(Path(job.inputs["model"][0]).parent)
     axes = network.axes
     errors: dict[tuple[str, str, str], np.ndarray] = {}
     rows = []
@@ -84,12 +86,6 @@ def compare(job: Job) -> None:
     torch.manual_seed(job.seed)
     found = states.projected(network, {k: a.about["given"] for k, a in answers.items()}, truths, s, job.seed)
     states.draw(found, truths.get("scalars"), job.outputs["figure_states"])
-
-
-def _folder(paths: list[str]):
-    from pathlib import Path
-
-    return Path(paths[0]).parent
 
 
 def _place_of(asked: Answers, quantity: str) -> tuple[str, list[int]]:
@@ -142,51 +138,12 @@ def _sure(job: Job, s: Settings, asked: Answers, name: str, quantity: str, truth
     if single and f"{quantity}_quantiles" in asked.values:
         known = np.isfinite(truth[:, 0])
         pit = pit_of(truth[known, 0], asked.values[f"{quantity}_quantiles"][known], asked.about["levels"])
-        rows.append(_row(job, name, quantity, model, "pit_ks", _ks(pit), n=len(pit)))
+        rows.append(_row(job, name, quantity, model, "pit_ks", uniformity(pit), n=len(pit)))
         rng = np.random.default_rng(job.seed)
         drawn = drawn_from(asked.values[f"{quantity}_quantiles"][known], asked.about["levels"], rng)
         for metric, values in (("crowding", asked.values[quantity][known]), ("crowding_of_draws", drawn)):
             rows.append(_row(job, name, quantity, model, metric, crowding(values, truth[known, 0]), n=len(values)))
     return rows
-
-
-def pit_of(truth: np.ndarray, quantiles: np.ndarray, levels: list[float]) -> np.ndarray:
-    """The probability (N,) below the truth (N,) of quantiles (N, L); beyond the outermost, half of what is left."""
-    levels = np.concatenate([[levels[0] / 2], levels, [(1 + levels[-1]) / 2]])
-    found = np.empty(len(truth))
-    for row, (value, knots) in enumerate(zip(truth, quantiles, strict=True)):
-        below, above = np.searchsorted(knots, value, "left"), np.searchsorted(knots, value, "right")
-        if below != above:  # on knots that coincide: anywhere between their levels
-            found[row] = (levels[below + 1] + levels[above]) / 2
-        elif below in (0, len(knots)):
-            found[row] = levels[0] if below == 0 else levels[-1]
-        else:
-            share = (value - knots[below - 1]) / (knots[below] - knots[below - 1])
-            found[row] = levels[below] + share * (levels[below + 1] - levels[below])
-    return found
-
-
-def _ks(pit: np.ndarray) -> float:
-    from scipy.stats import ks_1samp, uniform
-
-    return float(ks_1samp(pit, uniform.cdf).statistic) if len(pit) else float("nan")
-
-
-def drawn_from(quantiles: np.ndarray, levels: list[float], rng: np.random.Generator) -> np.ndarray:
-    """A draw (N,) for each galaxy from its quantiles (N, L), within the outermost."""
-    at = rng.uniform(levels[0], levels[-1], len(quantiles))
-    return np.array([np.interp(u, levels, knots) for u, knots in zip(at, quantiles, strict=True)])
-
-
-def crowding(values: np.ndarray, truth: np.ndarray) -> float:
-    """Kolmogorov-Smirnov distance of the distribution of answers from that of the truth.
-
-    Point answers gather where most training galaxies are when little is known: the vertical clusters in the paper's
-    scatter plots. Draws from a right distribution do not.
-    """
-    from scipy.stats import ks_2samp
-
-    return float(ks_2samp(values, truth).statistic) if len(truth) > 1 else float("nan")
 
 
 def _gains(job: Job, s: Settings, errors: dict, answers: dict[str, Answers]) -> list[dict]:

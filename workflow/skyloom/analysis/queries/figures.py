@@ -7,6 +7,7 @@ import pandas
 
 from skyloom.analysis.queries import SCALARS, Settings
 from skyloom.analysis.queries.answers import Answers
+from skyloom.analysis.queries.certainty import pit_of
 from skyloom.figures import style
 
 CURVES = ("sfh", "sed", "spherex", "lsst")
@@ -126,8 +127,6 @@ def draw_calibration(
     path,
 ) -> None:
     """Coverage of every quantity's intervals by query, and the distribution of PIT of the scalars."""
-    from skyloom.analysis.queries.compare import pit_of
-
     if not answers:
         return style.nothing("no query was asked", path)
     fig = style.figure(height=max(2.6, 0.42 * len(answers) + 1.6))

@@ -5,9 +5,8 @@ import pandas
 import torch
 from scipy.spatial import ConvexHull, QhullError
 
+from skyloom.analysis.common.projection import flattened
 from skyloom.analysis.queries import Settings
-from skyloom.analysis.umap import Settings as Umap
-from skyloom.analysis.umap.projection import umap
 from skyloom.figures import style
 from skyloom.nn.batch import Batch
 
@@ -42,11 +41,10 @@ def projected(network, given: dict, truths: dict[str, np.ndarray], s: Settings, 
     if count > s.states:
         rows = np.sort(np.random.default_rng(seed).choice(count, s.states, replace=False))
     some = {m: values[rows] for m, values in truths.items()}
-    settings = Umap(n_epochs=100)
     frames = []
     for query, places in given.items():
         states = hidden(network, places, some)
-        flat = umap(np.concatenate(list(states.values())), settings, seed)
+        flat = flattened(np.concatenate(list(states.values())), 15, 0.1, 100, seed)
         for (modality, _), xy in zip(states.items(), np.split(flat, len(states)), strict=True):
             frames.append(
                 pandas.DataFrame({"query": query, "modality": modality, "row": rows, "x": xy[:, 0], "y": xy[:, 1]})

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from skyloom.formats.part_files import SCALARS
+from skyloom.formats.part_columns import SCALARS
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.section import Section, hint, refuse, setting
 

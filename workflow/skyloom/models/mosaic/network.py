@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skyloom.formats.part_files import SCALARS
+from skyloom.formats.part_columns import SCALARS
 from skyloom.models.mosaic import SIZES, Config, table
 from skyloom.models.mosaic import distribution as said
 from skyloom.models.mosaic.question import Question

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from skyloom.core.errors import BadConfig
-from skyloom.formats.part_files import SCALARS, UNITS
+from skyloom.formats.part_columns import SCALARS, UNITS
 from skyloom.models.mosaic import BANDS, Item
 from skyloom.settings.section import hint
 
