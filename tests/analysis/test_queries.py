@@ -118,7 +118,8 @@ def test_answers_of_a_split_are_read_without_draws(tmp_path):
 def scores(gain=(0.6, 0.55, 0.65), mae=(0.1, 0.1), coverage=0.9) -> pandas.DataFrame:
     def row(query, model, quantity, metric, value, low=np.nan, high=np.nan):
         names = ("modality", "model", "property", "metric", "value", "ci_low", "ci_high")
-        return dict(zip(names, (query, model, quantity, metric, value, low, high), strict=True)) | {"n": 100}
+        found = dict(zip(names, (query, model, quantity, metric, value, low, high), strict=True))
+        return found | {"n": 100, "method": np.nan}
 
     return pandas.DataFrame(
         [

@@ -25,6 +25,13 @@ class Gain(Section):
     "query"
     least: float = setting(0.0)
     "by which share the error falls at least, of the worse one's"
+    brighter: float | None = setting(None)
+    "of galaxies brighter than this in LSST i alone"
+
+
+def sample_of(gain: Gain) -> str:
+    """Which galaxies a gain is of, as the table's column `method` says it."""
+    return "" if gain.brighter is None else f"i < {gain.brighter:g}"
 
 
 class Settings(AnalysisSettings):

@@ -8,7 +8,7 @@ import pandas
 import torch
 
 from skyloom.analysis.common import statistics, tables
-from skyloom.analysis.queries import SCALARS, Settings, baselines, figures, physics, schema, states
+from skyloom.analysis.queries import SCALARS, Settings, baselines, figures, physics, sample_of, schema, states
 from skyloom.analysis.queries.answers import Answers, read_answers, read_truth
 from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of, uniformity
 from skyloom.models import networks
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 SPLIT = "test"
 BOOSTED = (*SCALARS, "sfh")
+I_BAND, LEAST = 3, 10
 PHYSICS = ["survey", "query", "check", "unit", "of", "median", "mad", "n"]
 
 
@@ -74,7 +75,7 @@ def compare(job: Job) -> None:
                 errors[name, quantity, method] = error
                 rows.append(_row(job, name, quantity, method, "mae", *_mean(error, s, job.seed)))
             rows += _sure(job, s, asked, name, quantity, truth)
-    rows += _gains(job, s, errors, answers)
+    rows += _gains(job, s, errors, answers, sky)
     tables.write_csv(job.outputs["table"], rows)
     checks = _physics(job, answers, sky, axes)
     tables.write_csv(job.outputs["physics"], checks, PHYSICS)
@@ -146,7 +147,7 @@ def _sure(job: Job, s: Settings, asked: Answers, name: str, quantity: str, truth
     return rows
 
 
-def _gains(job: Job, s: Settings, errors: dict, answers: dict[str, Answers]) -> list[dict]:
+def _gains(job: Job, s: Settings, errors: dict, answers: dict[str, Answers], sky: Sky) -> list[dict]:
     """1 - MAE of one query over that of another, on the same galaxies, with its paired interval."""
     rows = []
     for gain in s.gains:
@@ -156,13 +157,19 @@ def _gains(job: Job, s: Settings, errors: dict, answers: dict[str, Answers]) -> 
         better, worse = (errors.get((q, gain.of, model)) for q in (gain.better, gain.worse))
         if better is None or worse is None:
             continue
+        if gain.brighter is not None:
+            place = np.searchsorted(sky.ids[SPLIT], answers[gain.better].targetid)
+            bright = sky.of("lsst", SPLIT)[place, I_BAND] < gain.brighter
+            better, worse = better[bright], worse[bright]
+        if len(better) < LEAST:
+            log.info("%s of %s: %d galaxies, too few", gain.better, gain.of, len(better))
+            continue
         drawn = statistics.bootstrap(
             lambda a, b: 1 - a.mean(-1) / b.mean(-1), better, worse, count=s.resamples, seed=job.seed
         )
         value, n = 1 - better.mean() / worse.mean(), len(better)
-        rows.append(
-            _row(job, f"{gain.better}/{gain.worse}", gain.of, model, "gain", value, statistics.interval(drawn), n)
-        )
+        row = _row(job, f"{gain.better}/{gain.worse}", gain.of, model, "gain", value, statistics.interval(drawn), n)
+        rows.append(row | {"method": sample_of(gain)})
     return rows
 
 

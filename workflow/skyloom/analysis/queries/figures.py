@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas
+from matplotlib.ticker import NullFormatter
 
 from skyloom.analysis.queries import SCALARS, Settings
 from skyloom.analysis.queries.answers import Answers
@@ -71,6 +72,7 @@ def _curves(axis, asked: Answers, modality: str, truth: np.ndarray, where: np.nd
     x = _places(where, truth.shape[1])
     if modality in ("sed", "spherex"):
         axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter(NullFormatter())
     rows = np.linspace(0, len(truth) - 1, min(shown, len(truth))).astype(int)
     given = asked.about["given"].get(modality, [])
     said, places = asked.all_of(modality) if asked.of(modality) else (None, [])

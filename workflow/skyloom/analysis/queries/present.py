@@ -17,7 +17,7 @@ from skyloom.analysis.common.blocks import (
     scored,
     with_interval,
 )
-from skyloom.analysis.queries import SCALARS, Settings
+from skyloom.analysis.queries import SCALARS, Settings, sample_of
 from skyloom.figures import style
 
 HOLDS = 0.02
@@ -43,14 +43,14 @@ def model_of(table: pandas.DataFrame) -> str:
 def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
     """Gains, calibration, and the any-query model beside those for one query and beside boosting."""
     asked = model_of(table)
-    rows = table[table["metric"] == "gain"].set_index(["modality", "property"])
+    rows = table[table["metric"] == "gain"].fillna({"method": ""}).set_index(["modality", "property", "method"])
     for gain in settings.gains:
-        key = (f"{gain.better}/{gain.worse}", gain.of)
+        key = (f"{gain.better}/{gain.worse}", gain.of, sample_of(gain))
         if key in rows.index:
             row = rows.loc[key]
             yield claim(
                 f"{style.pretty(gain.better)} is at least {gain.least:.0%} better than {style.pretty(gain.worse)} in"
-                f" {style.pretty(gain.of)}",
+                f" {style.pretty(gain.of)}{', galaxies of ' + sample_of(gain) if gain.brighter is not None else ''}",
                 f"mean absolute error lower by {with_interval(row)} of itself, n = {row['n']:,}",
                 row["value"] >= gain.least,
                 row["ci_low"] > gain.least or row["ci_high"] < gain.least,

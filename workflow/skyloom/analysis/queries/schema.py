@@ -48,4 +48,4 @@ def _box(axis, place: int, y: float, text: str, colour: str, height: float) -> N
         (place + 0.06, y), 0.88, height, boxstyle="round,pad=0.01", fc="white", ec=colour, lw=1.2, mutation_aspect=3
     )
     axis.add_patch(box)
-    axis.text(place + 0.5, y + height / 2, text, ha="center", va="center", fontsize=6.6)
+    axis.text(place + 0.5, y + height / 2, text, ha="center", va="center", fontsize=6.2)
