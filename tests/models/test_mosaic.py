@@ -21,7 +21,10 @@ from skyloom.settings.section import parse
 
 SMALL = {"scalars": 3, "lsst": 6, "sfh": 20}
 SHAPE = {"sizes": {"sfh": 20}, "dim": 16, "layers": 2, "heads": 2, "kept": 80, "factors": 2}
-PUBLISHED = {"norm": "after", "unknown": "zero", "entry": "linear", "says": "mean"}
+PUBLISHED = {
+    **{"norm": "after", "unknown": "zero", "entry": "linear", "says": "mean"},
+    **{"scale": "modality", "visible": 1.0, "summary": 0, "colours": 0.0},
+}
 
 
 def network(**changes) -> Mosaic:
@@ -69,7 +72,7 @@ def test_spans_are_of_many_lengths_isolated_numbers_among_them():
 
 def test_all_subsets_of_modalities_are_equally_likely_and_scalars_are_hidden_one_by_one():
     sizes = {"scalars": 3, "lsst": 6, "spherex": 102, "sfh": 117, "sed": 921}
-    hidden = masks.draw(Draws(0, 1, 20_000), sizes, Masks())
+    hidden = masks.draw(Draws(0, 1, 20_000), sizes, Masks(whole=0.0))
     whole = torch.stack([hidden[m].all(1) for m in sizes if m != "scalars"], 1)
     subset = (whole * 2 ** torch.arange(4)).sum(1)
     counts = np.bincount(subset.numpy(), minlength=16)
@@ -83,8 +86,8 @@ def test_all_subsets_of_modalities_are_equally_likely_and_scalars_are_hidden_one
 
 def test_masks_are_a_function_of_seed_and_step_and_the_same_on_two_processes():
     sizes = {"scalars": 3, "sfh": 117}
-    one = masks.draw(Draws(3, 7, 8), sizes, Masks())
-    halves = [masks.draw(Draws(3, 7, 8, slice(rank, None, 2)), sizes, Masks()) for rank in (0, 1)]
+    one = masks.draw(Draws(3, 7, 8), sizes, Masks(whole=0.0))
+    halves = [masks.draw(Draws(3, 7, 8, slice(rank, None, 2)), sizes, Masks(whole=0.0)) for rank in (0, 1)]
     for name in sizes:
         assert torch.equal(one[name][0::2], halves[0][name]) and torch.equal(one[name][1::2], halves[1][name])
 

@@ -145,7 +145,7 @@ def draw_calibration(
     left.set_yticks(np.arange(len(answers)), [style.pretty(name) for name in answers], fontsize=8)
     left.invert_yaxis()
     left.set_xlabel(f"share of galaxies inside the {100 * level:.0f} % interval")
-    left.legend(fontsize=7, loc="best")
+    left.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=4)
     for number, (name, asked) in enumerate(answers.items()):
         place = np.searchsorted(targetid, asked.targetid)
         pits = []

@@ -70,7 +70,7 @@ class Query(Section):
 
 
 class Masks(Section):
-    """What is hidden in training; the defaults are those of the paper, appendix A."""
+    """What is hidden in training, as in the paper, appendix A, but for `whole`."""
 
     modality: float = setting(0.5, ge=0, le=1)
     "probability that a modality is hidden as a whole; with 0.5 all subsets of modalities are equally likely"
@@ -78,6 +78,8 @@ class Masks(Section):
     "probability that a scalar is hidden, in a galaxy that shows scalars"
     vector: float = setting(0.2, ge=0, lt=1)
     "share of a vector that is shown that spans of random length and place add up to; they may overlap"
+    whole: float = setting(0.5, ge=0, le=1)
+    "probability that a vector that is shown is shown whole; 0 as published, where no galaxy ever shows all six bands"
 
 
 class Config(Section):
@@ -107,6 +109,14 @@ class Config(Section):
     "of the correlations between numbers, from which galaxies are drawn; 0: none. With quantiles only"
     kept: int = setting(1000, ge=0)
     "validation galaxies that stay with the model; by them it sets the intervals of a query. 0: none"
+    colours: float = setting(4.0, ge=0)
+    "differences of neighbouring numbers of a token enter too, times this; 0: not, as published"
+    summary: int = setting(256, ge=0)
+    "units of a dense layer over all visible numbers, whose output is added to every token; 0: none, as published"
+    scale: Literal["number", "modality"] = setting("number")
+    "numbers of a vector are standardised each by its own mean and deviation, or all by one of each, as published"
+    visible: float = setting(0.1, ge=0)
+    "weight of the visible numbers in the loss; 1 as published"
     masks: Masks = setting(Masks())
     "what is hidden in training"
     given: list[Item] | None = setting(None, min_length=1)

@@ -46,7 +46,7 @@ def draw(draws: Draws, sizes: dict[str, int], masks: Masks) -> dict[str, Tensor]
     """Which numbers are hidden, modality -> (B, size) bool.
 
     Each modality is hidden as a whole with `masks.modality`; otherwise each scalar with `masks.scalar`, and of a vector
-    the spans.
+    the spans, unless it is shown whole.
     """
     whole = draws.uniform(len(sizes)) < masks.modality
     hidden = {}
@@ -55,5 +55,6 @@ def draw(draws: Draws, sizes: dict[str, int], masks: Masks) -> dict[str, Tensor]
             some = draws.uniform(size) < masks.scalar
         else:
             some = covered(*spans(draws, size, masks.vector), size)
+            some = some & (draws.uniform(1) >= masks.whole)
         hidden[name] = some | whole[:, number, None]
     return hidden

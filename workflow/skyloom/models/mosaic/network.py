@@ -1,7 +1,7 @@
 """The network: numbers to tokens, a transformer over all of them, and what is said of every number."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Mosaic(nn.Module):
         self.inputs = {name: ("values",) for name in takes}
         self.outputs = said.outputs(config)
         self.entry = nn.ModuleDict({name: self._entry(patch) for name, patch in self.patches.items()})
+        self.summary = self._summary() if config.summary else None
         self.position = nn.Parameter(torch.empty(1, sum(self.counts.values()), config.dim))
         block = Block if config.norm == "before" else After
         self.blocks = nn.ModuleList(block(config.dim, config.heads, config.mlp_ratio) for _ in range(config.layers))
@@ -44,33 +45,58 @@ class Mosaic(nn.Module):
         self.head = nn.ModuleDict({n: nn.Linear(config.dim, p * self.outputs) for n, p in self.patches.items()})
         normal(self.position, 0.02)
         for name, size in self.sizes.items():
-            each = size if name == "scalars" else 1
+            each = size if name == "scalars" or config.scale == "number" else 1
             self.register_buffer(f"mean_{name}", torch.zeros(each))
             self.register_buffer(f"std_{name}", torch.ones(each))
             self.register_buffer(f"axis_{name}", torch.full((size + 1,), torch.nan, dtype=torch.float64))
             self.register_buffer(f"kept_{name}", torch.full((config.kept, size), torch.nan))
 
     def _entry(self, patch: int) -> nn.Module:
-        width = patch * (2 if self.config.unknown == "flag" else 1)
+        width = patch * (1 + (self.config.unknown == "flag") + (self.config.colours > 0 and patch > 1))
         if self.config.entry == "linear":
             return Linear(width, self.config.dim)
         return nn.Sequential(Linear(width, self.config.dim), nn.GELU(), Linear(self.config.dim, self.config.dim))
 
+    def _summary(self) -> nn.Module:
+        """From all visible numbers, and which they are, to every token: what attention would take long to find."""
+        width, dim = self.config.summary, self.config.dim
+        return nn.Sequential(Linear(2 * sum(self.sizes.values()), width), nn.GELU(), Linear(width, dim))
+
     # what it has learned of the training split besides weights
 
-    def standardise(self, statistics: Mapping[str, dict]) -> None:
-        """Take means and deviations, scalars each for itself, vectors by one of each, and where a vector lies."""
+    def standardise(self, statistics: Mapping[str, dict], batches: Iterable[Batch] = ()) -> None:
+        """Take means and deviations of the training split, and where a vector lies.
+
+        Scalars each for itself; vectors by one mean and deviation of all their numbers, as published, or, with
+        `scale: number`, by those of each number in some training galaxies (`batches`), if there are any.
+        """
+        found: dict[str, list[Tensor]] = {}
+        for batch in batches:
+            for name in set(self.sizes) & set(batch.data):
+                rows = batch[name]["values"][batch.present[name]]
+                found.setdefault(name, []).append(torch.where(rows.isfinite(), rows, torch.nan))
         for name in self.sizes:
-            found = statistics[name]["values"] if name in statistics else {}
-            entries = [found.get(scalar, {}) for scalar in SCALARS] if name == "scalars" else [found]
-            for what in ("mean", "std"):
-                values = [1.0 * (what == "std") if entry.get(what) is None else entry[what] for entry in entries]
-                if values:
-                    self.get_buffer(f"{what}_{name}").copy_(torch.tensor(values))
-            self.get_buffer(f"std_{name}").clamp_(min=1e-6)
-            axis = statistics.get(name, {}).get("axis") or []
-            if len(axis) in (self.sizes[name], self.sizes[name] + 1):
-                self.get_buffer(f"axis_{name}")[: len(axis)] = torch.tensor(axis, dtype=torch.float64)
+            self._standardise(name, statistics)
+            if self.config.scale == "number" and name != "scalars" and name in found:
+                rows = torch.cat(found[name]).double()
+                mean = rows.nanmean(0)
+                std = (rows - mean).square().nanmean(0).sqrt()
+                # numbers that hardly vary (the future's star formation) are not blown up
+                least = 0.5 * (rows - rows.nanmean()).square().nanmean().sqrt()
+                self.get_buffer(f"mean_{name}").copy_(mean.nan_to_num())
+                self.get_buffer(f"std_{name}").copy_(std.nan_to_num(1.0).clamp(min=float(least)))
+
+    def _standardise(self, name: str, statistics: Mapping[str, dict]) -> None:
+        entry = statistics[name]["values"] if name in statistics else {}
+        entries = [entry.get(scalar, {}) for scalar in SCALARS] if name == "scalars" else [entry]
+        for what in ("mean", "std"):
+            values = [1.0 * (what == "std") if one.get(what) is None else one[what] for one in entries]
+            if values:
+                self.get_buffer(f"{what}_{name}").copy_(torch.tensor(values))
+        self.get_buffer(f"std_{name}").clamp_(min=1e-6)
+        axis = statistics.get(name, {}).get("axis") or []
+        if len(axis) in (self.sizes[name], self.sizes[name] + 1):
+            self.get_buffer(f"axis_{name}")[: len(axis)] = torch.tensor(axis, dtype=torch.float64)
 
     @property
     def axes(self) -> dict:
@@ -107,8 +133,15 @@ class Mosaic(nn.Module):
             parts = [self._patches(name, values[name] * seen)]  # what is hidden ends here
             if self.config.unknown == "flag":
                 parts.append(self._patches(name, seen))
+            if self.config.colours and self.patches[name] > 1:
+                step = (values[name].diff(dim=1) * seen[:, 1:] * seen[:, :-1]) * self.config.colours
+                parts.append(self._patches(name, nn.functional.pad(step, (1, 0))))
             tokens.append(self.entry[name](torch.cat(parts, 2)))
         x = torch.cat(tokens, 1) + self.position  # (B, tokens of all modalities, dim)
+        if self.summary is not None:
+            seen = [visible[name].to(x.dtype) for name in self.sizes]
+            shown = [values[name] * there for name, there in zip(self.sizes, seen, strict=True)]
+            x = x + self.summary(torch.cat(shown + seen, 1))[:, None]
         for block in self.blocks:
             x = block(x)
         return dict(zip(self.sizes, self.norm(x).split(list(self.counts.values()), 1), strict=True))

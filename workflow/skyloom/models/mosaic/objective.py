@@ -16,17 +16,19 @@ from skyloom.nn.draws import Draws
 class Objective(nn.Module):
     """The mean over modalities of the mean over all their numbers: squared error, or pinball loss of quantiles.
 
+    As published visible numbers count as hidden ones do; with the setting `visible` they count less.
+
     With factors the copula of the hidden numbers is added, which leaves quantiles as they are.
     """
 
     def __init__(self, model: Mosaic):
         super().__init__()
         self.model, self.inputs = model, model.inputs
-        self.finish_samples = 0
+        self.begin_samples, self.finish_samples = 4000, 0
 
-    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict]) -> None:
+    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
         """Before the first step: the means and deviations of the training split."""
-        self.model.standardise(statistics)
+        self.model.standardise(statistics, batches)
 
     def visible(self, known: Mapping[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Which numbers the network sees, modality -> (B, size) bool."""
@@ -50,7 +52,8 @@ class Objective(nn.Module):
                 each = (out[name][..., 0] - values[name]).square()
             else:
                 each = said.pinball(said.quantiles(out[name]), values[name])
-            losses[name] = (each * known[name]).sum() / known[name].sum().clamp(min=1)
+            weight = known[name] * torch.where(visible[name], model.config.visible, 1.0)
+            losses[name] = (each * weight).sum() / weight.sum().clamp(min=1e-6)
         loss = torch.stack(list(losses.values())).mean()
         if model.config.factors and model.config.says == "quantiles":
             together = self.copula(out, values, known, visible)
@@ -65,7 +68,9 @@ class Objective(nn.Module):
             scores.append(said.score(values[name], quantile).clamp(-3, 3))  # a few outliers say little of the others
             load.append(said.loadings(out[name]))
             counted.append(known[name] & ~visible[name])
-        return said.copula(torch.cat(scores, 1), torch.cat(load, 1), torch.cat(counted, 1)).mean()
+        parts = torch.cat(scores, 1), torch.cat(load, 1), torch.cat(counted, 1)
+        with torch.autocast(parts[0].device.type, enabled=False):  # a matrix is factored: single precision
+            return said.copula(*parts).mean()
 
     @torch.no_grad()
     def finish(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> list[dict]:
