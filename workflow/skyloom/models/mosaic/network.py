@@ -60,7 +60,8 @@ class Mosaic(nn.Module):
     def _summary(self) -> nn.Module:
         """From all visible numbers, and which they are, to every token: what attention would take long to find."""
         width, dim = self.config.summary, self.config.dim
-        return nn.Sequential(Linear(2 * sum(self.sizes.values()), width), nn.GELU(), Linear(width, dim))
+        given = sum(self.sizes.values()) * (2 if self.config.unknown == "flag" else 1)
+        return nn.Sequential(Linear(given, width), nn.GELU(), Linear(width, dim))
 
     # what it has learned of the training split besides weights
 
@@ -141,7 +142,8 @@ class Mosaic(nn.Module):
         if self.summary is not None:
             seen = [visible[name].to(x.dtype) for name in self.sizes]
             shown = [values[name] * there for name, there in zip(self.sizes, seen, strict=True)]
-            x = x + self.summary(torch.cat(shown + seen, 1))[:, None]
+            flags = seen if self.config.unknown == "flag" else []
+            x = x + self.summary(torch.cat(shown + flags, 1))[:, None]
         for block in self.blocks:
             x = block(x)
         return dict(zip(self.sizes, self.norm(x).split(list(self.counts.values()), 1), strict=True))
