@@ -4,7 +4,8 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.common import tables
-from skyloom.analysis.umap import Settings, projection
+from skyloom.analysis.common.projection import flattened
+from skyloom.analysis.umap import Settings
 from skyloom.settings.section import parse
 
 from . import synthetic
@@ -14,7 +15,7 @@ def test_two_clouds_stay_apart_and_the_seed_decides():
     rng = np.random.default_rng(0)
     values = np.vstack([rng.normal(size=(60, 8)), rng.normal(8, size=(60, 8))]).astype("f4")
     settings = parse(Settings, {"n_epochs": 50, "n_neighbors": 10}, "umap")
-    first, second = (projection.umap(values, settings, 0) for _ in range(2))
+    first, second = (flattened(values, settings.n_neighbors, settings.min_dist, settings.n_epochs, 0) for _ in range(2))
     assert np.array_equal(first, second)
     distance = np.linalg.norm(first[:, None] - first[None], axis=2)
     np.fill_diagonal(distance, np.inf)

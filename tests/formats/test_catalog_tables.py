@@ -69,6 +69,18 @@ def test_parquet_becomes_a_part(table, parquet, tmp_path):
     assert np.isnan(galaxies["t_age"]).all()  # a label that this catalogue does not have
 
 
+def test_a_catalogue_may_lack_bands_and_scalars(table, parquet, tmp_path):
+    columns = {"ra": "ra", "dec": "dec", "lsst": ["mag_u_lsst", None, *(f"mag_{band}_lsst" for band in "rizy")]}
+    convert(parquet, 0, columns, tmp_path / "simulated-0000.h5")
+    part = read(tmp_path / "simulated-0000.h5")
+    assert set(part) == {"targetid", "ra", "dec", "lsst"}
+    assert np.isnan(part["lsst"][:, 1]).all()
+    np.testing.assert_allclose(part["lsst"][:, 2], table["mag_r_lsst"], rtol=1e-6)
+    build_galaxies([tmp_path / "simulated-0000.h5"], 1, tmp_path / "galaxies.parquet")
+    galaxies = pq.read_table(tmp_path / "galaxies.parquet")
+    assert np.isnan(galaxies["z"]).all() and np.isnan(galaxies["log_mhalo"]).all()
+
+
 def test_hdf5_with_groups_and_without_identifiers(table, tmp_path):
     with h5py.File(tmp_path / "own.hdf5", "w") as file:
         for name, values in table.items():
@@ -174,8 +186,8 @@ def test_a_mass_that_is_a_logarithm_already_is_refused(table, tmp_path):
 
 
 def test_a_map_that_lacks_what_is_needed_gets_one_line(parquet, tmp_path):
-    columns = {name: entry for name, entry in COLUMNS.items() if name != "redshift"}
-    with pytest.raises(BadConfig, match="no entry for redshift; every simulated catalogue needs ra, dec, redshift"):
+    columns = {name: entry for name, entry in COLUMNS.items() if name != "dec"}
+    with pytest.raises(BadConfig, match="no entry for dec; every simulated catalogue needs ra, dec"):
         convert(parquet, 0, columns, tmp_path / "part.h5")
 
 

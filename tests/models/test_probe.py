@@ -46,7 +46,7 @@ def galaxies(count: int = 256, seed: int = 0) -> Batch:
 
 
 def trained(objective: Objective, batch: Batch, steps: int = 300) -> Objective:
-    objective.begin(batch.labels)
+    objective.begin(batch.labels, {}, ())
     optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], 1e-2)
     for step in range(steps):
         optimizer.zero_grad()
@@ -72,7 +72,7 @@ def test_unknown_labels_have_no_gradient_and_the_loss_is_the_mean_square_of_the_
     batch.labels["t_age"][1:] = torch.nan
     batch.labels["t_age"][:3] = torch.tensor([4.0, 6.0, 8.0])
     objective = Objective(probe())
-    objective.begin(batch.labels)
+    objective.begin(batch.labels, {}, ())
     assert objective.model.mean[1] == 6.0 and objective.model.deviation[1] == 2.0
     nn.init.zeros_(objective.model.head.weight)
     nn.init.zeros_(objective.model.head.bias)
@@ -84,7 +84,7 @@ def test_unknown_labels_have_no_gradient_and_the_loss_is_the_mean_square_of_the_
 
 def test_the_encoder_is_left_as_it_is_and_its_tokens_may_be_computed_before():
     objective, batch = Objective(probe()), galaxies(32)
-    objective.begin(batch.labels)
+    objective.begin(batch.labels, {}, ())
     loss, _ = objective(batch, Draws(0, 0, 32), 0.0)
     loss.backward()
     assert objective.model.backbones["spectrum"].weight.grad is None
@@ -97,7 +97,7 @@ def test_dropout_acts_in_training_alone():
     losses = {}
     for share in (0.0, 0.5):
         objective = Objective(probe(dropout=share))
-        objective.begin(batch.labels)
+        objective.begin(batch.labels, {}, ())
         losses[share] = [objective.train(mode)(batch, Draws(0, 0, 32), 0.0)[0].item() for mode in (True, False)]
     assert losses[0.5][1] == losses[0.0][1] == losses[0.0][0] != losses[0.5][0]
     assert math.isfinite(losses[0.5][0])
@@ -109,7 +109,7 @@ def test_a_property_that_no_training_galaxy_has_is_refused_in_one_line():
     with pytest.raises(
         BadInput, match="a probe learns t_age, which 1 training galaxies have; .* Known are z"
     ) as caught:
-        Objective(probe()).begin(batch.labels)
+        Objective(probe()).begin(batch.labels, {}, ())
     assert "\n" not in str(caught.value)
     with pytest.raises(BadConfig, match="a probe has one"):
         Probe(Config(), {"spectrum": Encoder(), "image": Encoder()})

@@ -54,7 +54,7 @@ def test_presets_are_valid_on_top_of_the_default(preset, tmp_path, monkeypatch):
     validate(merged(DEFAULT, given))
 
 
-@pytest.mark.parametrize(("page", "count"), [("README.md", 4), ("workflow/skyloom/surveys/README.md", 4)])
+@pytest.mark.parametrize(("page", "count"), [("README.md", 5), ("workflow/skyloom/surveys/README.md", 4)])
 def test_configurations_shown_are_valid(page, count, tmp_path, monkeypatch):
     for name in (
         "spectra.fits",

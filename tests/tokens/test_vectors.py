@@ -14,6 +14,7 @@ from skyloom.tokens.vectors import tokenize_vectors
 from tests.tokens.shards import gather
 
 ROWS = 50
+EDGES = np.linspace(0, 13.8, 118)
 
 
 def columns(part):
@@ -31,12 +32,14 @@ def columns(part):
 
 @pytest.fixture
 def survey(tmp_path):
-    """Two parts, the second with a galaxy whose history has a hole; galaxies.parquet with a shard a part."""
+    """Two parts, the second with a galaxy whose history has a hole, one without any; galaxies.parquet with a shard a
+    part. Histories say where they lie."""
     data = [columns(part) for part in range(2)]
-    data[1]["sfh"][7, 100] = np.nan
+    data[1]["sfh"][3, 100] = np.nan
+    data[1]["sfh"][7] = np.nan
     paths = [tmp_path / f"simulated-{part:04d}.h5" for part in range(2)]
     for path, part in zip(paths, data, strict=True):
-        with part_writer(path, {}, {}) as writer:
+        with part_writer(path, {"sfh": EDGES}, {}) as writer:
             for rows in (slice(0, 20), slice(20, ROWS)):
                 writer.append(**{name: values[rows] for name, values in part.items()})
     build_galaxies(paths, 2, tmp_path / "galaxies.parquet")
@@ -61,13 +64,14 @@ def test_shards_hold_the_values_of_the_parts(survey):
     assert len(quarantine.read_text().splitlines()) == 1 and shards.attrs["modality"] == "scalars"
 
 
-def test_a_vector_with_a_hole_is_put_aside(survey):
+def test_a_vector_with_a_hole_is_kept_and_one_without_any_number_put_aside(survey):
     out, quarantine = tokenize(survey, "sfh", 1)
     shards = Shards([out])
     assert len(shards) == ROWS - 1 and 1007 not in shards.targetid
     np.testing.assert_array_equal(shards.read([3])["values"][0], survey[2][1]["sfh"][3].astype("f4"))
+    assert np.isnan(shards.read([3])["values"][0]).sum() == 1
     with open(quarantine, newline="") as file:
-        assert list(csv.reader(file))[1:] == [["1007", "simulated-0001.h5", "7", "sfh: a value is not finite"]]
+        assert list(csv.reader(file))[1:] == [["1007", "simulated-0001.h5", "7", "sfh: no value is finite"]]
 
 
 def test_scalars_have_statistics_each_and_vectors_one(survey):
@@ -78,17 +82,20 @@ def test_scalars_have_statistics_each_and_vectors_one(survey):
     results = {}
     for modality in ("scalars", "sfh"):
         made = [tokenize(survey, modality, shard) for shard in range(2)]
-        results[modality] = gather(folder, [m[0] for m in made], [m[1] for m in made], modality)["values"]
+        found = gather(folder, [m[0] for m in made], [m[1] for m in made], modality)
+        results[modality] = found["values"]
+        assert found.get("axis") == (EDGES.tolist() if modality == "sfh" else None)
     train = split == "train"
     for name in ("redshift", "log_mhalo", "log_mstar"):
         values = np.concatenate([part[name] for part in data])[train].astype("f4").astype("f8")
         assert results["scalars"][name] == pytest.approx({"mean": values.mean(), "std": values.std()}, rel=1e-9)
-    values = np.concatenate([part["sfh"] for part in data])[train & (targetid != 1007)].astype("f4").astype("f8")
+    values = np.concatenate([part["sfh"] for part in data])[train].astype("f4").astype("f8")
+    values = values[np.isfinite(values)]
     assert results["sfh"] == pytest.approx({"mean": values.mean(), "std": values.std()}, rel=1e-9)
 
 
 def test_what_is_not_there_gets_one_line(survey):
-    with pytest.raises(BadInput, match="no dataset spherex, found dec"):
+    with pytest.raises(BadInput, match="no dataset spherex, found axis, dec"):
         tokenize(survey, "spherex", 0)
     with pytest.raises(BadConfig, match="'spectrum' is not known; allowed are scalars, lsst, spherex, sfh, sed"):
         tokenize(survey, "spectrum", 0)

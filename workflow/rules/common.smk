@@ -60,9 +60,9 @@ def growing(first: int):
 # --- surveys
 
 
-def of_kind(kind: str) -> str:
-    """A wildcard constraint: the surveys whose raw files the rules of a kind make."""
-    return one_of(name for name, survey in settings.surveys.items() if survey.kind_name == kind)
+def of_kind(*kinds: str) -> str:
+    """A wildcard constraint: the surveys whose raw files the rules of these kinds make."""
+    return one_of(name for name, survey in settings.surveys.items() if survey.kind_name in kinds)
 
 
 def with_files(role: str) -> str:

@@ -87,6 +87,7 @@ rule predict:
         runtime=growing(240),
     params:
         code=model_code("predict"),
+        asked=what_is_asked,
     message:
         "Ask {wildcards.model} for {wildcards.query} of {wildcards.survey}, shard {wildcards.shard}"
     script:
@@ -112,3 +113,10 @@ use rule gather_embeddings as gather_predictions with:
         "results/{survey}/benchmarks/gather_predictions-{model}-{query}.tsv"
     message:
         "Gather what {wildcards.model} says of {wildcards.query} in {wildcards.survey}"
+
+
+rule mosaic:
+    """The answers to every query of the configuration, of all models that answer such."""
+    input:
+        answers=answers_to_queries(),
+        compared=made_when_asked("queries"),

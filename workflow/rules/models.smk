@@ -18,6 +18,12 @@ def model_settings(wildcards) -> dict:
     return {"name": wildcards.model, **settings.models[wildcards.model].plain()}
 
 
+def what_is_asked(wildcards) -> dict | None:
+    """A query of the user's own, of a model that answers such."""
+    query = settings.models[wildcards.model].asked.get(wildcards.query)
+    return query and query.plain()
+
+
 def model_modules(wildcards) -> tuple[str, ...]:
     """The modules of a model and of those it is built on: where the hash of its code starts."""
     model = settings.models[wildcards.model]
@@ -65,6 +71,17 @@ def gpus(wildcards) -> int:
 def training_minutes(wildcards, attempt) -> int:
     """How long a training may take: a day at first, since longer jobs wait for ever where a partition lets none in."""
     return (1440 if settings.models[wildcards.model].trained else 120) * attempt
+
+
+def answers_to_queries() -> list[str]:
+    """The answers to the user's own queries, of every survey."""
+    return [
+        layout.prediction(survey, model.name, query)
+        for survey in settings.surveys
+        for model in settings.models_of(survey)
+        for query in settings.queries_of(model, survey)
+        if query in model.asked
+    ]
 
 
 def embeddings_by(*, aligned: bool) -> list[str]:

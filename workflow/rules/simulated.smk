@@ -67,7 +67,7 @@ rule convert_part:
     benchmark:
         "results/{survey}/benchmarks/convert_part-{part}.tsv"
     wildcard_constraints:
-        survey=of_kind("simulated_catalog"),
+        survey=of_kind("simulated_catalog", "observed_catalog"),
         part=r"\d{4}",
     conda:
         "../../envs/survey.yaml"

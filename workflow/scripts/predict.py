@@ -16,4 +16,5 @@ with job(snakemake):
         one_by_modality(snakemake.input.tokens),
         snakemake.input.splits,
         snakemake.output.part,
+        asked=snakemake.params.asked,
     )

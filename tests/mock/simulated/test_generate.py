@@ -10,7 +10,7 @@ import pytest
 from skyloom.catalog.galaxies import write_splits
 from skyloom.catalog.simulated import COLUMNS, build_galaxies
 from skyloom.core.errors import BadInput
-from skyloom.formats.part_files import UNITS
+from skyloom.formats.part_columns import UNITS
 from skyloom.mock.simulated import histories, noise
 from skyloom.mock.simulated.generate import BLOCK, make_part
 from tests.mock.simulated.conftest import CONFIG, read_part

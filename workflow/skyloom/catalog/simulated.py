@@ -13,7 +13,8 @@ from skyloom.catalog.labels import NAMES as LABEL_NAMES
 from skyloom.catalog.labels import labels
 from skyloom.core.errors import BadInput
 from skyloom.formats.file_names import sorted_paths
-from skyloom.formats.part_files import LABELS, SCALARS, read_columns
+from skyloom.formats.part_columns import LABELS, SCALARS
+from skyloom.formats.part_files import read_columns
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +52,17 @@ def build_galaxies(part_paths: Sequence[str | os.PathLike], shards: int, galaxie
 
 
 def _part(path, shard):
-    data = read_columns(path, ("targetid", "ra", "dec", *SCALARS), optional=LABELS)
+    data = read_columns(path, ("targetid", "ra", "dec"), optional=(*SCALARS, *LABELS))
     rows = len(data["targetid"])
-    known = {name: data.get(name, np.full(rows, np.nan)) for name in LABELS}
+    known = {name: data.get(name, np.full(rows, np.nan)) for name in (*SCALARS, *LABELS)}
     return {
         "targetid": data["targetid"],
         "ra": data["ra"],
         "dec": data["dec"],
-        "z": data["redshift"],
-        "log_mhalo": data["log_mhalo"],
+        "z": known["redshift"],
+        "log_mhalo": known["log_mhalo"],
         "healpix": nested_pixel(data["ra"], data["dec"], NSIDE),
-        **labels(data["log_mstar"], *(known[name] for name in LABELS)),
+        **labels(known["log_mstar"], *(known[name] for name in LABELS)),
         "shard": np.full(rows, shard, np.int32),
         "sim_file": np.full(rows, path.name),
         "sim_row": np.arange(rows, dtype=np.int32),

@@ -71,29 +71,33 @@ def predict_shard(
     batch_size: int = 64,
     threads: int = 1,
     device: str = "auto",
+    asked: dict | None = None,
 ) -> None:
     """Write what a model answers to a query (values, intervals, reconstructions) for the galaxies of one shard.
 
-    As `embed_shard`; the columns are those that the network's `predict` names, a number or a vector each.
+    As `embed_shard`; the columns are those that the network's `predict` names, a number or a vector each. `asked` is
+    what a query of the user's own says (`skyloom.settings.kinds.ModelKind.asks`).
     """
     model, card = networks.load(model_dir)
     known = card["gives"]["queries"]
-    if query not in known:
+    if asked is None and query not in known:
         raise BadConfig(f"{model_dir}: this model answers {', '.join(known) or 'no query'}, not {query}")
-    about = {"model": card["name"], "query": query, "modalities": list(networks.needs(model, query))}
+    with reproducible(threads):
+        question = query if asked is None else model.to(pick_device(device)).question(query, asked)
+    about = {"model": card["name"], "query": query, "modalities": list(networks.needs(model, question))}
     about |= card["traits"] | {"weights_sha256": card["weights_sha256"]}
-    about |= model.about(query) if hasattr(model, "about") else {}
+    about |= model.about(question) if hasattr(model, "about") else {}
 
     def ask(batch: Batch) -> dict[str, Tensor]:
-        return model.predict(batch, query)
+        return model.predict(batch, question)
 
-    _stream(model, card, query, tokens, splits_path, out_path, about, ask, batch_size, threads, device)
+    _stream(model, card, question, tokens, splits_path, out_path, about, ask, batch_size, threads, device)
 
 
 def _stream(
     model: torch.nn.Module,
     card: dict,
-    name: str,
+    name: object,
     tokens: Mapping[str, Path_],
     splits_path: Path_,
     out_path: Path_,

@@ -64,12 +64,12 @@ class Joined:
             shards.close()
 
 
-def join(model: nn.Module, name: str, tokens: Mapping[str, str | os.PathLike], incomplete: str) -> Joined:
+def join(model: nn.Module, name: object, tokens: Mapping[str, str | os.PathLike], incomplete: str) -> Joined:
     """The galaxies of which a model gives an embedding, or answers a query.
 
     Parameters
     ----------
-    model, name : the network, and the embedding or query
+    model, name : the network, and the embedding or query (a name, or a question that the network made of one)
     tokens : modality -> shard, all of one number (a galaxy has the same in every modality); more than are needed are
         left aside
     incomplete : "drop" galaxies that lack a needed modality, or "keep" them

@@ -123,3 +123,10 @@ def nothing(text: str, path: str | os.PathLike) -> None:
         fig = figure(height=1.0)
         empty(fig.subplots(), text)
         save(fig, path)
+
+
+def line(colour: str, text: str):
+    """An entry of a legend: a line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, label=text)

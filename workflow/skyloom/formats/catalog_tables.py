@@ -16,7 +16,8 @@ The configuration of the survey names the files and says which column is what:
 Names on the left are those of `part_files`, whose units the values must have after `factor` (a product; YAML wants
 1.0e+9, and takes 1e9 for text), `log10` and `floor` (the least value there is: without it the logarithm of zero is
 missing). A vector is a list of columns or one column (2-D dataset, list column) of any length: the bands of `lsst` and
-the rest are your own, and nothing checks that they are those of the simulated survey. In HDF5 a column is a dataset,
+the rest are your own, and nothing checks that they are those of the simulated survey; null in a list stands for a band
+that the file does not have. In HDF5 a column is a dataset,
 also in groups (`galaxies/ra`). Right ascensions may be -360 to 360. What is missing becomes NaN, as does a value that
 cannot be (`ranges`: a magnitude of 99, a mass that was a logarithm before `log10`), which the log counts; the
 tokenizers put such galaxies aside.
@@ -35,12 +36,13 @@ from skyloom.core.errors import BadConfig, BadInput
 from skyloom.formats import ranges
 from skyloom.formats.fits_files import MEND
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5
-from skyloom.formats.part_files import SCALARS, UNITS, VECTORS, part_writer
+from skyloom.formats.part_columns import UNITS, VECTORS
+from skyloom.formats.part_files import part_writer
 
 log = logging.getLogger(__name__)
 
 BLOCK = 4096  # galaxies in memory at a time
-REQUIRED = ("ra", "dec", *SCALARS)
+REQUIRED = ("ra", "dec")
 
 
 def convert(
@@ -102,9 +104,10 @@ class _Column:
         options = dict(entry) if isinstance(entry, Mapping) else {"column": entry}
         source = options.pop("column", None)
         self.name, self.vector = name, name in VECTORS
-        self.sources = [source] if isinstance(source, str) else source
+        self.places = [source] if isinstance(source, str) else source
+        self.sources = [name for name in self.places or [] if name is not None]
         self.factor, self.log10, self.floor = (options.pop(key, None) for key in ("factor", "log10", "floor"))
-        if not self.sources or options or (len(self.sources) > 1 and not self.vector):
+        if not self.sources or options or (len(self.places) > 1 and not self.vector):
             columns = "a column, a list of columns" if self.vector else "a column"
             raise BadConfig(
                 f"columns.{name}: {entry!r} is not allowed; expected {columns}, or {{column, factor, log10, floor}}"
@@ -113,12 +116,17 @@ class _Column:
     def values(self, table: Mapping[str, np.ndarray], path: str | os.PathLike) -> np.ndarray:
         """(n,) or, for a vector, (n, D) values in the units of part files."""
         parts = [table[source] for source in self.sources]
-        one_of_vectors = self.vector and len(parts) == 1
+        rows = len(parts[0])
+        one_of_vectors = self.vector and len(self.places) == 1
         for source, part in zip(self.sources, parts, strict=True):
             if part.ndim != 1 + one_of_vectors or part.dtype.kind not in "fiu":
                 shape = "a vector" if one_of_vectors else "one number"
                 raise BadInput(f"{path}: column {source} ({part.dtype}) for {self.name}: expected {shape} a galaxy")
-        values = np.stack(parts, axis=1) if self.vector and not one_of_vectors else parts[0]
+        if self.vector and not one_of_vectors:
+            there = dict(zip(self.sources, parts, strict=True))
+            values = np.stack([there.get(name, np.full(rows, np.nan)) for name in self.places], axis=1)
+        else:
+            values = parts[0]
         return _identifiers(values, path, self.sources[0]) if self.name == "targetid" else self._converted(values)
 
     def _converted(self, values):

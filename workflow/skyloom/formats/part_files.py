@@ -34,27 +34,8 @@ import numpy as np
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5
+from skyloom.formats.part_columns import UNITS
 
-SCALARS = ("redshift", "log_mhalo", "log_mstar")
-LABELS = ("z_mw", "t_age_mw", "avg_sfr")
-UNITS = {
-    "targetid": "",
-    "ra": "deg",
-    "dec": "deg",
-    "redshift": "",
-    "log_mhalo": "dex(Msun)",
-    "log_mstar": "dex(Msun)",
-    "z_mw": "",
-    "t_age_mw": "Gyr",
-    "avg_sfr": "Msun/yr",
-    "lsst": "mag(AB)",
-    "spherex": "mag(AB)",
-    "sfh": "dex(Msun/yr)",
-    "sed": "dex(Jy)",
-    "lsst_error": "mag",
-    "spherex_error": "mag",
-}
-VECTORS = ("lsst", "spherex", "sfh", "sed")
 _DOUBLE = {"targetid": "i8", "ra": "f8", "dec": "f8"}
 
 

@@ -36,7 +36,7 @@ def read(path: str | os.PathLike, ra: str, dec: str, identifier: str | None, red
     ------
     BadInput : no such file, another form, or a column that is not there or holds no numbers.
     """
-    table = _read(path)
+    table = read_table(path)
     names = {name.lower(): name for name in table.colnames}
     found = {}
     for quantity, name in {"ra": ra, "dec": dec, "identifier": identifier, "z_spec": redshift}.items():
@@ -50,7 +50,8 @@ def read(path: str | os.PathLike, ra: str, dec: str, identifier: str | None, red
     return Table(values | {"identifier": np.array([str(text).strip() for text in texts], "U")})
 
 
-def _read(path: str | os.PathLike) -> Table:
+def read_table(path: str | os.PathLike) -> Table:
+    """A table in one of FORMS; BadInput if it is none."""
     name = str(path).lower()
     form = next((form for ending, form in FORMS.items() if name.endswith(ending)), None)
     if form is None:

@@ -47,7 +47,7 @@ class MockSettings(SurveySettings):
     "how galaxies are drawn"
     magnitude_limit: float = setting(19.5, ge=14, le=20.175)
     "of BGS targets in r: 19.5 is DESI's Bright, 20.175 adds its Faint sample"
-    tiles: int = setting(12, ge=1, le=4096)
+    tiles: int = setting(7, ge=1, le=4096)
     "neighbouring HEALPix pixels (nside 64), one job each"
     targets_per_tile: Targets = setting(Targets(bgs=700))
     "targets in a tile without edges, by kind"

@@ -9,6 +9,7 @@ network is a `torch.nn.Module` made of its settings and the modalities it takes,
 - ``tokens(batch)`` : (B, T, width), and ``width``, if it is to be a backbone (of one modality)
 - ``views`` and ``view(batch, number)``, if its samples can be shown in several ways that mean the same
 - ``predict(batch, query)`` : column -> (B,) or (B, D), for every query of its kind
+- ``question(name, query)``, if its kind answers queries of the user's own: what the others here take for a query
 - ``about(query)`` : what the metadata of a table of answers says of its columns, if anything (a dict for JSON)
 - ``needs(name)`` : the modalities an embedding or a query is made of; without it a modality needs itself, all else
   everything the network takes
@@ -100,7 +101,7 @@ def load(folder: str | Path) -> tuple[nn.Module, dict]:
     return model.eval().requires_grad_(False), card
 
 
-def needs(model: nn.Module, name: str) -> tuple[str, ...]:
+def needs(model: nn.Module, name: object) -> tuple[str, ...]:
     """The modalities that an embedding or the answer to a query is made of."""
     if hasattr(model, "needs"):
         return tuple(model.needs(name))

@@ -56,6 +56,8 @@ class ModelSettings(Section):
     "its shape, the keys of its kind"
     training: dict = setting({})
     "how it is trained"
+    queries: dict[str, dict | None] = setting({})
+    "name -> what is given and what is wanted, of a model that answers such; they can change without a new training"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Model:
     training: Training
     takes: tuple[str, ...]
     backbones: Mapping[str, str]
+    asked: Mapping[str, Section] = dataclasses.field(default_factory=dict)
 
     @property
     def embeddings(self) -> tuple[str, ...]:
@@ -78,7 +81,7 @@ class Model:
     @property
     def queries(self) -> tuple[str, ...]:
         """Names of what it predicts or reconstructs."""
-        return tuple(self.kind.queries(self))
+        return (*self.kind.queries(self), *self.asked)
 
     @property
     def trained(self) -> bool:
@@ -98,7 +101,7 @@ class Model:
         }
 
     def plain(self) -> dict:
-        """What a job that trains it is given: kind, what it takes, and all settings."""
+        """What a job that trains it is given: kind, what it takes, all settings; not queries, which train nothing."""
         takes = {"one": {"modality": self.takes[0]}, "several": {"modalities": list(self.takes)}}
         given = takes.get(self.kind.takes, {"backbones": dict(self.backbones)})
         return {"kind": self.kind_name, **given, "model": self.settings.plain(), "training": self.training.plain()}
@@ -219,7 +222,10 @@ class Config:
         """What a model predicts of the galaxies of a survey, which has the modalities for it."""
         have = set(self.surveys[survey].settings.modalities)
         whole = model.training.incomplete == "keep" or have >= set(model.takes)
-        return list(model.queries) if whole and have & set(model.takes) else []
+        if not whole or not have & set(model.takes):
+            return []
+        given = {name: set(model.kind.asked_of(query)) for name, query in model.asked.items()}
+        return [name for name in model.queries if given.get(name, set()) <= have]
 
     def guests(self, survey: str) -> list[str]:
         """Other surveys that are embedded with models of this one."""
@@ -360,7 +366,23 @@ def read_model(name: str, entry: dict) -> Model:
             raise BadConfig(f"{where}.{key}: '{modality}' is not allowed; allowed are {', '.join(allowed)}")
     settings = parse(kind.settings, values.model, f"{where}.model")
     training = parse(Training, {**kind.training, **values.training}, f"{where}.training")
-    return Model(name, values.kind, kind, settings, training, takes, values.backbones or {})
+    asked = _queries(kind, values, takes, where)
+    return Model(name, values.kind, kind, settings, training, takes, values.backbones or {}, asked)
+
+
+def _queries(kind: ModelKind, values: ModelSettings, takes: tuple[str, ...], where: str) -> dict[str, Section]:
+    asked = {name: query for name, query in values.queries.items() if query is not None}
+    if asked and kind.asks is None:
+        raise BadConfig(f"{where}: unknown key 'queries: {short(values.queries)}'; {values.kind} answers no queries")
+    found = {}
+    for name, query in asked.items():
+        _check_name(f"{where}.queries", name)
+        found[name] = parse(kind.asks, query, f"{where}.queries.{name}")
+        for modality in kind.asked_of(found[name]):
+            if modality not in takes:
+                text = f"'{modality}' is not a modality that the model takes; those are {', '.join(takes)}"
+                raise BadConfig(f"{where}.queries.{name}.given: {text}")
+    return found
 
 
 def _check_backbones(model: Model, models: Mapping[str, Model]) -> None:

@@ -105,6 +105,9 @@ class ModelKind:
     training : what of `skyloom.settings.training.Training` this kind wants different
     embeddings : model -> names of its embeddings: modalities, or `names.JOINT`. None: a modality each
     queries : model -> names of what it predicts or reconstructs when asked
+    asks : of a model that answers queries of the user's own (key `queries`), the section of one; then the network has
+        `question(name, query)`, which makes of one what `needs`, `predict` and `about` take
+    asked_of : a query (that section) -> the modalities that are given in it
     shared_space : its embeddings of several modalities lie in one space
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
     baseline : it needs no training by gradients: what others are measured against
@@ -120,6 +123,8 @@ class ModelKind:
     training: Mapping[str, object] = dataclasses.field(default_factory=dict)
     embeddings: "Callable[[Model], Iterable[str]] | None" = None
     queries: "Callable[[Model], Iterable[str]]" = lambda model: ()
+    asks: type[Section] | None = None
+    asked_of: "Callable[[Section], Iterable[str]]" = lambda query: ()
     shared_space: bool = False
     ordered: bool = False
     baseline: bool = False

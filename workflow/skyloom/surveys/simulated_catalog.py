@@ -14,7 +14,7 @@ from skyloom.surveys.simulated import part_file
 class Source(Section):
     """A column of the user's file, and how its values become ours (`skyloom.formats.catalog_tables`)."""
 
-    column: str | list[str] = setting()
+    column: str | list[str | None] = setting()
     "its name"
     factor: float = setting(1.0)
     "values are multiplied by it"
@@ -34,8 +34,8 @@ class OneColumn(Source):
 class Columns(Source):
     """One column of vectors, or several of numbers."""
 
-    column: str | Annotated[list[str], Field(min_length=1)] = setting()
-    "its name, or the names of several"
+    column: str | Annotated[list[str | None], Field(min_length=1)] = setting()
+    "its name, or the names of several; null for one that the file does not have"
 
 
 def _named(*words: str):
@@ -64,11 +64,11 @@ class ColumnMap(Section):
     "degrees"
     dec: Number = setting()
     "degrees"
-    redshift: Number = setting()
-    "cosmological"
-    log_mhalo: Number = setting()
+    redshift: Number | None = setting(None)
+    "cosmological; what a catalogue does not know is missing for all its galaxies"
+    log_mhalo: Number | None = setting(None)
     "log10 of the halo mass, Msun"
-    log_mstar: Number = setting()
+    log_mstar: Number | None = setting(None)
     "log10 of the stellar mass, Msun"
     z_mw: Number | None = setting(None)
     "mass-weighted stellar metallicity, mass fraction"

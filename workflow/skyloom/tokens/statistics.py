@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from skyloom.core.errors import BadInput
 from skyloom.core.files import write_json
-from skyloom.formats import galaxiesml, legacy, part_files
+from skyloom.formats import galaxiesml, legacy, part_columns
 from skyloom.tokens.galaxies import QUARANTINE_COLUMNS, write_quarantine
 from skyloom.tokens.store import Shards, verify
 
@@ -166,7 +166,8 @@ class ImageStatistics:
 
 
 class VectorStatistics:
-    """Mean and standard deviation of all numbers of a vector together, or of each of its elements if they are named."""
+    """Mean and standard deviation of all known numbers of a vector together, or of each of its elements if they are
+    named. NaN is not known."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.names, self.moments = names, [Moments() for _ in names or ("values",)]
@@ -174,7 +175,9 @@ class VectorStatistics:
     def add(self, values: np.ndarray) -> None:
         """Add vectors (n, D)."""
         for moments, part in zip(self.moments, np.split(values.astype("f8"), len(self.moments), axis=1), strict=True):
-            moments.add(part.size, part.sum(axis=1), (part**2).sum(axis=1))
+            known = np.isfinite(part)
+            part = np.where(known, part, 0)
+            moments.add(known.sum(), part.sum(axis=1), (part**2).sum(axis=1))
 
     def state(self) -> list:
         """What has been seen, for JSON."""
@@ -198,8 +201,8 @@ STATISTICS = {
     ),
     "hsc_image": (functools.partial(ImageStatistics, {"flux": galaxiesml.BANDS}), ("flux",)),
     # as MOSAIC standardises them: scalars each for itself, vectors by one mean and deviation
-    "scalars": (functools.partial(VectorStatistics, part_files.SCALARS), ("values",)),
-    **{name: (VectorStatistics, ("values",)) for name in part_files.VECTORS},
+    "scalars": (functools.partial(VectorStatistics, part_columns.SCALARS), ("values",)),
+    **{name: (VectorStatistics, ("values",)) for name in part_columns.VECTORS},
 }
 """Modality -> its statistics and the datasets they look at.
 
@@ -250,6 +253,12 @@ def merge_statistics(
         "quarantined": len(broken),
         "shards": {part["shard"]: part["sha256"] for part in measured},
     }
+    axis = measured[0].get("axis")
+    for part, name in zip(measured, shards, strict=True):
+        if part.get("axis") != axis:
+            raise BadInput(f"{name}: its {modality} lies elsewhere than that of {shards[0]}; expected one axis for all")
+    if axis:
+        summary["axis"] = axis
     write_quarantine(quarantine_path, broken)
     write_json(statistics_path, summary | statistics.result())
     log.info("%s: %s, %d quarantined", modality, ", ".join(f"{n} {name}" for name, n in counts.items()), len(broken))
@@ -283,6 +292,7 @@ def measure(shard_path: str | os.PathLike, splits_path: str | os.PathLike) -> di
         "sha256": digest,
         "galaxies": dict(zip(SPLITS, counts, strict=True)),
         "state": statistics.state(),
+        **({"axis": json.loads(shard.attrs["axis"])} if "axis" in shard.attrs else {}),
     }
 
 

@@ -25,6 +25,11 @@ def fit(model: nn.Module, samples: Samples, seed: int) -> list[dict]:
     return model.fit(_batches(samples, train))
 
 
+def beginning(objective: nn.Module, samples: Samples, seed: int) -> Iterator[Batch]:
+    """Some training galaxies, `objective.begin_samples` at most, for what is set before the first step."""
+    return _batches(samples, _some(samples.of("train"), getattr(objective, "begin_samples", 0), seed, "begin"))
+
+
 def finish(objective: nn.Module, samples: Samples, settings: Training, seed: int) -> list[dict]:
     """Once the steps are over: what an objective fits in one go to training and validation galaxies; metrics."""
     if not hasattr(objective, "finish"):

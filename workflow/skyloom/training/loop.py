@@ -15,7 +15,7 @@ from skyloom.settings.training import Training
 from skyloom.training import results
 from skyloom.training.checkpoints import Checkpoints
 from skyloom.training.data import Samples
-from skyloom.training.fitting import finish, fit
+from skyloom.training.fitting import beginning, finish, fit
 from skyloom.training.numerics import pick_device, pick_precision, reproducible
 from skyloom.training.trainer import Trainer
 
@@ -67,7 +67,7 @@ def train(
             statistics,
         )
         if hasattr(learner, "begin"):
-            learner.begin(samples.labels_of("train"))
+            learner.begin(samples.labels_of("train"), samples.statistics, beginning(learner, samples, seed))
         record = results.record(model, samples, settings, seed, threads)
         counts = [len(samples.of(split)) for split in ("train", "validation")]
         size = networks.parameter_count(model)

@@ -20,7 +20,8 @@ class Objective(Protocol):
     Optional
     --------
     labels : columns of galaxies.parquet; a batch then has ``batch.labels[column]``, NaN where unknown
-    begin : (labels of the training split, column -> (N,)) -> None, called once before the first step
+    begin, begin_samples : (labels of the training split, column -> (N,); its statistics, modality -> statistics.json;
+        at most `begin_samples` of its galaxies, none without it, in batches) -> None, once before the first step
     frozen : beginnings of the names of parameters and buffers that never change; they are not part of a checkpoint
     precompute : (batch) -> modality -> dataset -> (B, ...), what never changes in training; with the setting
         `cache_tokens` it is computed once a galaxy, kept in half precision, and `forward` is given it in place of

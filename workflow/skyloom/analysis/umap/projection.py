@@ -1,12 +1,11 @@
 """UMAP: embeddings flattened to two dimensions for looking at, never for measuring."""
 
 import logging
-import warnings
 
-import numpy as np
 import pandas
 
-from skyloom.analysis.common import neighbours, tables
+from skyloom.analysis.common import tables
+from skyloom.analysis.common.projection import flattened
 from skyloom.analysis.common.traits import Described, in_order, read_split
 from skyloom.analysis.umap import Settings, figures
 from skyloom.settings.analysis import Job
@@ -39,28 +38,7 @@ def _project(survey: str, place: Described, settings: Settings, seed: int) -> pa
     if len(embedding.targetid) < LEAST:
         log.info("%s: %d galaxies in split %s: left out", place.name, len(embedding.targetid), settings.split)
         return None
-    flat = umap(embedding.values, settings, seed)
+    flat = flattened(embedding.values, settings.n_neighbors, settings.min_dist, settings.n_epochs, seed)
     log.info("%s: %d galaxies projected", place.name, len(flat))
     values = [survey, place.model, place.modality, embedding.targetid, embedding.split, flat[:, 0], flat[:, 1]]
     return pandas.DataFrame(dict(zip(COLUMNS, values, strict=True)))
-
-
-def umap(values: np.ndarray, settings: Settings, seed: int) -> np.ndarray:
-    """Coordinates (N, 2) float32 of standardised embeddings (N, d); one thread, so that the seed decides everything."""
-    from umap import UMAP  # compiles on import: seconds that other analyses need not pay
-
-    k = min(settings.n_neighbors, len(values) - 1)
-    (scaled,) = neighbours.standardise(values)
-    # Exact neighbours from one matrix product: compiling and running umap's approximate search took ten times longer.
-    distance, index = neighbours.nearest(scaled, scaled, k)
-    reducer = UMAP(
-        n_neighbors=k,
-        min_dist=settings.min_dist,
-        n_epochs=settings.n_epochs,
-        random_state=seed,
-        n_jobs=1,
-        precomputed_knn=(index.astype(np.int32), distance.astype(np.float32)),
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="(umap|sklearn).*")
-        return np.asarray(reducer.fit_transform(scaled), dtype=np.float32)

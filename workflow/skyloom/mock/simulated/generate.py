@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from skyloom.formats.part_files import LABELS, SCALARS, part_writer
+from skyloom.formats.part_columns import LABELS, SCALARS
+from skyloom.formats.part_files import part_writer
 from skyloom.mock.simulated import channels, histories, noise, sed
 from skyloom.mock.universe.light.active import nucleus_of
 from skyloom.mock.universe.light.photometry import LSST_FILTERS, FastPhotometry

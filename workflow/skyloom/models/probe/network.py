@@ -4,7 +4,7 @@ What a mean over tokens blurs, attention can find; the encoder stays as it is. L
 a linear layer reads all properties from what they find. Tokens are computed once (`Objective.precompute`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class Objective(nn.Module):
         self.labels = tuple(model.config.properties)
         self.register_buffer("weight", torch.ones(len(self.labels)))
 
-    def begin(self, labels: Mapping[str, Tensor]) -> None:
+    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
         """Take mean and deviation of every property from the training split, and how rare it is.
 
         Raises

@@ -1,0 +1,141 @@
+"""Queries of a model that answers any: scores by hand, physics by closed forms, claims that can fail."""
+
+import json
+
+import numpy as np
+import pandas
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy import units as u
+from astropy.cosmology import Planck18
+from scipy import stats
+
+from skyloom.analysis.queries import Settings, baselines, physics, present
+from skyloom.analysis.queries.answers import read_answers
+from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of
+from skyloom.core.errors import BadInput
+from skyloom.settings.section import parse
+
+LEVELS = [0.025, 0.05, 0.16, 0.25, 0.5, 0.75, 0.84, 0.95, 0.975]
+
+
+def settings(**given) -> Settings:
+    return parse(Settings, given, "analyses.queries")
+
+
+def test_pit_of_right_quantiles_is_uniform_and_of_too_narrow_ones_is_not():
+    rng = np.random.default_rng(0)
+    centre = rng.normal(size=3000)
+    truth = centre + rng.normal(size=3000)
+    knots = stats.norm.ppf(LEVELS)
+    right = pit_of(truth, centre[:, None] + knots, LEVELS)
+    narrow = pit_of(truth, centre[:, None] + 0.6 * knots, LEVELS)
+    inside = (right > 0.025) & (right < 0.975)
+    assert inside.mean() == pytest.approx(0.95, abs=0.01)
+    assert stats.ks_1samp(right, stats.uniform.cdf).statistic < 0.035
+    assert stats.ks_1samp(narrow, stats.uniform.cdf).statistic > 0.08
+
+
+def test_pit_on_quantiles_that_coincide_is_between_their_levels():
+    knots = np.array([[0.0, 0, 0, 0, 0, 1, 2, 3, 4]])
+    assert 0.025 < pit_of(np.array([0.0]), knots, LEVELS)[0] < 0.5
+
+
+def test_point_answers_crowd_and_draws_do_not():
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=2000)
+    knots = np.tile(stats.norm.ppf(LEVELS), (2000, 1))  # nothing is known: the distribution of all
+    assert crowding(np.zeros(2000), truth) > 0.45
+    assert crowding(drawn_from(knots, LEVELS, rng), truth) < 0.06
+
+
+def test_the_median_has_the_least_mean_absolute_error_of_constants():
+    train = np.random.default_rng(0).exponential(size=(999, 2))
+    middle = baselines.middle(train, 3)
+    assert middle.shape == (3, 2)
+    for shift in (-0.05, 0.05):
+        assert np.abs(train - middle[0]).mean() < np.abs(train - middle[0] - shift).mean()
+
+
+def test_boosting_learns_one_number_and_several():
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(2400, 3))
+    one = np.sin(seen[:, :1]) + 0.05 * rng.normal(size=(2400, 1))
+    curve = one * np.linspace(0, 1, 20)
+    s = settings(trees=60, components=3)
+    for truth in (one, curve):
+        found = baselines.boosted(seen[:2000], truth[:2000], seen[2000:], s, 0)
+        error = np.abs(found - truth[2000:]).mean() / np.abs(truth[2000:] - np.median(truth[:2000], axis=0)).mean()
+        assert found.shape == truth[2000:].shape and error < 0.25
+
+
+def test_boosting_sees_many_numbers_as_components_and_holes_as_missing():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(1500, 1))
+    seen = hidden * rng.normal(size=(1, 400)) + 0.1 * rng.normal(size=(1500, 400))
+    seen[::7, 3] = np.nan
+    found = baselines.boosted(seen[:1200], hidden[:1200], seen[1200:], settings(trees=60), 0)
+    assert np.corrcoef(found[:, 0], hidden[1200:, 0])[0, 1] > 0.98
+
+
+def test_a_constant_history_forms_its_rate_times_its_time():
+    edges = np.linspace(0, 10, 51)
+    assert physics.log_formed(np.zeros((1, 50)), edges)[0] == pytest.approx(10.0)
+    assert physics.log_formed(np.full((1, 50), 2.0), edges)[0] == pytest.approx(12.0)
+
+
+@pytest.mark.parametrize("redshift", [0.05, 0.8, 2.0])
+def test_a_flat_spectrum_has_the_magnitude_of_its_distance(redshift):
+    edges = np.geomspace(912, 50000, 922)
+    found = physics.magnitudes(np.full((1, 921), 6.0), edges, np.array([redshift]))
+    expected = 8.9 - 2.5 * 6 + Planck18.distmod(redshift).to_value(u.mag) - 2.5 * np.log10(1 + redshift)
+    there = np.isfinite(found[0])
+    assert there[1:].all()  # the bluest filter may look beyond the spectrum
+    np.testing.assert_allclose(found[0][there], expected, atol=2e-3)
+
+
+def answers(path, query="lsst", columns=None):
+    columns = columns or {"redshift": {"modality": "scalars", "places": [0], "unit": ""}}
+    about = {"query": query, "model": "any", "given": {"lsst": [0, 1]}, "columns": columns, "level": 0.9}
+    about |= {"levels": LEVELS, "calibrated_on": 100}
+    table = pa.table({"targetid": [1, 2, 3], "split": ["test", "train", "test"], "redshift": [0.1, 0.2, 0.3]})
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(27.0)), 9)
+    table = table.append_column("redshift_quantiles", lists).append_column("redshift_samples", lists)
+    pq.write_table(table.replace_schema_metadata({b"skyloom": json.dumps(about)}), path)
+
+
+def test_answers_of_a_split_are_read_without_draws(tmp_path):
+    answers(tmp_path / "any-lsst.parquet")
+    found = read_answers(tmp_path / "any-lsst.parquet", "test")
+    assert found.targetid.tolist() == [1, 3] and found.values["redshift_quantiles"].shape == (2, 9)
+    assert "redshift_samples" not in found.values
+    pq.write_table(pa.table({"targetid": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(BadInput, match="other.parquet: not a table of answers"):
+        read_answers(tmp_path / "other.parquet", None)
+
+
+def scores(gain=(0.6, 0.55, 0.65), mae=(0.1, 0.1), coverage=0.9) -> pandas.DataFrame:
+    def row(query, model, quantity, metric, value, low=np.nan, high=np.nan):
+        names = ("modality", "model", "property", "metric", "value", "ci_low", "ci_high")
+        found = dict(zip(names, (query, model, quantity, metric, value, low, high), strict=True))
+        return found | {"n": 100, "method": np.nan}
+
+    return pandas.DataFrame(
+        [
+            row("b/a", "any", "redshift", "gain", *gain),
+            row("a", "any", "redshift", "mae", mae[0], 0.05, 0.15),
+            row("a", "for_a", "redshift", "mae", mae[1], 0.05, 0.15),
+            row("a", "any", "redshift", "coverage", coverage, 0.88, 0.92),
+        ]
+    )
+
+
+def test_claims_hold_and_fail_by_their_numbers():
+    s = settings(gains=[{"of": "redshift", "better": "b", "worse": "a", "least": 0.5}])
+    verdicts = [claim.holds for claim in present.claims(scores(), s)]
+    assert verdicts == [True, True, True]
+    failing = scores(gain=(0.4, 0.3, 0.45), mae=(0.12, 0.1), coverage=0.8)
+    assert [claim.holds for claim in present.claims(failing, s)] == [False, False, False]
+    unsure = next(iter(present.claims(scores(gain=(0.55, 0.45, 0.65)), s)))
+    assert unsure.holds and unsure.verdict == "holds, within the uncertainty"

@@ -1,0 +1,115 @@
+"""Queries of a model that answers any: how right, how sure, beside what is trained for one query alone."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from skyloom.core.errors import BadConfig
+from skyloom.settings import layout
+from skyloom.settings.analysis import AnalysisSettings, Lacking
+from skyloom.settings.context import Context
+from skyloom.settings.kinds import AnalysisKind
+from skyloom.settings.section import Section, reference, setting
+
+SCALARS = ("redshift", "log_mhalo", "log_mstar")
+
+
+class Gain(Section):
+    """A claim: one query is so much better than another."""
+
+    of: str = setting()
+    "the quantity whose mean absolute error is compared"
+    better: str = setting()
+    "query"
+    worse: str = setting()
+    "query"
+    least: float = setting(0.0)
+    "by which share the error falls at least, of the worse one's"
+    brighter: float | None = setting(None)
+    "of galaxies brighter than this in LSST i alone"
+
+
+def sample_of(gain: Gain) -> str:
+    """Which galaxies a gain is of, as the table's column `method` says it."""
+    return "" if gain.brighter is None else f"i < {gain.brighter:g}"
+
+
+class Settings(AnalysisSettings):
+    """Keys of a comparison of queries."""
+
+    model: reference("model") | None = setting(None)
+    "that is asked; without this key the first of the survey that answers queries of your own"
+    queries: list[str] = setting([])
+    "of it, in their order; [] for all"
+    alone: dict[str, reference("model")] = setting({})
+    "query -> model that was trained for this query alone, to compare with"
+    gains: list[Gain] = setting([])
+    "what one query gains over another, with its paired interval"
+    trees: int = setting(200, ge=0)
+    "of gradient boosting, for every query and scalar; 0: none"
+    components: int = setting(8, ge=1)
+    "of a history, which are boosted one by one"
+    galaxies: int = setting(50_000, ge=100)
+    "training galaxies of the boosting at most"
+    resamples: int = setting(1000, ge=1000)
+    "of the bootstrap"
+    shown: Annotated[int, Field(ge=1, le=9)] = setting(3)
+    "curves in a panel"
+    points: int = setting(1000, ge=10)
+    "galaxies in a scatter plot"
+    states: int = setting(10_000, ge=0)
+    "test galaxies at most in the map of hidden states; 0: no map"
+
+
+def inputs(context: Context) -> dict[str, list[str]]:
+    """The answers to each query, what is true, and the model itself for its hidden states."""
+    context.trains()
+    s, survey = context.settings, context.survey.name
+    asking = [m for m in context.models() if m.kind.asks is not None and m.asked]
+    if s.model is not None:
+        asking = [m for m in asking if m.name == s.model]
+    if not asking:
+        raise Lacking("has no model that answers queries of your own (key `queries`)")
+    model = asking[0]
+    there = [name for name in context.config.queries_of(model, survey) if name in model.asked]
+    where = f"analyses.{context.analysis.name}"
+    for name in [*s.queries, *s.alone, *(q for gain in s.gains for q in (gain.better, gain.worse))]:
+        if name not in there:
+            raise BadConfig(f"{where}: '{name}' is not a query of '{model.name}'; it has {', '.join(there)}")
+    alone = {}
+    for query, name in s.alone.items():
+        other = context.config.models[name]
+        if query not in other.asked:
+            raise BadConfig(f"{where}.alone.{query}: '{name}' has no query of this name")
+        alone[f"alone_{query}"] = [layout.prediction(survey, name, query)]
+    names = s.queries or there
+    have = context.survey.settings.modalities
+    return {
+        "galaxies": context.galaxies,
+        "splits": context.splits,
+        "model": context.model_files(model.name),
+        **{f"query_{name}": [layout.prediction(survey, model.name, name)] for name in names},
+        **alone,
+        **{f"tokens_{name}": context.tokens(name) for name in model.takes if name in have},
+        "published": [layout.PUBLISHED],
+    }
+
+
+KIND = AnalysisKind(
+    rule="compare_queries",
+    title="Any query: what is said of a galaxy from what else is known",
+    settings=Settings,
+    inputs=inputs,
+    outputs={
+        "table": "queries.csv",
+        "physics": "queries-physics.csv",
+        "figure": "queries.png",
+        "figure_schema": "queries-model.png",
+        "figure_states": "queries-states.png",
+        "figure_calibration": "queries-calibration.png",
+    },
+    run="skyloom.analysis.queries.compare:compare",
+    present="skyloom.analysis.queries.present:present",
+    mem_mb=6000,
+    runtime=120,
+)

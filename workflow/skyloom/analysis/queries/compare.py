@@ -1,0 +1,216 @@
+"""How right and how sure a model is when asked, on the test split: tables and figures."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas
+import torch
+
+from skyloom.analysis.common import statistics, tables
+from skyloom.analysis.queries import SCALARS, Settings, baselines, figures, physics, sample_of, schema, states
+from skyloom.analysis.queries.answers import Answers, read_answers, read_truth
+from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of, uniformity
+from skyloom.models import networks
+from skyloom.settings.analysis import Job
+
+log = logging.getLogger(__name__)
+
+SPLIT = "test"
+BOOSTED = (*SCALARS, "sfh")
+I_BAND, LEAST = 3, 10
+PHYSICS = ["survey", "query", "check", "unit", "of", "median", "mad", "n"]
+
+
+class Sky:
+    """The true numbers of the survey's galaxies, as far as they are asked for."""
+
+    def __init__(self, job: Job):
+        self.paths = {role.removeprefix("tokens_"): p for role, p in job.inputs.items() if role.startswith("tokens_")}
+        galaxies = tables.read_galaxies(job.one("galaxies"), job.one("splits"))
+        self.ids = {s: np.sort(galaxies.index[galaxies["split"] == s].to_numpy()) for s in ("train", SPLIT)}
+        self._held: dict[tuple[str, str], np.ndarray] = {}
+
+    def of(self, modality: str, split: str) -> np.ndarray:
+        """(N, size) of the galaxies of a split."""
+        key = (modality, split)
+        if key not in self._held:
+            self._held[key] = read_truth(self.paths[modality], self.ids[split])
+        return self._held[key]
+
+    def given(self, answers: Answers, split: str) -> np.ndarray:
+        """What a query shows of the galaxies of a split, (N, f)."""
+        parts = [self.of(m, split)[:, places] for m, places in answers.about["given"].items()]
+        return np.concatenate(parts, axis=1)
+
+
+def compare(job: Job) -> None:
+    """Errors, intervals, baselines and gains of every query, what physics says of the answers, and the figures."""
+    s: Settings = job.settings
+    sky = Sky(job)
+    answers = {
+        role.removeprefix("query_"): read_answers(paths[0], SPLIT)
+        for role, paths in job.inputs.items()
+        if role.startswith("query_")
+    }
+    alone = {name: read_answers(job.one(f"alone_{name}"), SPLIT) for name in s.alone if name in answers}
+    network, card = networks.load(Path(job.inputs["model"][0]).parent)
+    axes = network.axes
+    errors: dict[tuple[str, str, str], np.ndarray] = {}
+    rows = []
+    for name, asked in answers.items():
+        place = np.searchsorted(sky.ids[SPLIT], asked.targetid)
+        for quantity, (truth, said) in _quantities(asked, sky, place).items():
+            found = {asked.model: said}
+            if name in alone and quantity in _quantities(alone[name], sky, place):
+                found[alone[name].model] = _quantities(alone[name], sky, place)[quantity][1]
+            train = sky.of(*_place_of(asked, quantity)[:1], "train")[:, _place_of(asked, quantity)[1]]
+            found["median"] = baselines.middle(train, len(truth))
+            if s.trees and quantity in BOOSTED:
+                seen = [sky.given(asked, split) for split in ("train", SPLIT)]
+                found["boosting"] = baselines.boosted(seen[0], train, seen[1][place], s, job.seed)
+                log.info("%s: boosted %s", name, quantity)
+            for method, values in found.items():
+                error = np.nanmean(np.abs(values - truth), axis=1)
+                errors[name, quantity, method] = error
+                rows.append(_row(job, name, quantity, method, "mae", *_mean(error, s, job.seed)))
+            rows += _sure(job, s, asked, name, quantity, truth)
+    rows += _gains(job, s, errors, answers, sky)
+    tables.write_csv(job.outputs["table"], rows)
+    checks = _physics(job, answers, sky, axes)
+    tables.write_csv(job.outputs["physics"], checks, PHYSICS)
+    scores = pandas.DataFrame(rows)
+    truths = {m: sky.of(m, SPLIT) for m in sky.paths}
+    figures.draw_queries(answers, truths, sky.ids[SPLIT], axes, scores, s, job.outputs["figure"])
+    figures.draw_calibration(answers, truths, sky.ids[SPLIT], scores, job.outputs["figure_calibration"])
+    schema.draw(network, card, job.outputs["figure_schema"])
+    torch.manual_seed(job.seed)
+    found = states.projected(network, {k: a.about["given"] for k, a in answers.items()}, truths, s, job.seed)
+    states.draw(found, truths.get("scalars"), job.outputs["figure_states"])
+
+
+def _place_of(asked: Answers, quantity: str) -> tuple[str, list[int]]:
+    column = asked.about["columns"].get(quantity)
+    if column is not None:
+        return column["modality"], column["places"]
+    return quantity, [p for name in asked.of(quantity) for p in asked.about["columns"][name]["places"]]
+
+
+def _quantities(asked: Answers, sky: Sky, place: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Quantity -> (true, said), (N, n): each scalar for itself, a vector as a whole."""
+    found = {}
+    for modality in dict.fromkeys(c["modality"] for c in asked.about["columns"].values()):
+        truth = sky.of(modality, SPLIT)[place]
+        if modality == "scalars":
+            for name in asked.of(modality):
+                where = asked.about["columns"][name]["places"]
+                found[name] = (truth[:, where], asked.values[name][:, None])
+        else:
+            said, where = asked.all_of(modality)
+            found[modality] = (truth[:, where], said)
+    return found
+
+
+def _row(job: Job, query, quantity, method, metric, value, ci=(np.nan, np.nan), n=0) -> dict:
+    return tables.row(job.survey, method, query, "", quantity, SPLIT, metric, value, ci, n)
+
+
+def _mean(values: np.ndarray, s: Settings, seed: int) -> tuple[float, tuple[float, float], int]:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.nan, (np.nan, np.nan), 0
+    drawn = statistics.bootstrap(lambda x: x.mean(-1), known, count=s.resamples, seed=seed)
+    return float(known.mean()), statistics.interval(drawn), len(known)
+
+
+def _sure(job: Job, s: Settings, asked: Answers, name: str, quantity: str, truth: np.ndarray) -> list[dict]:
+    """Whether the intervals hold, whether PIT is uniform, and whether answers crowd where training galaxies do."""
+    rows, model = [], asked.model
+    single = quantity in asked.about["columns"] and asked.values[quantity].ndim == 1
+    ends = [
+        asked.values[quantity + end][:, None] if single else asked.all_of(quantity, end)[0]
+        for end in ("_lower", "_upper")
+    ]
+    inside = ((truth >= ends[0]) & (truth <= ends[1])).astype(float)
+    inside[~np.isfinite(truth)] = np.nan
+    rows.append(_row(job, name, quantity, model, "coverage", *_mean(np.nanmean(inside, axis=1), s, job.seed)))
+    width = np.nanmean(ends[1] - ends[0], axis=1)
+    rows.append(_row(job, name, quantity, model, "width", *_mean(width, s, job.seed)))
+    if single and f"{quantity}_quantiles" in asked.values:
+        known = np.isfinite(truth[:, 0])
+        pit = pit_of(truth[known, 0], asked.values[f"{quantity}_quantiles"][known], asked.about["levels"])
+        rows.append(_row(job, name, quantity, model, "pit_ks", uniformity(pit), n=len(pit)))
+        rng = np.random.default_rng(job.seed)
+        drawn = drawn_from(asked.values[f"{quantity}_quantiles"][known], asked.about["levels"], rng)
+        for metric, values in (("crowding", asked.values[quantity][known]), ("crowding_of_draws", drawn)):
+            rows.append(_row(job, name, quantity, model, metric, crowding(values, truth[known, 0]), n=len(values)))
+    return rows
+
+
+def _gains(job: Job, s: Settings, errors: dict, answers: dict[str, Answers], sky: Sky) -> list[dict]:
+    """1 - MAE of one query over that of another, on the same galaxies, with its paired interval."""
+    rows = []
+    for gain in s.gains:
+        if gain.better not in answers or gain.worse not in answers:
+            continue
+        model = answers[gain.better].model
+        better, worse = (errors.get((q, gain.of, model)) for q in (gain.better, gain.worse))
+        if better is None or worse is None:
+            continue
+        if gain.brighter is not None:
+            place = np.searchsorted(sky.ids[SPLIT], answers[gain.better].targetid)
+            bright = sky.of("lsst", SPLIT)[place, I_BAND] < gain.brighter
+            better, worse = better[bright], worse[bright]
+        if len(better) < LEAST:
+            log.info("%s of %s: %d galaxies, too few", gain.better, gain.of, len(better))
+            continue
+        drawn = statistics.bootstrap(
+            lambda a, b: 1 - a.mean(-1) / b.mean(-1), better, worse, count=s.resamples, seed=job.seed
+        )
+        value, n = 1 - better.mean() / worse.mean(), len(better)
+        row = _row(job, f"{gain.better}/{gain.worse}", gain.of, model, "gain", value, statistics.interval(drawn), n)
+        rows.append(row | {"method": sample_of(gain)})
+    return rows
+
+
+def _physics(job: Job, answers: dict[str, Answers], sky: Sky, axes: dict) -> list[dict]:
+    """Residuals of the two checks, for every query that says what they need, and of the true galaxies."""
+    rows = []
+
+    def line(query: str, check: str, unit: str, of: str, values: np.ndarray) -> None:
+        known = values[np.isfinite(values)]
+        median = np.median(known) if len(known) else np.nan
+        spread = 1.4826 * np.median(np.abs(known - median)) if len(known) else np.nan
+        values = [job.survey, query, check, unit, of, median, spread, len(known)]
+        rows.append(dict(zip(PHYSICS, values, strict=True)))
+
+    for name, asked in answers.items():
+        place = np.searchsorted(sky.ids[SPLIT], asked.targetid)
+        whole = {m: sky.of(m, SPLIT)[place] for m in ("scalars", "sfh", "sed", "lsst") if m in sky.paths}
+        if {"scalars", "sfh"} <= set(whole) and "sfh" in axes:
+            mass, history = _filled(asked, whole, "scalars")[:, 2], _filled(asked, whole, "sfh")
+            formed = [
+                physics.log_formed(h, axes["sfh"]) - m
+                for h, m in ((history, mass), (whole["sfh"], whole["scalars"][:, 2]))
+            ]
+            line(name, "mass formed, less stellar mass", "dex", "predicted less true", formed[0] - formed[1])
+        given = asked.about["given"].get("lsst", [])
+        if {"scalars", "sed", "lsst"} <= set(whole) and "sed" in axes and len(given) == whole["lsst"].shape[1]:
+            some = slice(0, 400)
+            z, sed = _filled(asked, whole, "scalars")[some, 0], _filled(asked, whole, "sed")[some]
+            seen = whole["lsst"][some]
+            predicted = physics.light_residual(sed, z, axes["sed"], seen)
+            true = physics.light_residual(whole["sed"][some], whole["scalars"][some, 0], axes["sed"], seen)
+            for band, (p, t) in zip("ugrizy", zip(predicted.T, true.T, strict=True), strict=True):
+                line(name, f"spectrum through {band}, less given magnitude", "mag", "predicted", p)
+                line(name, f"spectrum through {band}, less given magnitude", "mag", "true spectrum", t)
+    return rows
+
+
+def _filled(asked: Answers, whole: dict[str, np.ndarray], modality: str) -> np.ndarray:
+    """A modality's numbers (N, size): the answer where it is asked for, else what was given."""
+    values = whole[modality].copy()
+    if asked.of(modality):
+        said, places = asked.all_of(modality)
+        values[:, places] = said
+    return values

@@ -1,0 +1,93 @@
+"""What the network says of a number, and how it is scored: a mean, or quantiles and how numbers vary together.
+
+Quantiles are a median and steps away from it, so that they never cross. Between and beyond them the normal score of a
+value (the standard normal's value at the same probability) is a straight line: a distribution function that can be
+inverted. How numbers vary together is a Gaussian copula of few factors: the normal scores of the hidden numbers are
+jointly normal, with correlations l_i . l_j.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skyloom.models.mosaic import Config
+
+LEVELS = (0.025, 0.05, 0.16, 0.25, 0.5, 0.75, 0.84, 0.95, 0.975)
+MIDDLE = LEVELS.index(0.5)
+SCORES = torch.special.ndtri(torch.tensor(LEVELS, dtype=torch.float64)).float()
+"""Of LEVELS, standard normal."""
+FARTHEST = 6.0
+"""Largest normal score; beyond it a value counts as at it."""
+
+
+def outputs(config: Config) -> int:
+    """Numbers that a head gives for each number of a galaxy."""
+    return len(LEVELS) + config.factors if config.says == "quantiles" else 1
+
+
+def quantiles(out: Tensor) -> Tensor:
+    """Rising quantiles (..., LEVELS) of what a head gives (..., LEVELS + factors)."""
+    middle = out[..., MIDDLE : MIDDLE + 1]
+    below = functional.softplus(out[..., :MIDDLE]).flip(-1).cumsum(-1).flip(-1)
+    above = functional.softplus(out[..., MIDDLE + 1 : len(LEVELS)]).cumsum(-1)
+    return torch.cat([middle - below, middle, middle + above], -1)
+
+
+def loadings(out: Tensor) -> Tensor:
+    """Loadings (..., factors) with |l| < 1 of what a head gives."""
+    raw = out[..., len(LEVELS) :]
+    return raw / (1 + raw.square().sum(-1, keepdim=True)).sqrt()
+
+
+def pinball(quantile: Tensor, value: Tensor) -> Tensor:
+    """Mean over LEVELS of twice the pinball loss, (...): of the median alone it is the absolute error."""
+    level = torch.tensor(LEVELS, device=value.device)
+    error = value[..., None] - quantile
+    return 2 * torch.maximum(level * error, (level - 1) * error).mean(-1)
+
+
+def score(value: Tensor, quantile: Tensor) -> Tensor:
+    """Normal scores (...) of values (...) under quantiles (..., LEVELS): linear between them, and on beyond."""
+    scores = SCORES.to(value)
+    place = (value[..., None] > quantile).sum(-1).clamp(1, len(LEVELS) - 1)  # of the quantile above
+    low, high = (quantile.gather(-1, (place - i)[..., None])[..., 0] for i in (1, 0))
+    share = (value - low) / (high - low).clamp(min=1e-6)
+    return (scores[place - 1] + share * (scores[place] - scores[place - 1])).clamp(-FARTHEST, FARTHEST)
+
+
+def value_at(scores: Tensor, quantile: Tensor) -> Tensor:
+    """The inverse of `score`: values (..., K) at normal scores (..., K)."""
+    knots = SCORES.to(quantile)
+    place = torch.bucketize(scores.contiguous(), knots).clamp(1, len(LEVELS) - 1)
+    low, high = (quantile.gather(-1, place - i) for i in (1, 0))
+    below, above = knots[place - 1], knots[place]
+    return low + (high - low) * (scores - below) / (above - below)
+
+
+def copula(scores: Tensor, load: Tensor, counted: Tensor) -> Tensor:
+    """Minus the log density (B,) of a Gaussian copula a number, over the independent one.
+
+    Parameters
+    ----------
+    scores : (B, D) normal scores
+    load : (B, D, R); the correlation matrix is load load^T + diag(1 - |load|^2)
+    counted : (B, D) bool, the numbers that count
+    """
+    one = counted.float()
+    load, z = load * one[..., None], scores * one
+    rest = (1 - load.square().sum(-1)).clamp(min=1e-3)  # 1 where a number does not count
+    scaled = load / rest[..., None]
+    inner = torch.eye(load.shape[-1], device=z.device) + load.transpose(1, 2) @ scaled  # (B, R, R), by Woodbury
+    factor = torch.linalg.cholesky(inner)
+    half = torch.linalg.solve_triangular(factor, scaled.transpose(1, 2) @ z[..., None], upper=False)[..., 0]
+    determinant = rest.log().sum(1) + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
+    square = (z.square() / rest).sum(1) - half.square().sum(1)
+    return 0.5 * (determinant + square - z.square().sum(1)) / one.sum(1).clamp(min=1)
+
+
+def joint_scores(load: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Normal scores (B, D, count) drawn from the copula of loadings (B, D, R)."""
+    b, d, r = load.shape
+    common = torch.randn(b, r, count, generator=generator, device=load.device)
+    own = torch.randn(b, d, count, generator=generator, device=load.device)
+    return load @ common + (1 - load.square().sum(-1, keepdim=True)).clamp(min=0).sqrt() * own

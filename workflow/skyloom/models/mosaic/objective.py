@@ -1,0 +1,84 @@
+"""Training: hide numbers as the paper does, and say all of them, the visible ones too (Xia et al. 2025, appendix C)."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from skyloom.models.mosaic import distribution as said
+from skyloom.models.mosaic import masks
+from skyloom.models.mosaic.network import Mosaic
+from skyloom.models.mosaic.numbers import choose
+from skyloom.nn.batch import Batch
+from skyloom.nn.draws import Draws
+
+
+class Objective(nn.Module):
+    """The mean over modalities of the mean over all their numbers: squared error, or pinball loss of quantiles.
+
+    As published visible numbers count as hidden ones do; with the setting `visible` they count less.
+
+    With factors the copula of the hidden numbers is added, which leaves quantiles as they are.
+    """
+
+    def __init__(self, model: Mosaic):
+        super().__init__()
+        self.model, self.inputs = model, model.inputs
+        self.begin_samples, self.finish_samples = 4000, 0
+
+    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
+        """Before the first step: the means and deviations of the training split."""
+        self.model.standardise(statistics, batches)
+
+    def visible(self, known: Mapping[str, Tensor], draws: Draws) -> dict[str, Tensor]:
+        """Which numbers the network sees, modality -> (B, size) bool."""
+        model = self.model
+        if model.config.given:
+            shown = choose(model.config.given, model.sizes, model.axes, "model.given")
+            none = {name: torch.zeros(size, dtype=torch.bool) for name, size in model.sizes.items()}
+            shown = none | {name: torch.from_numpy(mask) for name, mask in shown.items()}
+            return {name: known[name] & shown[name].to(known[name].device) for name in model.sizes}
+        hidden = masks.draw(draws, model.sizes, model.config.masks)
+        return {name: known[name] & ~hidden[name] for name in model.sizes}
+
+    def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        model = self.model
+        values, known = model.scaled(batch)
+        visible = self.visible(known, draws)
+        out = model(values, visible)
+        losses = {}
+        for name in model.sizes:
+            if model.config.says == "mean":
+                each = (out[name][..., 0] - values[name]).square()
+            else:
+                each = said.pinball(said.quantiles(out[name]), values[name])
+            weight = known[name] * torch.where(visible[name], model.config.visible, 1.0)
+            losses[name] = (each * weight).sum() / weight.sum().clamp(min=1e-6)
+        loss = torch.stack(list(losses.values())).mean()
+        if model.config.factors and model.config.says == "quantiles":
+            together = self.copula(out, values, known, visible)
+            return loss + 0.1 * together, {"loss_numbers": loss, "loss_copula": together, **losses}
+        return loss, losses
+
+    def copula(self, out: dict, values: dict, known: dict, visible: dict) -> Tensor:
+        """How badly the factors say how the hidden numbers vary together."""
+        scores, load, counted = [], [], []
+        for name in self.model.sizes:
+            quantile = said.quantiles(out[name].detach())
+            scores.append(said.score(values[name], quantile).clamp(-3, 3))  # a few outliers say little of the others
+            load.append(said.loadings(out[name]))
+            counted.append(known[name] & ~visible[name])
+        parts = torch.cat(scores, 1), torch.cat(load, 1), torch.cat(counted, 1)
+        with torch.autocast(parts[0].device.type, enabled=False):  # a matrix is factored: single precision
+            return said.copula(*parts).mean()
+
+    @torch.no_grad()
+    def finish(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> list[dict]:
+        """Keep validation galaxies, by which the model sets the intervals of any query."""
+        parts = list(validation)
+        for name, size in self.model.sizes.items():
+            kept = self.model.get_buffer(f"kept_{name}")
+            rows = [b[name]["values"] if name in b else kept.new_full((len(b), size), torch.nan) for b in parts]
+            rows = torch.cat(rows)[: len(kept)] if rows else kept[:0]
+            kept[: len(rows)] = rows
+        return []
