@@ -115,6 +115,16 @@ def test_answers_of_a_split_are_read_without_draws(tmp_path):
         read_answers(tmp_path / "other.parquet", None)
 
 
+def test_single_numbers_come_in_their_order_whatever_the_order_of_the_names(tmp_path):
+    columns = {f"lsst_{b}": {"modality": "lsst", "places": [i], "unit": ""} for i, b in enumerate("ugr")}
+    about = {"query": "q", "given": {}, "columns": dict(sorted(columns.items())), "level": 0.9}
+    values = {name: [float(c["places"][0])] for name, c in columns.items()}
+    table = pa.table({"targetid": [1], "split": ["test"], **values})
+    pq.write_table(table.replace_schema_metadata({b"skyloom": json.dumps(about)}), tmp_path / "any-q.parquet")
+    said, places = read_answers(tmp_path / "any-q.parquet", None).all_of("lsst")
+    assert places == [0, 1, 2] and said.tolist() == [[0.0, 1.0, 2.0]]
+
+
 def scores(gain=(0.6, 0.55, 0.65), mae=(0.1, 0.1), coverage=0.9) -> pandas.DataFrame:
     def row(query, model, quantity, metric, value, low=np.nan, high=np.nan):
         names = ("modality", "model", "property", "metric", "value", "ci_low", "ci_high")

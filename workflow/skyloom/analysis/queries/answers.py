@@ -44,8 +44,9 @@ class Answers:
     values: dict[str, np.ndarray]
 
     def of(self, modality: str) -> list[str]:
-        """Its columns of a modality."""
-        return [name for name, c in self.about["columns"].items() if c["modality"] == modality]
+        """Its columns of a modality, in the order of their numbers."""
+        columns = self.about["columns"]
+        return sorted((n for n, c in columns.items() if c["modality"] == modality), key=lambda n: columns[n]["places"])
 
     def all_of(self, modality: str, end: str = "") -> tuple[np.ndarray, list[int]]:
         """What it says of a modality's numbers, (N, n), and their places."""

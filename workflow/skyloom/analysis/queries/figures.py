@@ -84,8 +84,8 @@ def _curves(axis, asked: Answers, modality: str, truth: np.ndarray, where: np.nd
         if said is not None:
             axis.plot(x[places], said[row], color=colour, lw=1.1, ls=":", marker=marker, ms=2)
             axis.fill_between(x[places], ends[0][row], ends[1][row], color=colour, alpha=0.13, lw=0)
-    if given:
-        axis.axvspan(x[given[0]], x[given[-1]], color="#9ecae1", alpha=0.25, lw=0, zorder=0)
+    for run in np.split(given, np.flatnonzero(np.diff(given) > 1) + 1) if given else []:
+        axis.axvspan(x[run[0]], x[run[-1]], color="#9ecae1", alpha=0.25, lw=0, zorder=0)
     if modality == "lsst":
         axis.set_xticks(x, list("ugrizy") if len(x) == 6 else [f"{v:g}" for v in x])
         axis.invert_yaxis()
