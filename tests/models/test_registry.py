@@ -46,7 +46,10 @@ def test_description_builds_the_same_network(config):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"kind": "resnet"}, "'resnet' is not allowed; allowed are astroclip, astrodino, pca, probe, redshift, spec"),
+        (
+            {"kind": "resnet"},
+            "'resnet' is not allowed; allowed are astroclip, astrodino, mosaic, pca, probe, redshift, spec",
+        ),
         ({"model": {"blocks": 3}}, "specformer.model: unknown key 'blocks: 3'; allowed are broad, continuum, dim"),
         ({"model": {"dim": "big"}}, "specformer.model.dim: 'big' is not allowed; expected integer"),
         ({"model": {"layers": True}}, "specformer.model.layers: True is not allowed; expected integer"),

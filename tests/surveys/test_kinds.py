@@ -20,6 +20,11 @@ ENTRIES = {
         "columns": dict.fromkeys(("ra", "dec", "redshift", "log_mhalo", "log_mstar"), "name"),
         "modalities": ["lsst"],
     },
+    "observed_catalog": {
+        "files": ["a.parquet"],
+        "columns": {"ra": "ra", "dec": "dec", "lsst": ["u", "g", "r", "i", "z", None]},
+        "modalities": ["lsst"],
+    },
     "spectra": {"files": [__file__]},
     "mock_grism": {"parts": 3},
     "astroclip_hdf5": {"files": [__file__]},

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skyloom.core.errors import BadInput
-from skyloom.formats import part_files
+from skyloom.formats import part_columns
 from skyloom.tokens.statistics import (
     STATISTICS,
     LogHistogram,
@@ -200,7 +200,7 @@ def test_what_two_have_seen_together_is_what_one_would_have_seen(modality):
         "spectrum": (40,),
         "image": (3, 6, 6),
         "hsc_image": (5, 6, 6),
-        "scalars": (len(part_files.SCALARS),),
+        "scalars": (len(part_columns.SCALARS),),
     }
     blocks = {name: rng.lognormal(size=(30, *shapes.get(modality, (7,)))).astype("f4") for name in names}
     one, merged = kind(), kind()
