@@ -125,7 +125,7 @@ def test_single_numbers_come_in_their_order_whatever_the_order_of_the_names(tmp_
     assert places == [0, 1, 2] and said.tolist() == [[0.0, 1.0, 2.0]]
 
 
-def scores(gain=(0.6, 0.55, 0.65), mae=(0.1, 0.1), coverage=0.9) -> pandas.DataFrame:
+def scores(gain=(0.6, 0.55, 0.65), mae=(0.1, 0.1), coverage=0.9, level=0.9) -> pandas.DataFrame:
     def row(query, model, quantity, metric, value, low=np.nan, high=np.nan):
         names = ("modality", "model", "property", "metric", "value", "ci_low", "ci_high")
         found = dict(zip(names, (query, model, quantity, metric, value, low, high), strict=True))
@@ -136,7 +136,7 @@ def scores(gain=(0.6, 0.55, 0.65), mae=(0.1, 0.1), coverage=0.9) -> pandas.DataF
             row("b/a", "any", "redshift", "gain", *gain),
             row("a", "any", "redshift", "mae", mae[0], 0.05, 0.15),
             row("a", "for_a", "redshift", "mae", mae[1], 0.05, 0.15),
-            row("a", "any", "redshift", "coverage", coverage, 0.88, 0.92),
+            row("a", "any", "redshift", "coverage", coverage, 0.88, 0.92) | {"method": f"{level:g}"},
         ]
     )
 
@@ -147,5 +147,6 @@ def test_claims_hold_and_fail_by_their_numbers():
     assert verdicts == [True, True, True]
     failing = scores(gain=(0.4, 0.3, 0.45), mae=(0.12, 0.1), coverage=0.8)
     assert [claim.holds for claim in present.claims(failing, s)] == [False, False, False]
+    assert [claim.holds for claim in present.claims(scores(coverage=0.9, level=0.68), s)][-1] is False
     unsure = next(iter(present.claims(scores(gain=(0.55, 0.45, 0.65)), s)))
     assert unsure.holds and unsure.verdict == "holds, within the uncertainty"

@@ -25,6 +25,7 @@ from torch import nn
 
 from skyloom.core.errors import BadConfig, BadInput, SkyloomError
 from skyloom.core.files import atomic
+from skyloom.embedding.parts import METADATA, column_of
 from skyloom.formats import positions
 from skyloom.models import networks
 from skyloom.settings import kinds
@@ -36,7 +37,6 @@ BLOCK = 4096
 """Galaxies in memory at a time, asked in batches of BATCH."""
 BATCH = 256
 IDENTIFIERS = ("targetid", "TARGETID", "id", "ID", "object_id", "objectId")
-METADATA = b"skyloom"
 
 
 def ask(
@@ -206,15 +206,11 @@ def _table(found: Mapping[str, np.ndarray], ids, identifier: str | None, about: 
     arrays = [ids.combine_chunks()] if identifier else []
     fields = [pa.field(identifier, ids.type)] if identifier else []
     for name, values in found.items():
-        array = pa.array(values) if values.ndim == 1 else _lists(values)
+        array = column_of(values)
         own = re.sub(r"_(lower|upper|quantiles|samples)$", "", name)
         fields.append(pa.field(name, array.type, metadata={b"unit": about["columns"][own]["unit"].encode()}))
         arrays.append(array)
     return pa.table(arrays, schema=pa.schema(fields, metadata={METADATA: json.dumps(about)}))
-
-
-def _lists(values: np.ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).ravel()), values.shape[1])
 
 
 def items(words: Sequence[str]) -> list:

@@ -52,7 +52,7 @@ def write_part(
         for first in range(0, len(targetid), ROWS_PER_PART_GROUP):
             places = np.arange(first, min(first + ROWS_PER_PART_GROUP, len(targetid)))
             found = values(places)
-            columns = [targetid[places], split.take(pa.array(places)), *(_column(found[name]) for name in blank)]
+            columns = [targetid[places], split.take(pa.array(places)), *(column_of(found[name]) for name in blank)]
             writer.write_table(pa.table(columns, schema=schema), row_group_size=ROWS_PER_PART_GROUP)
 
 
@@ -72,11 +72,11 @@ def split_of(targetid: np.ndarray, splits_path: str | os.PathLike) -> pa.Array:
 def schema_of(blank: dict[str, np.ndarray], metadata: dict) -> pa.Schema:
     """Columns of a table, and in its metadata which model made it."""
     fields = [pa.field("targetid", pa.int64(), nullable=False), pa.field("split", pa.string(), nullable=False)]
-    fields += [pa.field(name, _column(values).type, nullable=False) for name, values in blank.items()]
+    fields += [pa.field(name, column_of(values).type, nullable=False) for name, values in blank.items()]
     return pa.schema(fields, metadata={METADATA: json.dumps(metadata, sort_keys=True)})
 
 
-def _column(values: np.ndarray) -> pa.Array:
+def column_of(values: np.ndarray) -> pa.Array:
     """(n,) numbers, or (n, D) as lists of fixed size."""
     if values.ndim == 1:
         return pa.array(values)

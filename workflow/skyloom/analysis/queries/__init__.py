@@ -11,8 +11,6 @@ from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
 from skyloom.settings.section import Section, reference, setting
 
-SCALARS = ("redshift", "log_mhalo", "log_mstar")
-
 
 class Gain(Section):
     """A claim: one query is so much better than another."""

@@ -20,11 +20,6 @@ def pit_of(truth: np.ndarray, quantiles: np.ndarray, levels: list[float]) -> np.
     return found
 
 
-def uniformity(pit: np.ndarray) -> float:
-    """Kolmogorov-Smirnov distance of PIT from a uniform distribution; NaN for none."""
-    return float(stats.ks_1samp(pit, stats.uniform.cdf).statistic) if len(pit) else float("nan")
-
-
 def drawn_from(quantiles: np.ndarray, levels: list[float], rng: np.random.Generator) -> np.ndarray:
     """A draw (N,) for each galaxy from its quantiles (N, L), within the outermost."""
     at = rng.uniform(levels[0], levels[-1], len(quantiles))

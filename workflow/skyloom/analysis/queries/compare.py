@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-import torch
 
 from skyloom.analysis.common import statistics, tables
-from skyloom.analysis.queries import SCALARS, Settings, baselines, figures, physics, sample_of, schema, states
+from skyloom.analysis.common.conformal import Recalibration
+from skyloom.analysis.queries import Settings, baselines, figures, physics, sample_of, schema, states
 from skyloom.analysis.queries.answers import Answers, read_answers, read_truth
-from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of, uniformity
+from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of
+from skyloom.core.errors import BadInput
+from skyloom.formats.part_columns import SCALARS
 from skyloom.models import networks
+from skyloom.models.mosaic import BANDS
 from skyloom.settings.analysis import Job
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,10 @@ def compare(job: Job) -> None:
         if role.startswith("query_")
     }
     alone = {name: read_answers(job.one(f"alone_{name}"), SPLIT) for name in s.alone if name in answers}
+    for name, other in alone.items():
+        if not np.array_equal(other.targetid, answers[name].targetid):
+            path = job.one(f"alone_{name}")
+            raise BadInput(f"{path}: not of the galaxies of {job.one(f'query_{name}')}; delete it and rerun")
     network, card = networks.load(Path(job.inputs["model"][0]).parent)
     axes = network.axes
     errors: dict[tuple[str, str, str], np.ndarray] = {}
@@ -84,7 +91,6 @@ def compare(job: Job) -> None:
     figures.draw_queries(answers, truths, sky.ids[SPLIT], axes, scores, s, job.outputs["figure"])
     figures.draw_calibration(answers, truths, sky.ids[SPLIT], scores, job.outputs["figure_calibration"])
     schema.draw(network, card, job.outputs["figure_schema"])
-    torch.manual_seed(job.seed)
     found = states.projected(network, {k: a.about["given"] for k, a in answers.items()}, truths, s, job.seed)
     states.draw(found, truths.get("scalars"), job.outputs["figure_states"])
 
@@ -133,13 +139,14 @@ def _sure(job: Job, s: Settings, asked: Answers, name: str, quantity: str, truth
     ]
     inside = ((truth >= ends[0]) & (truth <= ends[1])).astype(float)
     inside[~np.isfinite(truth)] = np.nan
-    rows.append(_row(job, name, quantity, model, "coverage", *_mean(np.nanmean(inside, axis=1), s, job.seed)))
+    coverage = _row(job, name, quantity, model, "coverage", *_mean(np.nanmean(inside, axis=1), s, job.seed))
+    rows.append(coverage | {"method": f"{asked.about['level']:g}"})
     width = np.nanmean(ends[1] - ends[0], axis=1)
     rows.append(_row(job, name, quantity, model, "width", *_mean(width, s, job.seed)))
     if single and f"{quantity}_quantiles" in asked.values:
         known = np.isfinite(truth[:, 0])
         pit = pit_of(truth[known, 0], asked.values[f"{quantity}_quantiles"][known], asked.about["levels"])
-        rows.append(_row(job, name, quantity, model, "pit_ks", uniformity(pit), n=len(pit)))
+        rows.append(_row(job, name, quantity, model, "pit_ks", Recalibration.of(pit).shift, n=len(pit)))
         rng = np.random.default_rng(job.seed)
         drawn = drawn_from(asked.values[f"{quantity}_quantiles"][known], asked.about["levels"], rng)
         for metric, values in (("crowding", asked.values[quantity][known]), ("crowding_of_draws", drawn)):
@@ -201,7 +208,7 @@ def _physics(job: Job, answers: dict[str, Answers], sky: Sky, axes: dict) -> lis
             seen = whole["lsst"][some]
             predicted = physics.light_residual(sed, z, axes["sed"], seen)
             true = physics.light_residual(whole["sed"][some], whole["scalars"][some, 0], axes["sed"], seen)
-            for band, (p, t) in zip("ugrizy", zip(predicted.T, true.T, strict=True), strict=True):
+            for band, (p, t) in zip(BANDS, zip(predicted.T, true.T, strict=True), strict=True):
                 line(name, f"spectrum through {band}, less given magnitude", "mag", "predicted", p)
                 line(name, f"spectrum through {band}, less given magnitude", "mag", "true spectrum", t)
     return rows

@@ -6,10 +6,12 @@ import numpy as np
 import pandas
 from matplotlib.ticker import NullFormatter
 
-from skyloom.analysis.queries import SCALARS, Settings
+from skyloom.analysis.queries import Settings
 from skyloom.analysis.queries.answers import Answers
 from skyloom.analysis.queries.certainty import pit_of
 from skyloom.figures import style
+from skyloom.formats.part_columns import SCALARS
+from skyloom.models.mosaic import BANDS
 
 CURVES = ("sfh", "sed", "spherex", "lsst")
 NAMES = {
@@ -87,7 +89,7 @@ def _curves(axis, asked: Answers, modality: str, truth: np.ndarray, where: np.nd
     for run in np.split(given, np.flatnonzero(np.diff(given) > 1) + 1) if given else []:
         axis.axvspan(x[run[0]], x[run[-1]], color="#9ecae1", alpha=0.25, lw=0, zorder=0)
     if modality == "lsst":
-        axis.set_xticks(x, list("ugrizy") if len(x) == 6 else [f"{v:g}" for v in x])
+        axis.set_xticks(x, list(BANDS) if len(x) == len(BANDS) else [f"{v:g}" for v in x])
         axis.invert_yaxis()
     if modality == "spherex":
         axis.invert_yaxis()
@@ -135,16 +137,18 @@ def draw_calibration(
     left, right = fig.subplots(1, 2, width_ratios=[1.25, 1])
     coverage = scores[scores["metric"] == "coverage"]
     quantities = [q for q in NAMES if q in set(coverage["property"])]
-    level = next(iter(answers.values())).about["level"]
+    promised = np.array([asked.about["level"] for asked in answers.values()])
     for number, quantity in enumerate(quantities):
         rows = coverage[coverage["property"] == quantity].set_index("modality").reindex(list(answers))
         y = np.arange(len(answers)) + 0.8 * (number / max(1, len(quantities)) - 0.5)
         error = np.abs(np.array([rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]]))
-        left.errorbar(rows["value"], y, xerr=error, fmt="o", ms=3, lw=0.8, color=style.CYCLE[number], label=quantity)
-    left.axvspan(level - 0.02, level + 0.02, color=style.GRID, lw=0, zorder=0)
+        left.errorbar(
+            rows["value"] - promised, y, xerr=error, fmt="o", ms=3, lw=0.8, color=style.CYCLE[number], label=quantity
+        )
+    left.axvspan(-0.02, 0.02, color=style.GRID, lw=0, zorder=0)
     left.set_yticks(np.arange(len(answers)), [style.pretty(name) for name in answers], fontsize=8)
     left.invert_yaxis()
-    left.set_xlabel(f"share of galaxies inside the {100 * level:.0f} % interval")
+    left.set_xlabel("share of galaxies inside the interval, less its level")
     left.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=4)
     for number, (name, asked) in enumerate(answers.items()):
         place = np.searchsorted(targetid, asked.targetid)

@@ -166,22 +166,16 @@ def _corrections(model: nn.Module, given: dict[str, np.ndarray]) -> tuple[dict[s
             parts[m].append(torch.where(known[m], found, torch.nan))
     corrections = {}
     levels = torch.tensor(said.LEVELS, device=rows.device)
-    plain = said.SCORES.to(rows.device) if model.config.says == "quantiles" else None
+    # of numbers that too few galaxies know: quantiles as they are said, and no errors of means
+    plain = said.SCORES.to(rows.device) if model.config.says == "quantiles" else levels * torch.nan
     for m, found in parts.items():
         errors = torch.cat(found)  # (n, size)
         enough = errors.isfinite().sum(0) >= LEAST
         n = errors.isfinite().sum(0).clamp(min=1)
         # the rank of a conformal quantile: outwards, by what a further galaxy may do
-        outward = torch.where(
-            levels < 0.5, levels * (1 + 1 / n[:, None]) - 1 / n[:, None], levels * (1 + 1 / n[:, None])
-        )
-        outward = outward.clamp(0, 1)
-        fitted = _quantile(errors, outward)
-        if plain is not None:
-            fitted = torch.where(enough[:, None], fitted, plain)
-        elif not enough.all():
-            fitted = torch.where(enough[:, None], fitted, torch.nan)
-        corrections[m] = fitted.float()
+        outward = levels + (levels - (levels < 0.5).float()) / n[:, None]
+        fitted = _quantile(errors, outward.clamp(0, 1))
+        corrections[m] = torch.where(enough[:, None], fitted, plain).float()
     return corrections, len(rows)
 
 
