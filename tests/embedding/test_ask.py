@@ -93,6 +93,7 @@ def test_tables_of_pandas_astropy_and_pyarrow_get_the_same_answers(folder, table
     [
         (lambda t: {"given": ["lsst_w"]}, "'lsst_w' is not known"),
         (lambda t: {"given": ["sfh"]}, "no column of sfh, which is given"),
+        (lambda t: {"given": ["lsst_u", "log_mstar"]}, "no column of log_mstar, which is given"),
         (lambda t: {"wanted": ["sed"]}, "'sed' is not known to this model"),
         (lambda t: {"level": 0.999}, "level: 0.999 is not allowed; must be at most 0.95"),
     ],
@@ -101,6 +102,13 @@ def test_a_wrong_query_gets_one_line(folder, table, change, words):
     with pytest.raises((BadConfig, BadInput)) as error:
         ask(folder, table, **change(table))
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_band_that_is_given_must_be_there(folder, table):
+    with pytest.raises(BadInput, match="no column of lsst_i, which is given; its columns are id, lsst_u"):
+        ask(folder, table.drop(columns=["lsst_i"]), given=["lsst_u", "lsst_i"], wanted=["redshift"])
+    vector = pa.table({"lsst": [[24.0, 23.5, 23.0, 22.5, 22.0, 21.5]]})
+    assert len(ask(folder, vector, given=["lsst_u", "lsst_i"], wanted=["redshift"])) == 1
 
 
 def test_a_wrong_unit_or_shape_gets_one_line(folder, table):

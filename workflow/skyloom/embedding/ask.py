@@ -168,9 +168,11 @@ def _answers(network, card, blocks, schema, given, wanted, level, samples, threa
     network.to(device).eval()
     with reproducible(threads), torch.inference_mode():
         question = network.question("of your table", asked)
-        lacking = [m for m in question.given if m not in {network.modality(name) for name in used}]
-        if lacking:
-            raise BadInput(f"no column of {lacking[0]}, which is given; its columns are {', '.join(schema.names)}")
+        there = {*used, *(network.modality(name) for name in used)}
+        for name in [name for item in asked["given"] for name in ([item] if isinstance(item, str) else item)]:
+            # a single value may lie in the column of its vector
+            if name not in there and network.modality(name) not in used:
+                raise BadInput(f"no column of {name}, which is given; its columns are {', '.join(schema.names)}")
         identifier = next((name for name in IDENTIFIERS if name in schema.names), None)
         about, first, counts = network.about(question), 0, {}
         for block in blocks:
@@ -241,7 +243,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--extensions", action="append", default=[], help="folder with kinds of models of your own")
     o = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log.setLevel(logging.INFO)  # ours alone: other libraries have things to say too
     try:
         kinds.extend(str(Path(folder).resolve()) for folder in o.extensions)
         given, wanted = items(o.given), items(o.wanted)
