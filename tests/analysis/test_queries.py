@@ -11,10 +11,11 @@ from astropy import units as u
 from astropy.cosmology import Planck18
 from scipy import stats
 
-from skyloom.analysis.queries import Settings, baselines, physics, present
+from skyloom.analysis.queries import Settings, baselines, checks, physics, present
 from skyloom.analysis.queries.answers import read_answers
 from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of
 from skyloom.core.errors import BadInput
+from skyloom.settings.analysis import Job
 from skyloom.settings.section import parse
 
 LEVELS = [0.025, 0.05, 0.16, 0.25, 0.5, 0.75, 0.84, 0.95, 0.975]
@@ -150,3 +151,43 @@ def test_claims_hold_and_fail_by_their_numbers():
     assert [claim.holds for claim in present.claims(scores(coverage=0.9, level=0.68), s)][-1] is False
     unsure = next(iter(present.claims(scores(gain=(0.55, 0.45, 0.65)), s)))
     assert unsure.holds and unsure.verdict == "holds, within the uncertainty"
+
+
+class Truth:
+    """What `Sky` says of four test galaxies."""
+
+    paths = {"scalars": [], "sfh": []}
+    ids = {"test": np.array([1, 2, 3, 4])}
+
+    def __init__(self, history, mass):
+        self.values = {"sfh": history, "scalars": np.stack([mass, mass, mass], 1)}
+
+    def of(self, modality, split):
+        assert split == "test"
+        return self.values[modality]
+
+
+def test_a_history_and_a_mass_drawn_together_belong_together_and_those_of_two_draws_do_not(tmp_path):
+    rng = np.random.default_rng(0)
+    edges = np.linspace(0, 13.8, 11)
+    true = rng.normal(0, 1, (4, 10))
+    drawn = true[:, None] + rng.normal(0, 0.5, (4, 6, 1))  # as a whole higher or lower: as smooth as the truth
+    formed = physics.log_formed(drawn.reshape(-1, 10), edges).reshape(4, 6)
+    known = [2, 3, 4]  # one galaxy has no answer
+    samples = {"sfh_samples": drawn.reshape(4, -1), "log_mstar_samples": formed - 0.2}
+    lists = {
+        name: pa.FixedSizeListArray.from_arrays(pa.array(values[1:].ravel()), values.shape[1])
+        for name, values in samples.items()
+    }
+    table = pa.table({"targetid": known, "split": ["test"] * 3, **lists})
+    about = {b"skyloom": json.dumps({"samples": 6})}
+    pq.write_table(table.replace_schema_metadata(about), tmp_path / "any-q.parquet")
+    job = Job("sim", {"query_q": [str(tmp_path / "any-q.parquet")]}, {}, settings(), 0)
+    sky = Truth(true, physics.log_formed(true, edges) - 0.2)
+    lines = {(r["check"], r["of"]): r for r in checks._drawn(job, "q", sky, {"sfh": edges})}
+    together, apart = (lines[checks.FORMED, f"drawn {how}, less true"] for how in ("together", "apart"))
+    assert abs(together["median"]) < 1e-6 and together["mad"] < 1e-6 and together["n"] == 18
+    assert apart["mad"] > 0.3
+    smooth = [lines[checks.SMOOTH, of]["median"] for of in ("drawn", "true")]
+    assert smooth[0] == pytest.approx(np.median(physics.roughness(true[1:])), rel=0.3) and smooth[1] > 0.5
+    assert checks._drawn(job, "q", sky, {"sfh": edges[:-1]}) == []  # parts of histories form no mass

@@ -216,6 +216,31 @@ def test_what_a_model_takes_it_must_have_to_answer():
     assert not loaded.models_of("mock") and not layout.predictions("mock", loaded)
 
 
+def test_a_model_starts_from_another_of_its_kind_trained_on_a_survey():
+    config = changed(
+        "models.on", {"kind": "specformer", "modality": "spectrum", "starts_from": {"model": "specformer"}}
+    )
+    config["surveys"]["mock"] |= {"models": ["specformer", "on"], "models_from": None}
+    config["analyses"] = {}
+    assert validate(config).models["on"].starts_from.survey is None
+    start = config["models"]["on"]["starts_from"]
+    for values, words in (
+        ({"model": "astrodino"}, "'astrodino' is not another model of this kind; allowed are .*specformer"),
+        ({"model": "on"}, "'on' is not another model of this kind"),
+        ({"model": "specformer", "survey": "simulated"}, "'specformer' is not trained on 'simulated'; it is on mock$"),
+    ):
+        start.clear()
+        start |= values
+        with pytest.raises(BadConfig, match=f"models.on.starts_from.*{words}"):
+            validate(config)
+    config["models"]["specformer"]["starts_from"] = {"model": "on"}
+    start |= {"model": "specformer", "survey": "mock"}
+    with pytest.raises(BadConfig, match="starts from .* in its turn"):
+        validate(config)
+    with pytest.raises(BadConfig, match="pca_image.starts_from: is not allowed; pca does not learn by gradients"):
+        validate(changed("models.pca_image.starts_from", {"model": "pca_spectrum"}))
+
+
 def test_a_backbone_of_another_survey_is_taken_from_there():
     entry = {"kind": "astroclip", "backbones": {"image": "astrodino", "spectrum": "redshift"}}
     config = changed("models.mine", entry)

@@ -63,6 +63,15 @@ def backbones(name: str):
     ]
 
 
+def model_start(wildcards) -> list[str]:
+    """Weights and card of the trained model that a model starts from, if any."""
+    start = settings.models[wildcards.model].starts_from
+    if start is None:
+        return []
+    folder = layout.model_folder(start.survey or wildcards.survey, start.model, settings)
+    return [f"{folder}/model.safetensors", f"{folder}/model.json"]
+
+
 def gpus(wildcards) -> int:
     """GPUs that a model asks for: none if it is fitted, or left as it starts."""
     return int(settings.models[wildcards.model].trained)

@@ -8,6 +8,7 @@ rule pretrain:
         galaxies="results/{survey}/catalog/galaxies.parquet",
         tokens=model_tokens,
         statistics=model_statistics,
+        start=model_start,
     output:
         model="results/{survey}/models/{model}/model.safetensors",
         card="results/{survey}/models/{model}/model.json",

@@ -20,5 +20,6 @@ with job(snakemake):
         checkpoints=snakemake.params.checkpoints,
         backbones={m: Path(card).parent for m, card in zip(modalities, snakemake.input.get("cards", []), strict=True)},
         galaxies_path=snakemake.input.get("galaxies"),
+        start=next((Path(path).parent for path in snakemake.input.get("start", [])), None),
         statistics=statistics_by_modality(snakemake.input.get("statistics", [])),
     )

@@ -38,6 +38,10 @@ class Draws:
         """(B, *shape) integers, low <= i < high."""
         return torch.randint(low, high, (self.total, *shape), generator=self._generator, device=self.device)[self.rows]
 
+    def shared(self, *shape: int) -> Tensor:
+        """(*shape) uniform in [0, 1), one draw for all samples of the batch, the same on every rank."""
+        return torch.rand(*shape, generator=self._generator, device=self.device)
+
     def of_rows(self, count: int) -> Tensor | None:
         """(count,) uniform in [0, 1) for several views of the samples laid end to end; None if they are no such."""
         own = len(range(self.total)[self.rows])

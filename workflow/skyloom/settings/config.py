@@ -41,6 +41,15 @@ class Root(Section):
     "name -> analysis; what is not here is not made"
 
 
+class StartsFrom(Section):
+    """A trained model of the same kind and shape, whose weights a training starts with."""
+
+    model: str = setting()
+    "its name"
+    survey: str | None = setting(None)
+    "on which it is trained; without this key the one on which the model that starts from it is"
+
+
 class ModelSettings(Section):
     """An entry of `models`; `model` has the keys of its kind."""
 
@@ -56,6 +65,8 @@ class ModelSettings(Section):
     "its shape, the keys of its kind"
     training: dict = setting({})
     "how it is trained"
+    starts_from: StartsFrom | None = setting(None)
+    "train on from a trained model, such as one of another survey, whose standardisation is kept"
     queries: dict[str, dict | None] = setting({})
     "name -> what is given and what is wanted, of a model that answers such; they can change without a new training"
 
@@ -72,6 +83,7 @@ class Model:
     takes: tuple[str, ...]
     backbones: Mapping[str, str]
     asked: Mapping[str, Section] = dataclasses.field(default_factory=dict)
+    starts_from: StartsFrom | None = None
 
     @property
     def embeddings(self) -> tuple[str, ...]:
@@ -238,8 +250,10 @@ class Config:
         return list(dict.fromkeys([survey, *self.hosts(survey), *self.guests(survey), *named]))
 
     def hosts(self, survey: str) -> list[str]:
-        """The surveys on which the models of a survey are trained."""
-        return list(dict.fromkeys(self.surveys[survey].host(model.name) for model in self.models_of(survey)))
+        """The surveys on which the models of a survey are trained, then those on which what they start from is."""
+        models = self.models_of(survey)
+        started = [m.starts_from.survey for m in models if m.starts_from and m.starts_from.survey]
+        return list(dict.fromkeys([*(self.surveys[survey].host(model.name) for model in models), *started]))
 
     @functools.cached_property
     def made(self) -> dict[tuple[str, str], dict[str, list[str]]]:
@@ -294,6 +308,7 @@ def _load(config: Mapping) -> Config:
     models = {name: read_model(name, entry) for name, entry in entries["models"].items()}
     for model in models.values():
         _check_backbones(model, models)
+        _check_start(model, models)
     surveys = {name: _survey(name, entry, known) for name, entry in entries["surveys"].items()}
     loaded = Config(root, surveys, models, {})
     for survey in surveys.values():
@@ -367,7 +382,10 @@ def read_model(name: str, entry: dict) -> Model:
     settings = parse(kind.settings, values.model, f"{where}.model")
     training = parse(Training, {**kind.training, **values.training}, f"{where}.training")
     asked = _queries(kind, values, takes, where)
-    return Model(name, values.kind, kind, settings, training, takes, values.backbones or {}, asked)
+    if values.starts_from and (not kind.objective or key == "backbones"):
+        why = "is built on others" if key == "backbones" else "does not learn by gradients"
+        raise BadConfig(f"{where}.starts_from: is not allowed; {values.kind} {why}")
+    return Model(name, values.kind, kind, settings, training, takes, values.backbones or {}, asked, values.starts_from)
 
 
 def _queries(kind: ModelKind, values: ModelSettings, takes: tuple[str, ...], where: str) -> dict[str, Section]:
@@ -393,6 +411,22 @@ def _check_backbones(model: Model, models: Mapping[str, Model]) -> None:
             raise BadConfig(f"{where}: '{backbone}' is not a model of this modality; allowed are {', '.join(one)}")
 
 
+def _check_start(model: Model, models: Mapping[str, Model]) -> None:
+    """What a model starts from is a model of its kind, and not in the end itself."""
+    seen, one = [model.name], model
+    while one.starts_from:
+        where, name = f"models.{one.name}.starts_from.model", one.starts_from.model
+        other = models.get(name)
+        if other is None or (other.kind_name, other.takes) != (one.kind_name, one.takes) or name == one.name:
+            alike = [m.name for m in models.values() if (m.kind_name, m.takes) == (one.kind_name, one.takes)]
+            allowed = ", ".join(m for m in alike if m != one.name) or "none"
+            raise BadConfig(f"{where}: '{name}' is not another model of this kind; allowed are {allowed}")
+        if name in seen:
+            raise BadConfig(f"{where}: '{name}' starts from '{one.name}' in its turn")
+        seen.append(name)
+        one = other
+
+
 def _check_models(survey: Survey, config: Config) -> None:
     """The models of a survey exist where they are trained, and work on its data."""
     where, given = f"surveys.{survey.name}", survey.settings.models_from
@@ -407,6 +441,15 @@ def _check_models(survey: Survey, config: Config) -> None:
             taken = host.host(model.name)
             text = f"'{host.name}' takes '{model.name}' from '{taken}'; name that one"
             raise BadConfig(f"{where}.models_from: {text}")
+        if model.starts_from and host is survey:
+            start = model.starts_from
+            where_from, name = f"models.{model.name}.starts_from.survey", start.survey or host.name
+            other = config.surveys.get(name)
+            if other is None or start.model not in other.settings.models or other.host(start.model) != name:
+                able = [s.name for s in config.surveys.values() if start.model in s.settings.models]
+                able = [n for n in able if config.surveys[n].host(start.model) == n]
+                text = f"'{start.model}' is not trained on '{name}'; it is on {', '.join(able) or 'none'}"
+                raise BadConfig(f"{where_from}: {text}")
         missing = [m for m in model.takes if m not in host.settings.modalities]
         if missing and model.training.incomplete != "keep":
             text = (

@@ -38,6 +38,7 @@ def main() -> None:
         metavar="MODALITY=FOLDER",
         help="a trained model to build on (for astroclip and its like); once for each modality",
     )
+    parser.add_argument("--start", metavar="FOLDER", help="a trained model of the same shape to train on from")
     parser.add_argument(
         "--extensions", action="append", default=[], metavar="FOLDER", help="folder with kinds of models of your own"
     )
@@ -57,6 +58,7 @@ def main() -> None:
             dict(pair(text) for text in options.backbone),
             options.galaxies,
             statistics_by_modality(options.statistics),
+            options.start,
         )
         if first:
             draw(out["metrics"], Path(options.out, FIGURE), config.get("name") or out["card"].parent.name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
+from skyloom.core.errors import BadConfig
 from skyloom.models import networks
 from skyloom.nn import distributed
 from skyloom.nn.draws import number
@@ -33,6 +34,7 @@ def train(
     backbones: Mapping[str, str | os.PathLike],
     galaxies_path: str | os.PathLike | None,
     statistics: Mapping[str, str | os.PathLike],
+    start: str | os.PathLike | None,
     seed: int,
     threads: int,
     tell: Callable[[str], None],
@@ -44,6 +46,7 @@ def train(
     config : what `skyloom.models.networks.build` makes the network from
     settings : how it is trained
     about : what the card says besides: name, traits, embeddings, queries
+    start : folder of a trained model whose weights this one starts with; `begin` of the objective is not called then
     tell : is called with a line about the progress
     """
     kind = kinds.find("model", config["kind"], "kind")
@@ -53,6 +56,8 @@ def train(
         torch.manual_seed(number(seed, "init"))
         loaded = {m: networks.load(folder)[0] for m, folder in sorted(backbones.items())} or None
         model = networks.build(config, loaded).to(device)
+        if start is not None:
+            about = {**about, "starts_from": start_from(model, start)}
         torch.manual_seed(number(seed, "objective"))
         learner: nn.Module = kinds.load(kind.objective)(model).to(device) if kind.objective else model
         samples = Samples(
@@ -66,7 +71,7 @@ def train(
             galaxies_path,
             statistics,
         )
-        if hasattr(learner, "begin"):
+        if hasattr(learner, "begin") and start is None:
             learner.begin(samples.labels_of("train"), samples.statistics, beginning(learner, samples, seed))
         record = results.record(model, samples, settings, seed, threads)
         counts = [len(samples.of(split)) for split in ("train", "validation")]
@@ -82,3 +87,23 @@ def train(
             results.write(out, model, samples, rows, {**about, **record, "selected_step": selected})
             store.remove()
         distributed.barrier()
+
+
+def start_from(model: nn.Module, folder: str | os.PathLike) -> dict:
+    """Give a network the weights of a trained one of the same shape; what the card says of that one.
+
+    Raises
+    ------
+    BadConfig : it is of another kind, or a tensor has another shape.
+    """
+    trained, card = networks.load(folder)
+    own, other = networks.describe(model), networks.describe(trained)
+    if own["kind"] != other["kind"]:
+        raise BadConfig(f"starts_from: {folder} is of kind {other['kind']}, not {own['kind']}")
+    here, there = model.state_dict(), trained.state_dict()
+    for name in [*here, *there]:
+        shapes = [tuple(state[name].shape) if name in state else "none" for state in (here, there)]
+        if shapes[0] != shapes[1]:
+            raise BadConfig(f"starts_from: {folder} is another network: {name} is {shapes[1]} there, {shapes[0]} here")
+    model.load_state_dict(there)
+    return {"name": card.get("name"), "weights_sha256": card.get("weights_sha256")}

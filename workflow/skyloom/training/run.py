@@ -29,6 +29,7 @@ def train(
     backbones: Mapping[str, str | os.PathLike] | None = None,
     galaxies_path: str | os.PathLike | None = None,
     statistics: Mapping[str, str | os.PathLike] | None = None,
+    start: str | os.PathLike | None = None,
 ) -> None:
     """Train a model, or fit it, and write its folder.
 
@@ -45,6 +46,8 @@ def train(
     backbones : modality -> folder of a trained model
     galaxies_path : galaxies.parquet, for objectives that learn from its columns
     statistics : modality -> statistics.json of the training split
+    start : folder of a trained model of the same shape, whose weights and standardisation this one starts with;
+        what an objective has besides the network begins anew
 
     Raises
     ------
@@ -72,6 +75,7 @@ def train(
         {modality: backbones[modality] for modality in model.takes} if model.backbones else {},
         galaxies_path,
         statistics or {},
+        start,
         config.get("seed", 0),
         config.get("threads", 2),
         progress,

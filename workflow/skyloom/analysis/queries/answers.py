@@ -10,8 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyloom.analysis.common import tables
 from skyloom.core.errors import BadInput
+from skyloom.settings.analysis import Job
 from skyloom.tokens.store import Shards
+
+SPLIT = "test"
 
 
 def read_truth(paths: Sequence[str | os.PathLike], targetid: np.ndarray) -> np.ndarray:
@@ -56,6 +60,28 @@ class Answers:
         return np.concatenate([p[:, None] if p.ndim == 1 else p for p in parts], axis=1), places
 
 
+class Sky:
+    """The true numbers of the survey's galaxies, as far as they are asked for."""
+
+    def __init__(self, job: Job):
+        self.paths = {role.removeprefix("tokens_"): p for role, p in job.inputs.items() if role.startswith("tokens_")}
+        galaxies = tables.read_galaxies(job.one("galaxies"), job.one("splits"))
+        self.ids = {s: np.sort(galaxies.index[galaxies["split"] == s].to_numpy()) for s in ("train", SPLIT)}
+        self._held: dict[tuple[str, str], np.ndarray] = {}
+
+    def of(self, modality: str, split: str) -> np.ndarray:
+        """(N, size) of the galaxies of a split."""
+        key = (modality, split)
+        if key not in self._held:
+            self._held[key] = read_truth(self.paths[modality], self.ids[split])
+        return self._held[key]
+
+    def given(self, answers: "Answers", split: str) -> np.ndarray:
+        """What a query shows of the galaxies of a split, (N, f)."""
+        parts = [self.of(m, split)[:, places] for m, places in answers.about["given"].items()]
+        return np.concatenate(parts, axis=1)
+
+
 def read_answers(path: str | os.PathLike, split: str | None) -> Answers:
     """The answers about the galaxies of a split, or of all; drawn samples are left in the file.
 
@@ -73,6 +99,18 @@ def read_answers(path: str | os.PathLike, split: str | None) -> Answers:
         raise BadInput(f"{path}: not a table of answers to a query ({error}); delete it and rerun") from error
     values = {name: _array(table[name]) for name in names if name not in ("targetid", "split")}
     return Answers(about["query"], about.get("model") or Path(path).stem, about, table["targetid"].to_numpy(), values)
+
+
+def read_draws(path: str | os.PathLike, names: Sequence[str], split: str, most: int) -> tuple[np.ndarray, dict]:
+    """Targetid (N,) and what was drawn together, name -> (N, samples, n), of the first `most` galaxies of a split; no
+    names if one of them was not drawn."""
+    schema, columns = pq.read_schema(path), [f"{name}_samples" for name in names]
+    if not set(columns) <= set(schema.names):
+        return np.empty(0, "i8"), {}
+    samples = json.loads(schema.metadata[b"skyloom"])["samples"]
+    table = pq.read_table(path, columns=["targetid", *columns], filters=[("split", "=", split)]).slice(0, most)
+    found = [_array(table[column]).reshape(len(table), samples, -1) for column in columns]
+    return table["targetid"].to_numpy(), dict(zip(names, found, strict=True))
 
 
 def _array(column: pa.ChunkedArray) -> np.ndarray:

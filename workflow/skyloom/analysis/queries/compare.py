@@ -8,43 +8,18 @@ import pandas
 
 from skyloom.analysis.common import statistics, tables
 from skyloom.analysis.common.conformal import Recalibration
-from skyloom.analysis.queries import Settings, baselines, figures, physics, sample_of, schema, states
-from skyloom.analysis.queries.answers import Answers, read_answers, read_truth
+from skyloom.analysis.queries import Settings, baselines, checks, figures, sample_of, schema, states
+from skyloom.analysis.queries.answers import SPLIT, Answers, Sky, read_answers
 from skyloom.analysis.queries.certainty import crowding, drawn_from, pit_of
 from skyloom.core.errors import BadInput
 from skyloom.formats.part_columns import SCALARS
 from skyloom.models import networks
-from skyloom.models.mosaic import BANDS
 from skyloom.settings.analysis import Job
 
 log = logging.getLogger(__name__)
 
-SPLIT = "test"
 BOOSTED = (*SCALARS, "sfh")
 I_BAND, LEAST = 3, 10
-PHYSICS = ["survey", "query", "check", "unit", "of", "median", "mad", "n"]
-
-
-class Sky:
-    """The true numbers of the survey's galaxies, as far as they are asked for."""
-
-    def __init__(self, job: Job):
-        self.paths = {role.removeprefix("tokens_"): p for role, p in job.inputs.items() if role.startswith("tokens_")}
-        galaxies = tables.read_galaxies(job.one("galaxies"), job.one("splits"))
-        self.ids = {s: np.sort(galaxies.index[galaxies["split"] == s].to_numpy()) for s in ("train", SPLIT)}
-        self._held: dict[tuple[str, str], np.ndarray] = {}
-
-    def of(self, modality: str, split: str) -> np.ndarray:
-        """(N, size) of the galaxies of a split."""
-        key = (modality, split)
-        if key not in self._held:
-            self._held[key] = read_truth(self.paths[modality], self.ids[split])
-        return self._held[key]
-
-    def given(self, answers: Answers, split: str) -> np.ndarray:
-        """What a query shows of the galaxies of a split, (N, f)."""
-        parts = [self.of(m, split)[:, places] for m, places in answers.about["given"].items()]
-        return np.concatenate(parts, axis=1)
 
 
 def compare(job: Job) -> None:
@@ -84,8 +59,7 @@ def compare(job: Job) -> None:
             rows += _sure(job, s, asked, name, quantity, truth)
     rows += _gains(job, s, errors, answers, sky)
     tables.write_csv(job.outputs["table"], rows)
-    checks = _physics(job, answers, sky, axes)
-    tables.write_csv(job.outputs["physics"], checks, PHYSICS)
+    tables.write_csv(job.outputs["physics"], checks.rows(job, answers, sky, axes), checks.COLUMNS)
     scores = pandas.DataFrame(rows)
     truths = {m: sky.of(m, SPLIT) for m in sky.paths}
     figures.draw_queries(answers, truths, sky.ids[SPLIT], axes, scores, s, job.outputs["figure"])
@@ -178,46 +152,3 @@ def _gains(job: Job, s: Settings, errors: dict, answers: dict[str, Answers], sky
         row = _row(job, f"{gain.better}/{gain.worse}", gain.of, model, "gain", value, statistics.interval(drawn), n)
         rows.append(row | {"method": sample_of(gain)})
     return rows
-
-
-def _physics(job: Job, answers: dict[str, Answers], sky: Sky, axes: dict) -> list[dict]:
-    """Residuals of the two checks, for every query that says what they need, and of the true galaxies."""
-    rows = []
-
-    def line(query: str, check: str, unit: str, of: str, values: np.ndarray) -> None:
-        known = values[np.isfinite(values)]
-        median = np.median(known) if len(known) else np.nan
-        spread = 1.4826 * np.median(np.abs(known - median)) if len(known) else np.nan
-        values = [job.survey, query, check, unit, of, median, spread, len(known)]
-        rows.append(dict(zip(PHYSICS, values, strict=True)))
-
-    for name, asked in answers.items():
-        place = np.searchsorted(sky.ids[SPLIT], asked.targetid)
-        whole = {m: sky.of(m, SPLIT)[place] for m in ("scalars", "sfh", "sed", "lsst") if m in sky.paths}
-        if {"scalars", "sfh"} <= set(whole) and "sfh" in axes:
-            mass, history = _filled(asked, whole, "scalars")[:, 2], _filled(asked, whole, "sfh")
-            formed = [
-                physics.log_formed(h, axes["sfh"]) - m
-                for h, m in ((history, mass), (whole["sfh"], whole["scalars"][:, 2]))
-            ]
-            line(name, "mass formed, less stellar mass", "dex", "predicted less true", formed[0] - formed[1])
-        given = asked.about["given"].get("lsst", [])
-        if {"scalars", "sed", "lsst"} <= set(whole) and "sed" in axes and len(given) == whole["lsst"].shape[1]:
-            some = slice(0, 400)
-            z, sed = _filled(asked, whole, "scalars")[some, 0], _filled(asked, whole, "sed")[some]
-            seen = whole["lsst"][some]
-            predicted = physics.light_residual(sed, z, axes["sed"], seen)
-            true = physics.light_residual(whole["sed"][some], whole["scalars"][some, 0], axes["sed"], seen)
-            for band, (p, t) in zip(BANDS, zip(predicted.T, true.T, strict=True), strict=True):
-                line(name, f"spectrum through {band}, less given magnitude", "mag", "predicted", p)
-                line(name, f"spectrum through {band}, less given magnitude", "mag", "true spectrum", t)
-    return rows
-
-
-def _filled(asked: Answers, whole: dict[str, np.ndarray], modality: str) -> np.ndarray:
-    """A modality's numbers (N, size): the answer where it is asked for, else what was given."""
-    values = whole[modality].copy()
-    if asked.of(modality):
-        said, places = asked.all_of(modality)
-        values[:, places] = said
-    return values

@@ -1,9 +1,11 @@
 """Do the numbers that a model gives belong to one galaxy?
 
-Two checks that need no other model. A history must have formed the stars that are there: the mass formed, less the
+Checks that need no other model. A history must have formed the stars that are there: the mass formed, less the
 share that dying stars gave back, is the stellar mass. A spectrum, moved to the redshift and seen through the filters,
 must give the magnitudes. The same sums of the true galaxy stand beside them: they miss by the width of the bins, by gas
-between the galaxies, and by the noise of magnitudes.
+between the galaxies, and by the noise of magnitudes. Galaxies that are drawn must pass too: a history and the mass that
+was drawn with it belong together more closely than with the mass of another draw, and histories are as smooth as true
+ones.
 """
 
 import functools
@@ -23,6 +25,16 @@ def log_formed(history: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """log10 of the mass (N,), Msun, that a history (N, B), log10 Msun/yr in bins of `edges` (B+1,) Gyr, forms."""
     rate = 10.0 ** np.asarray(history, float)
     return np.log10((rate * np.diff(edges) * 1e9).sum(axis=1))
+
+
+def roughness(history: np.ndarray) -> np.ndarray:
+    """Mean absolute difference (...), dex, of neighbouring bins of histories (..., B)."""
+    return np.abs(np.diff(history, axis=-1)).mean(axis=-1)
+
+
+def apart(values: np.ndarray) -> np.ndarray:
+    """Draws (N, samples, ...) in another order: what was drawn with them is now of another galaxy that could be."""
+    return np.roll(values, 1, axis=1)
 
 
 def magnitudes(sed: np.ndarray, edges: np.ndarray, redshift: np.ndarray) -> np.ndarray:

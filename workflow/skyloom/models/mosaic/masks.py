@@ -1,6 +1,7 @@
 """The hierarchical masks of MOSAIC (Xia et al. 2025, appendix A), as pure functions of the draws of a step."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,19 +19,20 @@ def budget(size: int, share: float) -> int:
     return math.ceil(round(share * size, 9))  # .2 * 5 is 1, not 1.0000000000000002
 
 
-def spans(draws: Draws, size: int, share: float) -> tuple[Tensor, Tensor]:
-    """Starts and lengths (B, ROUNDS) int64 of spans within 0..size-1 whose lengths add up to the budget; after the
-    last one lengths are 0."""
-    u = draws.uniform(ROUNDS, 2)
-    left = torch.full((len(u),), budget(size, share), device=u.device)
+def spans(draws: Draws, sizes: Sequence[int], share: float) -> tuple[Tensor, Tensor]:
+    """Starts and lengths (B, len(sizes), ROUNDS) int64 of spans within 0..size-1 of vectors, whose lengths add up to
+    the budget; after the last one lengths are 0."""
+    u = draws.uniform(len(sizes), ROUNDS, 2)
+    size = torch.tensor(sizes, device=u.device)
+    left = torch.tensor([budget(n, share) for n in sizes], device=u.device).expand(len(u), -1)
     starts, lengths = [], []
     for number in range(ROUNDS):
-        length = 1 + (u[:, number, 0] * left).long()
+        length = 1 + (u[:, :, number, 0] * left).long()
         length = torch.minimum(length, left) if number < ROUNDS - 1 else left
-        starts.append((u[:, number, 1] * (size - length + 1)).long().clamp(max=size - 1))
+        starts.append(torch.minimum((u[:, :, number, 1] * (size - length + 1)).long(), size - 1))
         lengths.append(length)
         left = left - length
-    return torch.stack(starts, 1), torch.stack(lengths, 1)
+    return torch.stack(starts, 2), torch.stack(lengths, 2)
 
 
 def covered(starts: Tensor, lengths: Tensor, size: int) -> Tensor:
@@ -49,12 +51,15 @@ def draw(draws: Draws, sizes: dict[str, int], masks: Masks) -> dict[str, Tensor]
     the spans, unless it is shown whole.
     """
     whole = draws.uniform(len(sizes)) < masks.modality
+    vectors = {name: size for name, size in sizes.items() if name != "scalars"}
+    starts, lengths = spans(draws, list(vectors.values()), masks.vector)
+    in_parts = draws.uniform(len(vectors)) >= masks.whole
     hidden = {}
     for number, (name, size) in enumerate(sizes.items()):
         if name == "scalars":
             some = draws.uniform(size) < masks.scalar
         else:
-            some = covered(*spans(draws, size, masks.vector), size)
-            some = some & (draws.uniform(1) >= masks.whole)
+            place = list(vectors).index(name)
+            some = covered(starts[:, place], lengths[:, place], size) & in_parts[:, place, None]
         hidden[name] = some | whole[:, number, None]
     return hidden

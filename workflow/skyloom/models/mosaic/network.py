@@ -153,17 +153,28 @@ class Mosaic(nn.Module):
         count, patch = self.counts[name], self.patches[name]
         return nn.functional.pad(values, (0, count * patch - values.shape[1])).unflatten(1, (count, patch))
 
-    def read(self, hidden: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What is said of every number, modality -> (B, size, outputs); `skyloom.models.mosaic.distribution`."""
+    def read(self, hidden: Mapping[str, Tensor], tokens: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """What is said of every number, modality -> (B, size, outputs); `skyloom.models.mosaic.distribution`.
+
+        With `tokens`, modality -> (n,) places, of the numbers of these tokens alone: (B, n * patch, outputs), in the
+        order of `of_tokens`.
+        """
         found = {}
         for name, size in self.sizes.items():
-            x = self.head[name](hidden[name]).float().unflatten(2, (self.patches[name], self.outputs))
-            found[name] = x.flatten(1, 2)[:, :size]
+            states = hidden[name] if tokens is None else hidden[name][:, tokens[name]]
+            x = self.head[name](states).float().unflatten(2, (self.patches[name], self.outputs)).flatten(1, 2)
+            found[name] = x if tokens is not None else x[:, :size]
         return found
 
-    def forward(self, values: Mapping[str, Tensor], visible: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def of_tokens(self, name: str, values: Tensor, tokens: Tensor) -> Tensor:
+        """Of a modality's numbers (B, size) those of some tokens (n,), (B, n * patch); zeros where one is filled up."""
+        return self._patches(name, values)[:, tokens].flatten(1)
+
+    def forward(
+        self, values: Mapping[str, Tensor], visible: Mapping[str, Tensor], tokens: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """`read` of `hidden`."""
-        return self.read(self.hidden(values, visible))
+        return self.read(self.hidden(values, visible), tokens)
 
     # what the workflow asks
 

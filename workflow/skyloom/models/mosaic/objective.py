@@ -1,5 +1,6 @@
 """Training: hide numbers as the paper does, and say all of them, the visible ones too (Xia et al. 2025, appendix C)."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -41,34 +42,48 @@ class Objective(nn.Module):
         hidden = masks.draw(draws, model.sizes, model.config.masks)
         return {name: known[name] & ~hidden[name] for name in model.sizes}
 
+    def scored(self, draws: Draws) -> dict[str, Tensor]:
+        """The tokens that the loss looks at in this step, modality -> (n,) places: all of them in validation."""
+        found = {}
+        for name, count in self.model.counts.items():
+            some = math.ceil(count * self.model.config.scored) if self.training else count
+            found[name] = draws.shared(count).argsort()[:some].sort().values
+        return found
+
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model = self.model
         values, known = model.scaled(batch)
         visible = self.visible(known, draws)
-        out = model(values, visible)
+        tokens = self.scored(draws)
+        out = model(values, visible, tokens)
+        values, known, visible = (
+            {name: model.of_tokens(name, part[name], tokens[name]) for name in model.sizes}
+            for part in (values, known, visible)
+        )
+        quantiles = {name: said.quantiles(out[name]) for name in out} if model.config.says == "quantiles" else {}
         losses = {}
         for name in model.sizes:
-            if model.config.says == "mean":
-                each = (out[name][..., 0] - values[name]).square()
+            if quantiles:
+                each = said.pinball(quantiles[name], values[name])
             else:
-                each = said.pinball(said.quantiles(out[name]), values[name])
+                each = (out[name][..., 0] - values[name]).square()
             weight = known[name] * torch.where(visible[name], model.config.visible, 1.0)
             losses[name] = (each * weight).sum() / weight.sum().clamp(min=1e-6)
         loss = torch.stack(list(losses.values())).mean()
-        if model.config.factors and model.config.says == "quantiles":
-            together = self.copula(out, values, known, visible)
+        if model.config.factors and quantiles:
+            counted = {name: known[name] & ~visible[name] for name in model.sizes}
+            together = self.copula(out, quantiles, values, counted)
             return loss + 0.1 * together, {"loss_numbers": loss, "loss_copula": together, **losses}
         return loss, losses
 
-    def copula(self, out: dict, values: dict, known: dict, visible: dict) -> Tensor:
+    def copula(self, out: dict, quantiles: dict, values: dict, counted: dict) -> Tensor:
         """How badly the factors say how the hidden numbers vary together."""
-        scores, load, counted = [], [], []
-        for name in self.model.sizes:
-            quantile = said.quantiles(out[name].detach())
-            scores.append(said.score(values[name], quantile).clamp(-3, 3))  # a few outliers say little of the others
-            load.append(said.loadings(out[name]))
-            counted.append(known[name] & ~visible[name])
-        parts = torch.cat(scores, 1), torch.cat(load, 1), torch.cat(counted, 1)
+        scores = [said.score(values[m], quantiles[m].detach()).clamp(-3, 3) for m in out]  # outliers say little
+        parts = (
+            torch.cat(scores, 1),
+            torch.cat([said.loadings(x) for x in out.values()], 1),
+            torch.cat([*counted.values()], 1),
+        )
         with torch.autocast(parts[0].device.type, enabled=False):  # a matrix is factored: single precision
             return said.copula(*parts).mean()
 
@@ -80,5 +95,6 @@ class Objective(nn.Module):
             kept = self.model.get_buffer(f"kept_{name}")
             rows = [b[name]["values"] if name in b else kept.new_full((len(b), size), torch.nan) for b in parts]
             rows = torch.cat(rows)[: len(kept)] if rows else kept[:0]
+            kept.fill_(torch.nan)  # of the model that this one started from
             kept[: len(rows)] = rows
         return []
