@@ -23,7 +23,7 @@ SMALL = {"scalars": 3, "lsst": 6, "sfh": 20}
 SHAPE = {"sizes": {"sfh": 20}, "dim": 16, "layers": 2, "heads": 2, "kept": 80, "factors": 2}
 PUBLISHED = {
     **{"norm": "after", "unknown": "zero", "entry": "linear", "says": "mean"},
-    **{"scale": "modality", "visible": 1.0, "summary": 0, "colours": 0.0},
+    **{"scale": "modality", "visible": 1.0, "scored": 1.0, "colours": 0.0},
 }
 
 
@@ -52,7 +52,7 @@ def galaxies(count: int = 40, seed: int = 1) -> Batch:
 
 @pytest.mark.parametrize("size", [6, 102, 117, 921])
 def test_spans_add_up_to_the_budget_of_the_paper_and_stay_inside(size):
-    starts, lengths = (found[:, 1] for found in masks.spans(Draws(0, 1, 500), [7, size], 0.2))
+    starts, lengths = (found[:, 1] for found in masks.spans(Draws(0, 1, 500), [7, size], 0.2, 0.2))
     assert (lengths.sum(1) == math.ceil(0.2 * size)).all()
     assert (starts >= 0).all() and (starts + lengths <= size).all()
     covered = masks.covered(starts, lengths, size)
@@ -64,15 +64,22 @@ def test_spans_add_up_to_the_budget_of_the_paper_and_stay_inside(size):
     assert (covered.sum(1) <= math.ceil(0.2 * size)).all() and covered.any(1).all()
 
 
+def test_with_a_larger_share_spans_add_up_to_anything_between_the_two():
+    _, lengths = masks.spans(Draws(0, 1, 4000), [117], 0.2, 0.8)
+    share = lengths[:, 0].sum(1).double() / 117
+    assert share.min() >= 0.2 and share.max() <= 0.81
+    assert stats.ks_1samp(share.numpy(), stats.uniform(0.2, 0.6).cdf).statistic < 0.03
+
+
 def test_spans_are_of_many_lengths_isolated_numbers_among_them():
-    _, lengths = masks.spans(Draws(0, 1, 500), [921], 0.2)
+    _, lengths = masks.spans(Draws(0, 1, 500), [921], 0.2, 0.2)
     there = lengths[lengths > 0]
     assert (there == 1).float().mean() > 0.05 and (there > 90).float().mean() > 0.05
 
 
 def test_all_subsets_of_modalities_are_equally_likely_and_scalars_are_hidden_one_by_one():
     sizes = {"scalars": 3, "lsst": 6, "spherex": 102, "sfh": 117, "sed": 921}
-    hidden = masks.draw(Draws(0, 1, 20_000), sizes, Masks(whole=0.0))
+    hidden = masks.draw(Draws(0, 1, 20_000), sizes, Masks(whole=0.0, largest=0.0))
     whole = torch.stack([hidden[m].all(1) for m in sizes if m != "scalars"], 1)
     subset = (whole * 2 ** torch.arange(4)).sum(1)
     counts = np.bincount(subset.numpy(), minlength=16)
@@ -86,8 +93,8 @@ def test_all_subsets_of_modalities_are_equally_likely_and_scalars_are_hidden_one
 
 def test_masks_are_a_function_of_seed_and_step_and_the_same_on_two_processes():
     sizes = {"scalars": 3, "sfh": 117}
-    one = masks.draw(Draws(3, 7, 8), sizes, Masks(whole=0.0))
-    halves = [masks.draw(Draws(3, 7, 8, slice(rank, None, 2)), sizes, Masks(whole=0.0)) for rank in (0, 1)]
+    one = masks.draw(Draws(3, 7, 8), sizes, Masks(whole=0.0, largest=0.0))
+    halves = [masks.draw(Draws(3, 7, 8, slice(rank, None, 2)), sizes, Masks(whole=0.0, largest=0.0)) for rank in (0, 1)]
     for name in sizes:
         assert torch.equal(one[name][0::2], halves[0][name]) and torch.equal(one[name][1::2], halves[1][name])
 

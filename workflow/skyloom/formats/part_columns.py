@@ -16,7 +16,8 @@ UNITS = {
     "spherex": "mag(AB)",
     "sfh": "dex(Msun/yr)",
     "sed": "dex(Jy)",
+    "lsst_image": "",
     "lsst_error": "mag",
     "spherex_error": "mag",
 }
-VECTORS = ("lsst", "spherex", "sfh", "sed")
+VECTORS = ("lsst", "spherex", "sfh", "sed", "lsst_image")

@@ -15,6 +15,7 @@ lsst           (N, 6)    mag(AB)      u, g, r, i, z, y; see noise.py
 spherex        (N, 102)  mag(AB)      17 channels of each of 6 detectors, in order of wavelength; see noise.py
 sfh            (N, 117)  dex(Msun/yr) star formation rate in bins of cosmic time; see histories.py
 sed            (N, 921)  dex(Jy)      rest-frame flux density at 10 pc; see sed.py
+lsst_image     (N, 1728)              if asked for: 24 x 24 pixels in g, r, i; see simulated/images.py
 lsst_error     (N, 6)    mag          with noise only: standard error of lsst
 spherex_error  (N, 102)  mag          with noise only: standard error of spherex
 =============  ========  ===========  ======================================================================

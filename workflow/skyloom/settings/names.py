@@ -13,7 +13,7 @@ LISTED = ("images", "bricks", "hsc", "truth")
 """Roles whose files are so many that jobs take their manifest for them: any galaxy may be in any of them."""
 
 MODALITIES = {"spectrum": ("coadd", "spectra"), "image": ("images",), "hsc_image": ("hsc",)} | dict.fromkeys(
-    ("scalars", "lsst", "spherex", "sfh", "sed"), ("simulated",)
+    ("scalars", "lsst", "spherex", "sfh", "sed", "lsst_image"), ("simulated",)
 )
 """What a survey can hold of a galaxy, and the roles of the raw files it may be in: each modality has token shards,
 `results/{survey}/tokens/{modality}`, of its own."""

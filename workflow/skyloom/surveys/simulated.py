@@ -2,12 +2,14 @@
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from skyloom.mock.layout import CITATION, LICENCE
 from skyloom.settings.kinds import SurveyKind
-from skyloom.settings.section import setting
+from skyloom.settings.section import refuse, setting
 from skyloom.settings.survey import SurveySettings
 
-KEYS = ("population", "magnitude_limit", "redshift_max", "galaxies_per_part", "noise")
+KEYS = ("population", "magnitude_limit", "redshift_max", "galaxies_per_part", "noise", "images")
 """What of a survey's configuration a part depends on."""
 
 
@@ -22,10 +24,18 @@ class SimulatedSettings(SurveySettings):
     "largest redshift"
     noise: Literal["none", "survey"] = setting("none")
     "survey: LSST after ten years, SPHEREx all-sky"
+    images: bool = setting(False)
+    "small pictures too, modality `lsst_image`; 24 x 24 pixels in g, r, i"
     parts: int = setting(2, ge=1, le=9999)
     "files, one job each"
     galaxies_per_part: int = setting(2000, ge=1, le=999_999_999)
     "galaxies in each"
+
+    @model_validator(mode="after")
+    def _pictures(self):
+        if "lsst_image" in self.modalities and not self.images:
+            raise refuse("modalities", "'lsst_image' is not drawn; set images: true")
+        return self
 
 
 def part_file(part: int) -> str:

@@ -84,6 +84,8 @@ class ColumnMap(Section):
     "log10 of the star-formation rate, Msun/yr"
     sed: Vector | None = setting(None)
     "log10 of the flux density, Jy"
+    lsst_image: Vector | None = setting(None)
+    "pixels as numbers of any kind, always as many and in the same order"
 
 
 class SimulatedCatalogSettings(SurveySettings):

@@ -39,8 +39,8 @@ class Settings(AnalysisSettings):
     "that is asked; without this key the first of the survey that answers queries of your own"
     queries: list[str] = setting([])
     "of it, in their order; [] for all"
-    alone: dict[str, reference("model")] = setting({})
-    "query -> model that was trained for this query alone, to compare with"
+    beside: list[reference("model")] = setting([])
+    "models that answer queries of the same names, such as one trained for one alone, to compare with; those that a survey has"
     gains: list[Gain] = setting([])
     "what one query gains over another, with its paired interval"
     trees: int = setting(200, ge=0)
@@ -71,23 +71,18 @@ def inputs(context: Context) -> dict[str, list[str]]:
     model = asking[0]
     there = [name for name in context.config.queries_of(model, survey) if name in model.asked]
     where = f"analyses.{context.analysis.name}"
-    for name in [*s.queries, *s.alone, *(q for gain in s.gains for q in (gain.better, gain.worse))]:
+    for name in [*s.queries, *(q for gain in s.gains for q in (gain.better, gain.worse))]:
         if name not in there:
             raise BadConfig(f"{where}: '{name}' is not a query of '{model.name}'; it has {', '.join(there)}")
-    alone = {}
-    for query, name in s.alone.items():
-        other = context.config.models[name]
-        if query not in other.asked:
-            raise BadConfig(f"{where}.alone.{query}: '{name}' has no query of this name")
-        alone[f"alone_{query}"] = [layout.prediction(survey, name, query)]
     names = s.queries or there
+    others = {query: [m for m in s.beside if m in context.answering(query) and m != model.name] for query in names}
     have = context.survey.settings.modalities
     return {
         "galaxies": context.galaxies,
         "splits": context.splits,
         "model": context.model_files(model.name),
         **{f"query_{name}": [layout.prediction(survey, model.name, name)] for name in names},
-        **alone,
+        **{f"beside_{q}": [layout.prediction(survey, m, q) for m in models] for q, models in others.items() if models},
         **{f"tokens_{name}": context.tokens(name) for name in model.takes if name in have},
         "published": [layout.PUBLISHED],
     }

@@ -31,11 +31,7 @@ def compare(job: Job) -> None:
         for role, paths in job.inputs.items()
         if role.startswith("query_")
     }
-    alone = {name: read_answers(job.one(f"alone_{name}"), SPLIT) for name in s.alone if name in answers}
-    for name, other in alone.items():
-        if not np.array_equal(other.targetid, answers[name].targetid):
-            path = job.one(f"alone_{name}")
-            raise BadInput(f"{path}: not of the galaxies of {job.one(f'query_{name}')}; delete it and rerun")
+    beside = {name: _beside(job, name, asked) for name, asked in answers.items()}
     network, card = networks.load(Path(job.inputs["model"][0]).parent)
     axes = network.axes
     errors: dict[tuple[str, str, str], np.ndarray] = {}
@@ -44,8 +40,9 @@ def compare(job: Job) -> None:
         place = np.searchsorted(sky.ids[SPLIT], asked.targetid)
         for quantity, (truth, said) in _quantities(asked, sky, place).items():
             found = {asked.model: said}
-            if name in alone and quantity in _quantities(alone[name], sky, place):
-                found[alone[name].model] = _quantities(alone[name], sky, place)[quantity][1]
+            for other in beside[name]:
+                if quantity in _quantities(other, sky, place):
+                    found[other.model] = _quantities(other, sky, place)[quantity][1]
             train = sky.of(*_place_of(asked, quantity)[:1], "train")[:, _place_of(asked, quantity)[1]]
             found["median"] = baselines.middle(train, len(truth))
             if s.trees and quantity in BOOSTED:
@@ -67,6 +64,17 @@ def compare(job: Job) -> None:
     schema.draw(network, card, job.outputs["figure_schema"])
     found = states.projected(network, {k: a.about["given"] for k, a in answers.items()}, truths, s, job.seed)
     states.draw(found, truths.get("scalars"), job.outputs["figure_states"])
+
+
+def _beside(job: Job, name: str, asked: Answers) -> list[Answers]:
+    """What other models answer to the same query."""
+    found = []
+    for path in job.inputs.get(f"beside_{name}", []):
+        other = read_answers(path, SPLIT)
+        if not np.array_equal(other.targetid, asked.targetid):
+            raise BadInput(f"{path}: not of the galaxies of {job.one(f'query_{name}')}; delete it and rerun")
+        found.append(other)
+    return found
 
 
 def _place_of(asked: Answers, quantity: str) -> tuple[str, list[int]]:

@@ -24,7 +24,7 @@ from skyloom.formats.part_columns import SCALARS
 HOLDS = 0.02
 """How far coverage may be from its level."""
 WORSE = 0.15
-"""How much larger an error may be than that of a network trained for the query alone."""
+"""How much larger an error may be than that of another network, such as one trained for the query alone."""
 BASELINES = ("median", "boosting")
 
 
@@ -62,7 +62,7 @@ def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
         ratio = (both[asked] / both[other]).max() - 1
         query, of = (both[asked] / both[other]).idxmax()
         yield claim(
-            f"{style.pretty(asked)} loses at most {WORSE:.0%} to {style.pretty(other)}, trained for one query alone",
+            f"{style.pretty(asked)} loses at most {WORSE:.0%} to {style.pretty(other)}, asked the same",
             f"worst: {style.pretty(of)} from {style.pretty(query)}, {ratio:+.0%}; {len(both)} comparisons",
             ratio <= WORSE,
             True,

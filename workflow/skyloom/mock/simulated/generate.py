@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from skyloom.formats.part_columns import LABELS, SCALARS
 from skyloom.formats.part_files import part_writer
-from skyloom.mock.simulated import channels, histories, noise, sed
+from skyloom.mock.simulated import channels, histories, images, noise, sed
 from skyloom.mock.universe.light.active import nucleus_of
 from skyloom.mock.universe.light.photometry import LSST_FILTERS, FastPhotometry
 from skyloom.mock.universe.light.ssp import load_grid
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 BLOCK = 2048  # galaxies in memory at a time: about 100 MB
 DECLINATIONS = (-62.0, 2.0)  # deg; wide-fast-deep survey of LSST
-_STREAMS = {"population": 1, "position": 2, "noise": 3}
+_STREAMS = {"population": 1, "position": 2, "noise": 3, "images": 4}
 
 
 def make_part(
@@ -40,7 +40,7 @@ def make_part(
     Parameters
     ----------
     part : its number, from 0
-    config : the survey's entry: `galaxies_per_part`, `noise` (none or survey), and what the population takes
+    config : the survey's entry: `galaxies_per_part`, `noise` (none or survey), `images`, and what the population takes
         (`population`, `magnitude_limit`, `redshift_max`)
     grid_path : of ssp.build_grid
     spherex_paths : the six filter files
@@ -61,11 +61,15 @@ def make_part(
             rng = {name: _stream(seed, part, number, key) for name, key in _STREAMS.items()}
             galaxies = draw(min(BLOCK, total - first), rng["population"], dict(config), grid, target="all")
             row = first + np.arange(len(galaxies))
+            places = _positions(len(galaxies), rng["position"])
+            columns, flux = observables(galaxies, fast, config["noise"], rng["noise"])
+            if config.get("images"):
+                columns["lsst_image"] = images.pictures(galaxies, **places, flux=flux, seed=seed, rng=rng["images"])
             writer.append(
                 targetid=part * 10**9 + row,
-                **_positions(len(galaxies), rng["position"]),
+                **places,
                 **{name: getattr(galaxies, name) for name in SCALARS + LABELS},
-                **observables(galaxies, fast, config["noise"], rng["noise"]),
+                **columns,
                 sfh=histories.star_formation(galaxies.sfh, grid.age_edges, galaxies.redshift),
             )
     log.info("%s: %d galaxies", out_path, total)
@@ -73,8 +77,11 @@ def make_part(
 
 def observables(
     galaxies: Population, fast: FastPhotometry, noise_kind: str, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """The columns sed, lsst and spherex, and errors if there is noise; `fast` has the filters of both surveys."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The columns sed, lsst and spherex, and errors if there is noise; and the true fluxes (n, 6) in LSST's bands.
+
+    `fast` has the filters of both surveys.
+    """
     p = galaxies
     light, lines = fast.light(
         p.sfh, p.log_z, p.log_z_gas, p.log_u, p.av, p.dust_slope, p.av_birth, nucleus_of(galaxies)
@@ -82,10 +89,10 @@ def observables(
     columns = {"sed": sed.energy_distribution(fast.templates.grid, light, lines)}
     flux = dict(zip(("lsst", "spherex"), np.split(fast.fluxes(light, lines, p.redshift), [6], axis=1), strict=True))
     if noise_kind == "none":
-        return columns | {name: noise.ab_magnitude(values) for name, values in flux.items()}
+        return columns | {name: noise.ab_magnitude(values) for name, values in flux.items()}, flux["lsst"]
     for name, sigma in (("lsst", noise.lsst_sigma), ("spherex", noise.spherex_sigma)):
         columns[name], columns[f"{name}_error"] = noise.observe(flux[name], sigma, rng)
-    return columns
+    return columns, flux["lsst"]
 
 
 def _positions(n, rng):

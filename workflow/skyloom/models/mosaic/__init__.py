@@ -9,7 +9,9 @@ from skyloom.settings.kinds import ModelKind
 from skyloom.settings.section import Section, hint, refuse, setting
 
 SIZES = {"scalars": len(SCALARS), "lsst": 6, "spherex": 102, "sfh": 117, "sed": 921}
-"""Numbers in each modality of the simulated survey, 1,149 in all."""
+"""Numbers in each modality of the paper, 1,149 in all."""
+PICTURES = {"lsst_image": 1728}
+"""Numbers in modalities that the paper does not have."""
 
 BANDS = "ugrizy"
 RANGED = ("spherex", "sfh", "sed")
@@ -27,7 +29,7 @@ def items(chosen: list[Item]) -> list[str]:
 
 def modality_of(name: str) -> str | None:
     """The modality of a single value, or the modality itself; None for what is neither."""
-    if name in SIZES:
+    if name in SIZES or name in PICTURES:
         return name
     if name in SCALARS:
         return "scalars"
@@ -39,7 +41,7 @@ def check_items(where: str, chosen: list[Item] | None) -> None:
     for item in chosen or []:
         for name, ends in [(item, None)] if isinstance(item, str) else item.items():
             if modality_of(name) is None:
-                known = [*SIZES, *SCALARS, *(f"lsst_{band}" for band in BANDS)]
+                known = [*SIZES, *PICTURES, *SCALARS, *(f"lsst_{band}" for band in BANDS)]
                 raise refuse(where, f"'{name}' is not known; {hint(name, known)}")
             if ends and (name not in RANGED or not ends[0] < ends[1]):
                 text = f"expected a range [low, high] of {', '.join(RANGED)}"
@@ -77,7 +79,9 @@ class Masks(Section):
     scalar: float = setting(0.5, ge=0, le=1)
     "probability that a scalar is hidden, in a galaxy that shows scalars"
     vector: float = setting(0.2, ge=0, lt=1)
-    "share of a vector that is shown that spans of random length and place add up to; they may overlap"
+    "least share of a vector that is shown that spans of random length and place add up to; they may overlap"
+    largest: float = setting(0.8, ge=0, lt=1)
+    "largest such share; between the two it is drawn for each galaxy. As published no more than 0.2"
     whole: float = setting(0.5, ge=0, le=1)
     "probability that a vector that is shown is shown whole; 0 as published, where no galaxy ever shows all six bands"
 
@@ -111,8 +115,6 @@ class Config(Section):
     "validation galaxies that stay with the model; by them it sets the intervals of a query. 0: none"
     colours: float = setting(4.0, ge=0)
     "differences of neighbouring numbers of a token enter too, times this; 0: not, as published"
-    summary: int = setting(256, ge=0)
-    "units of a dense layer over all visible numbers, whose output is added to every token; 0: none, as published"
     scale: Literal["number", "modality"] = setting("number")
     "numbers of a vector are standardised each by its own mean and deviation, or all by one of each, as published"
     visible: float = setting(0.1, ge=0)
@@ -130,8 +132,9 @@ class Config(Section):
             raise refuse("dim", f"{self.dim} is not a multiple of the {self.heads} heads")
         for key in ("sizes", "patch"):
             for name in getattr(self, key):
-                if name not in SIZES:
-                    raise refuse(f"{key}.{name}", f"is not a modality of this model; allowed are {', '.join(SIZES)}")
+                if name not in SIZES | PICTURES:
+                    allowed = ", ".join(SIZES | PICTURES)
+                    raise refuse(f"{key}.{name}", f"is not a modality of this model; allowed are {allowed}")
         if self.sizes.get("scalars", SIZES["scalars"]) != SIZES["scalars"]:
             raise refuse("sizes.scalars", f"{self.sizes['scalars']} is not allowed; they are {', '.join(SCALARS)}")
         check_items("given", self.given)
@@ -145,7 +148,7 @@ KIND = ModelKind(
     network="skyloom.models.mosaic.network:Mosaic",
     objective="skyloom.models.mosaic.objective:Objective",
     takes="several",
-    modalities=tuple(SIZES),
+    modalities=(*SIZES, *PICTURES),
     training={"batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.01, "incomplete": "keep"},
     embeddings=lambda model: (),
     asks=Query,

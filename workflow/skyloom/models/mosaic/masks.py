@@ -19,12 +19,15 @@ def budget(size: int, share: float) -> int:
     return math.ceil(round(share * size, 9))  # .2 * 5 is 1, not 1.0000000000000002
 
 
-def spans(draws: Draws, sizes: Sequence[int], share: float) -> tuple[Tensor, Tensor]:
+def spans(draws: Draws, sizes: Sequence[int], least: float, most: float) -> tuple[Tensor, Tensor]:
     """Starts and lengths (B, len(sizes), ROUNDS) int64 of spans within 0..size-1 of vectors, whose lengths add up to
-    the budget; after the last one lengths are 0."""
+    the budget of a share that is uniform from `least` to `most`; after the last one lengths are 0."""
     u = draws.uniform(len(sizes), ROUNDS, 2)
     size = torch.tensor(sizes, device=u.device)
-    left = torch.tensor([budget(n, share) for n in sizes], device=u.device).expand(len(u), -1)
+    left = torch.tensor([budget(n, least) for n in sizes], device=u.device).expand(len(u), -1)
+    if most > least:
+        share = least + (most - least) * draws.uniform(len(sizes))
+        left = torch.maximum(left, (share * size).ceil().long())
     starts, lengths = [], []
     for number in range(ROUNDS):
         length = 1 + (u[:, :, number, 0] * left).long()
@@ -52,7 +55,7 @@ def draw(draws: Draws, sizes: dict[str, int], masks: Masks) -> dict[str, Tensor]
     """
     whole = draws.uniform(len(sizes)) < masks.modality
     vectors = {name: size for name, size in sizes.items() if name != "scalars"}
-    starts, lengths = spans(draws, list(vectors.values()), masks.vector)
+    starts, lengths = spans(draws, list(vectors.values()), masks.vector, max(masks.vector, masks.largest))
     in_parts = draws.uniform(len(vectors)) >= masks.whole
     hidden = {}
     for number, (name, size) in enumerate(sizes.items()):

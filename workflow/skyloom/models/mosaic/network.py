@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.formats.part_columns import SCALARS
-from skyloom.models.mosaic import SIZES, Config, table
+from skyloom.models.mosaic import PICTURES, SIZES, Config, table
 from skyloom.models.mosaic import distribution as said
 from skyloom.models.mosaic.question import Question
 from skyloom.nn.batch import Batch
@@ -31,13 +31,12 @@ class Mosaic(nn.Module):
     def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
         self.config = config
-        self.sizes = {name: config.sizes.get(name, SIZES[name]) for name in takes}
+        self.sizes = {name: config.sizes.get(name, (SIZES | PICTURES)[name]) for name in takes}
         self.patches = {name: min(config.patch.get(name, 1), size) for name, size in self.sizes.items()}
         self.counts = {name: math.ceil(size / self.patches[name]) for name, size in self.sizes.items()}
         self.inputs = {name: ("values",) for name in takes}
         self.outputs = said.outputs(config)
         self.entry = nn.ModuleDict({name: self._entry(patch) for name, patch in self.patches.items()})
-        self.summary = self._summary() if config.summary else None
         self.position = nn.Parameter(torch.empty(1, sum(self.counts.values()), config.dim))
         block = Block if config.norm == "before" else After
         self.blocks = nn.ModuleList(block(config.dim, config.heads, config.mlp_ratio) for _ in range(config.layers))
@@ -56,12 +55,6 @@ class Mosaic(nn.Module):
         if self.config.entry == "linear":
             return Linear(width, self.config.dim)
         return nn.Sequential(Linear(width, self.config.dim), nn.GELU(), Linear(self.config.dim, self.config.dim))
-
-    def _summary(self) -> nn.Module:
-        """From all visible numbers, and which they are, to every token: what attention would take long to find."""
-        width, dim = self.config.summary, self.config.dim
-        given = sum(self.sizes.values()) * (2 if self.config.unknown == "flag" else 1)
-        return nn.Sequential(Linear(given, width), nn.GELU(), Linear(width, dim))
 
     # what it has learned of the training split besides weights
 
@@ -139,11 +132,6 @@ class Mosaic(nn.Module):
                 parts.append(self._patches(name, nn.functional.pad(step, (1, 0))))
             tokens.append(self.entry[name](torch.cat(parts, 2)))
         x = torch.cat(tokens, 1) + self.position  # (B, tokens of all modalities, dim)
-        if self.summary is not None:
-            seen = [visible[name].to(x.dtype) for name in self.sizes]
-            shown = [values[name] * there for name, there in zip(self.sizes, seen, strict=True)]
-            flags = seen if self.config.unknown == "flag" else []
-            x = x + self.summary(torch.cat(shown + flags, 1))[:, None]
         for block in self.blocks:
             x = block(x)
         return dict(zip(self.sizes, self.norm(x).split(list(self.counts.values()), 1), strict=True))
