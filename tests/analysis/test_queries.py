@@ -191,3 +191,12 @@ def test_a_history_and_a_mass_drawn_together_belong_together_and_those_of_two_dr
     smooth = [lines[checks.SMOOTH, of]["median"] for of in ("drawn", "true")]
     assert smooth[0] == pytest.approx(np.median(physics.roughness(true[1:])), rel=0.3) and smooth[1] > 0.5
     assert checks._drawn(job, "q", sky, {"sfh": edges[:-1]}) == []  # parts of histories form no mass
+
+
+def test_a_gain_is_told_beside_that_of_boosting():
+    s = settings(gains=[{"of": "redshift", "better": "b", "worse": "a", "least": 0.5}])
+    table = scores()
+    other = table.iloc[[0]].assign(model="boosting", value=-0.1, ci_low=-0.2, ci_high=0.0)
+    first = next(iter(present.claims(pandas.concat([table, other]), s)))
+    assert first.holds and "lower by 0.60 [0.55, 0.65]" in first.numbers
+    assert first.numbers.endswith("of gradient boosting by -0.10 [-0.20, 0.00]")

@@ -38,10 +38,10 @@ def analysis_code(analysis) -> str:
     return code("analyse", *analysis.kind.data, modules=(own,))
 
 
-def made_when_asked(name: str) -> list[str]:
-    """The results of an analysis for every survey that has what it takes, whether a report shows them or not."""
-    surveys = [survey for made, survey in settings.made if made == name]
-    return [path for survey in surveys for path in layout.outputs(settings.analyses[name], survey).values()]
+def made_when_asked(kind: str) -> list[str]:
+    """The results of all analyses of a kind for every survey that has what they take, shown in a report or not."""
+    made = [(settings.analyses[name], survey) for name, survey in settings.made]
+    return [path for a, survey in made if a.kind_name == kind for path in layout.outputs(a, survey).values()]
 
 
 def embeddings_of_survey(wildcards) -> list[str]:

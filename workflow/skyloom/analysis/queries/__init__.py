@@ -40,7 +40,7 @@ class Settings(AnalysisSettings):
     queries: list[str] = setting([])
     "of it, in their order; [] for all"
     beside: list[reference("model")] = setting([])
-    "models that answer queries of the same names, such as one trained for one alone, to compare with; those that a survey has"
+    "models that answer the same queries, such as one trained for one alone, to compare with; those that a survey has"
     gains: list[Gain] = setting([])
     "what one query gains over another, with its paired interval"
     trees: int = setting(200, ge=0)

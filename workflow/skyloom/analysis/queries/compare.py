@@ -137,26 +137,29 @@ def _sure(job: Job, s: Settings, asked: Answers, name: str, quantity: str, truth
 
 
 def _gains(job: Job, s: Settings, errors: dict, answers: dict[str, Answers], sky: Sky) -> list[dict]:
-    """1 - MAE of one query over that of another, on the same galaxies, with its paired interval."""
+    """1 - MAE of one query over that of another, on the same galaxies, with its paired interval: of the model, and of
+    boosting, which says what there is to gain for another kind of network."""
     rows = []
     for gain in s.gains:
         if gain.better not in answers or gain.worse not in answers:
             continue
-        model = answers[gain.better].model
-        better, worse = (errors.get((q, gain.of, model)) for q in (gain.better, gain.worse))
-        if better is None or worse is None:
-            continue
+        place = np.searchsorted(sky.ids[SPLIT], answers[gain.better].targetid)
+        counted = slice(None)
         if gain.brighter is not None:
-            place = np.searchsorted(sky.ids[SPLIT], answers[gain.better].targetid)
-            bright = sky.of("lsst", SPLIT)[place, I_BAND] < gain.brighter
-            better, worse = better[bright], worse[bright]
-        if len(better) < LEAST:
-            log.info("%s of %s: %d galaxies, too few", gain.better, gain.of, len(better))
-            continue
-        drawn = statistics.bootstrap(
-            lambda a, b: 1 - a.mean(-1) / b.mean(-1), better, worse, count=s.resamples, seed=job.seed
-        )
-        value, n = 1 - better.mean() / worse.mean(), len(better)
-        row = _row(job, f"{gain.better}/{gain.worse}", gain.of, model, "gain", value, statistics.interval(drawn), n)
-        rows.append(row | {"method": sample_of(gain)})
+            counted = sky.of("lsst", SPLIT)[place, I_BAND] < gain.brighter
+        for method in (answers[gain.better].model, "boosting"):
+            better, worse = (errors.get((q, gain.of, method)) for q in (gain.better, gain.worse))
+            if better is None or worse is None:
+                continue
+            better, worse = better[counted], worse[counted]
+            if len(better) < LEAST:
+                log.info("%s of %s: %d galaxies, too few", gain.better, gain.of, len(better))
+                continue
+            drawn = statistics.bootstrap(
+                lambda a, b: 1 - a.mean(-1) / b.mean(-1), better, worse, count=s.resamples, seed=job.seed
+            )
+            value, n = 1 - better.mean() / worse.mean(), len(better)
+            pair = f"{gain.better}/{gain.worse}"
+            row = _row(job, pair, gain.of, method, "gain", value, statistics.interval(drawn), n)
+            rows.append(row | {"method": sample_of(gain)})
     return rows

@@ -44,15 +44,17 @@ def model_of(table: pandas.DataFrame) -> str:
 def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
     """Gains, calibration, and the any-query model beside those for one query and beside boosting."""
     asked = model_of(table)
-    rows = table[table["metric"] == "gain"].fillna({"method": ""}).set_index(["modality", "property", "method"])
+    gains = table[table["metric"] == "gain"].fillna({"method": ""}).set_index(["modality", "property", "method"])
+    rows, boosted = gains[gains["model"] == asked], gains[gains["model"] == "boosting"]
     for gain in settings.gains:
         key = (f"{gain.better}/{gain.worse}", gain.of, sample_of(gain))
         if key in rows.index:
             row = rows.loc[key]
+            other = f"; of gradient boosting by {with_interval(boosted.loc[key])}" if key in boosted.index else ""
             yield claim(
                 f"{style.pretty(gain.better)} is at least {gain.least:.0%} better than {style.pretty(gain.worse)} in"
                 f" {style.pretty(gain.of)}{', galaxies of ' + sample_of(gain) if gain.brighter is not None else ''}",
-                f"mean absolute error lower by {with_interval(row)} of itself, n = {row['n']:,}",
+                f"mean absolute error lower by {with_interval(row)} of itself, n = {row['n']:,}{other}",
                 row["value"] >= gain.least,
                 row["ci_low"] > gain.least or row["ci_high"] < gain.least,
             )
