@@ -66,3 +66,30 @@ def test_a_wrong_query_is_one_line_before_the_first_job(finished):
     said = (done.stdout + done.stderr).strip().splitlines()
     assert done.returncode != 0
     assert any("models.mosaic.queries.own.given: 'lsts' is not known; did you mean 'lsst'?" in line for line in said)
+
+
+def test_pictures_are_one_more_modality_and_a_model_of_another_survey_a_start(finished):
+    tiny = yaml.safe_load((finished / "tiny.yaml").read_text())["models"]["mosaic"]
+    entry = {"kind": "mosaic", "training": tiny["training"]}
+    modalities = ["scalars", "lsst", "spherex", "sfh", "sed"]
+    survey = yaml.safe_load((finished / "config.yaml").read_text())["surveys"]["simulated"]
+    survey |= {"galaxies_per_part": 80, "parts": 1, "images": True, "modalities": [*modalities, "lsst_image"]}
+    survey |= {"models": ["seen", "on"], "split": {"fractions": {"train": 0.5, "validation": 0.3, "test": 0.2}}}
+    seen = {"model": tiny["model"] | {"patch": {"lsst_image": 192, "sed": 100}}, "modalities": survey["modalities"]}
+    seen |= {"queries": {"image": {"given": ["lsst_image"], "wanted": ["redshift"]}}}
+    shape = yaml.safe_load((finished / "results/simulated/models/mosaic/model.json").read_text())["config"]["model"]
+    on = {"model": shape, "modalities": modalities, "queries": {"lsst": {"given": ["lsst"], "wanted": ["log_mstar"]}}}
+    on |= {"starts_from": {"model": "mosaic", "survey": "simulated"}}
+    config = {"surveys": {"pictured": survey}, "models": {"seen": entry | seen, "on": entry | on}}
+    (finished / "pictured.yaml").write_text(yaml.safe_dump(config))
+    targets = [f"results/pictured/predictions/{name}.parquet" for name in ("seen-image", "on-lsst")]
+    done = run(finished, *targets, "--configfile", "tiny.yaml", "pictured.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    for path, column in zip(targets, ("redshift", "log_mstar"), strict=True):
+        values = pq.read_table(finished / path)[column].to_numpy()
+        assert len(values) == 80 and np.isfinite(values).all()
+    cards = [
+        json.loads((finished / f"results/{m}/model.json").read_text())
+        for m in ("pictured/models/on", "simulated/models/mosaic")
+    ]
+    assert cards[0]["starts_from"] == {"name": "mosaic", "weights_sha256": cards[1]["weights_sha256"]}
