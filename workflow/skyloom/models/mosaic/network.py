@@ -142,16 +142,17 @@ class Mosaic(nn.Module):
         return nn.functional.pad(values, (0, count * patch - values.shape[1])).unflatten(1, (count, patch))
 
     def read(self, hidden: Mapping[str, Tensor], tokens: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """What is said of every number, modality -> (B, size, outputs); `skyloom.models.mosaic.distribution`.
+        """What is said of the numbers of the modalities whose states are given, modality -> (B, size, outputs);
+        `skyloom.models.mosaic.distribution`.
 
         With `tokens`, modality -> (n,) places, of the numbers of these tokens alone: (B, n * patch, outputs), in the
         order of `of_tokens`.
         """
         found = {}
-        for name, size in self.sizes.items():
-            states = hidden[name] if tokens is None else hidden[name][:, tokens[name]]
+        for name, states in hidden.items():
+            states = states if tokens is None else states[:, tokens[name]]
             x = self.head[name](states).float().unflatten(2, (self.patches[name], self.outputs)).flatten(1, 2)
-            found[name] = x if tokens is not None else x[:, :size]
+            found[name] = x if tokens is not None else x[:, : self.sizes[name]]
         return found
 
     def of_tokens(self, name: str, values: Tensor, tokens: Tensor) -> Tensor:

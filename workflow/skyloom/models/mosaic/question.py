@@ -29,8 +29,8 @@ class Question:
     query : its settings
     given : modality -> (size,) bool, the numbers that the network sees
     columns : of the answer
-    corrections : modality -> what the kept galaxies say of every number: of quantiles the normal scores (size, LEVELS)
-        at which they hold, of means the standardised errors (size, LEVELS)
+    corrections : wanted modality -> what the kept galaxies say of every number: of quantiles the normal scores
+        (size, LEVELS) at which they hold, of means the standardised errors (size, LEVELS)
     kept : galaxies behind these
     """
 
@@ -67,7 +67,7 @@ class Question:
         low, high = said.LEVELS[0], said.LEVELS[-1]
         if (1 - query.level) / 2 < low - 1e-9:
             raise BadConfig(f"{where}.level: {query.level:g} is not allowed; must be at most {high - low:g}")
-        corrections, kept = _corrections(model, given)
+        corrections, kept = _corrections(model, given, tuple(m for m in model.sizes if m in wanted))
         return cls(name, query, given, columns(wanted, model.sizes), corrections, kept)
 
     def visible(self, known: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -77,8 +77,9 @@ class Question:
     def answer(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Column -> (B,) or (B, n), in physical units."""
         values, known = model.scaled(batch)
-        out = model(values, self.visible(known))
+        hidden = model.hidden(values, self.visible(known))
         wanted = {column.modality for column in self.columns}
+        out = model.read({m: states for m, states in hidden.items() if m in wanted})  # the rest costs as much
         knots = {m: self.quantiles(model, m, out[m]) for m in wanted}
         drawn = self.draw(model, out, knots, batch) if self.query.samples else {}
         tail = (1 - self.query.level) / 2
@@ -113,13 +114,13 @@ class Question:
 
     def draw(self, model: nn.Module, out: dict, knots: dict, batch: Batch) -> dict[str, Tensor]:
         """Galaxies drawn together, modality -> (B, size, samples), the same for a galaxy in any batch."""
-        load = torch.cat([said.loadings(out[m]) for m in model.sizes], 1)
+        load = torch.cat([said.loadings(out[m]) for m in out], 1)
         scores = []
         for row, targetid in enumerate(batch.targetid.tolist() if batch.targetid is not None else range(len(batch))):
             generator = torch.Generator(load.device).manual_seed(number(self.name, targetid))
             scores.append(said.joint_scores(load[row : row + 1], self.query.samples, generator))
-        parts = torch.cat(scores).split([model.sizes[m] for m in model.sizes], 1)
-        return {m: said.value_at(z, knots[m]) for m, z in zip(model.sizes, parts, strict=True) if m in knots}
+        parts = torch.cat(scores).split([model.sizes[m] for m in out], 1)
+        return {m: said.value_at(z, knots[m]) for m, z in zip(out, parts, strict=True)}
 
     def about(self) -> dict:
         """For the metadata of a table of answers."""
@@ -143,8 +144,10 @@ def _visible(given: dict[str, np.ndarray], known: dict[str, Tensor]) -> dict[str
 
 
 @torch.no_grad()
-def _corrections(model: nn.Module, given: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], int]:
-    """What the kept galaxies say of the quantiles, or of the errors, when the same is given of them.
+def _corrections(
+    model: nn.Module, given: dict[str, np.ndarray], wanted: tuple[str, ...]
+) -> tuple[dict[str, Tensor], int]:
+    """What the kept galaxies say of the quantiles, or of the errors, of these modalities, when the same is given.
 
     Conformal, number by number: the quantile at a level becomes the one at whose normal score that share of the kept
     galaxies lies below (`skyloom.analysis.common.conformal` has the theory).
@@ -153,12 +156,13 @@ def _corrections(model: nn.Module, given: dict[str, np.ndarray]) -> tuple[dict[s
     rows = torch.stack([values.isfinite().any(1) for values in kept.values()]).any(0).nonzero()[:, 0]
     if len(rows) < LEAST:
         return {}, 0
-    parts: dict[str, list[Tensor]] = {m: [] for m in model.sizes}
+    parts: dict[str, list[Tensor]] = {m: [] for m in wanted}
     for block in rows.split(BLOCK):
         batch = Batch({m: {"values": values[block]} for m, values in kept.items()})
         values, known = model.scaled(batch)
-        out = model(values, _visible(given, known))
-        for m in model.sizes:
+        hidden = model.hidden(values, _visible(given, known))
+        out = model.read({m: hidden[m] for m in wanted})
+        for m in wanted:
             if model.config.says == "mean":
                 found = values[m] - out[m][..., 0]
             else:
