@@ -19,7 +19,7 @@ from skyloom.analysis.common.blocks import (
 )
 from skyloom.analysis.queries import Settings, sample_of
 from skyloom.figures import style
-from skyloom.formats.part_columns import SCALARS
+from skyloom.formats.part_columns import SCALARS, VECTORS
 
 HOLDS = 0.02
 """How far coverage may be from its level."""
@@ -92,7 +92,7 @@ def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
 def errors(table: pandas.DataFrame) -> Scores:
     """Mean absolute errors: a line a query and method, a column a quantity."""
     rows = table[table["metric"] == "mae"]
-    quantities = [q for q in (*SCALARS, "lsst", "spherex", "sfh", "sed") if q in set(rows["property"])]
+    quantities = [q for q in (*SCALARS, *VECTORS) if q in set(rows["property"])]
     best = rows.groupby(["modality", "property"])["value"].min()
     lines = []
     for query in dict.fromkeys(rows["modality"]):

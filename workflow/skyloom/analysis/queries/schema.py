@@ -15,11 +15,12 @@ def draw(network, card: dict, path) -> None:
     axis.set(xlim=(0, len(names)), ylim=(0, 5.1))
     axis.set_axis_off()
     config = network.config
+    masks = config.masks
+    gaps = f"{masks.vector:.0%}" + (f" to {masks.largest:.0%}" if masks.largest > masks.vector else "")
     for place, (name, colour) in enumerate(zip(names, style.CYCLE, strict=False)):
         size, patch, tokens = network.sizes[name], network.patches[name], network.counts[name]
-        hidden = f"hidden: {config.masks.modality:.0%} whole, " + (
-            f"{config.masks.scalar:.0%} each" if name == "scalars" else f"{config.masks.vector:.0%} in spans"
-        )
+        some = f"{masks.scalar:.0%} each" if name == "scalars" else f"{gaps} in spans"
+        hidden = f"hidden: {masks.modality:.0%} whole, {some}"
         _box(axis, place, 0.05, f"{style.pretty(name)}\n{size} numbers\n{hidden}", colour, 0.85)
         weights = parameter_count(network.entry[name])
         each = "a number" if patch == 1 else f"{patch} numbers"
