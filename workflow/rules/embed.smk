@@ -115,8 +115,14 @@ use rule gather_embeddings as gather_predictions with:
         "Gather what {wildcards.model} says of {wildcards.query} in {wildcards.survey}"
 
 
-rule mosaic:
-    """The answers to every query of the configuration, of all models that answer such."""
+rule mmae:
+    """What every model of kind mmae says of galaxies of which parts are hidden."""
     input:
-        answers=answers_to_queries(),
+        answers=answers_to_queries("mmae"),
+
+
+rule mosaic:
+    """The answers to every query of the configuration by models of kind mosaic, and how right they are."""
+    input:
+        answers=answers_to_queries("mosaic"),
         compared=made_when_asked("queries"),

@@ -82,14 +82,14 @@ def training_minutes(wildcards, attempt) -> int:
     return (1440 if settings.models[wildcards.model].trained else 120) * attempt
 
 
-def answers_to_queries() -> list[str]:
-    """The answers to the user's own queries, of every survey."""
+def answers_to_queries(kind: str) -> list[str]:
+    """The answers to the user's own queries by models of a kind, of every survey."""
     return [
         layout.prediction(survey, model.name, query)
         for survey in settings.surveys
         for model in settings.models_of(survey)
         for query in settings.queries_of(model, survey)
-        if query in model.asked
+        if query in model.asked and model.kind_name == kind
     ]
 
 

@@ -1,0 +1,131 @@
+"""MMAE: a multi-modal masked autoencoder of HSC images and DESI spectra that says the redshift too (Himes+ 2025)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from skyloom.settings.kinds import ModelKind
+from skyloom.settings.names import JOINT
+from skyloom.settings.section import Section, refuse, setting
+from skyloom.settings.survey import Grid
+
+IMAGE, SPECTRUM = "hsc_image", "spectrum"
+BANDS = ("g", "r", "i", "z", "y")
+Share = Annotated[float, Field(ge=0, le=1)]
+
+PUBLISHED = {
+    **{"image_size": 64, "patch": 8, "pooled": 30, "slice": 8, "dim": 256, "layers": 4, "heads": 8, "fusion": 4},
+    **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "stretch": "counts"},
+    "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_image": 0.0, "band": 0.0},
+}
+"""The shape of the paper and its public code, about 16.4 million weights."""
+
+
+class Query(Section):
+    """How much of a galaxy is hidden when its redshift, and what is hidden, is asked for."""
+
+    image: Share = setting(0.0)
+    "share of the image's tokens that are hidden, which ones by a hash of the galaxy; 1: all"
+    spectrum: Share = setting(0.0)
+    "the same of the spectrum's"
+    bands: list[Literal[BANDS]] = setting(list(BANDS), min_length=1)
+    "of the image that are shown"
+    level: float = setting(0.9, gt=0, lt=1)
+    "of the redshift's interval, of a model that says a density"
+    reconstruct: list[Literal[IMAGE, SPECTRUM]] = setting([])
+    "what is drawn up again besides, as the network sees it: columns `hsc_image`, `spectrum`"
+
+    @model_validator(mode="after")
+    def _something(self):
+        if self.image == 1 and self.spectrum == 1:
+            raise refuse("image", "1 is not allowed with spectrum: 1; nothing would be shown")
+        return self
+
+
+class Masks(Section):
+    """What is hidden in training. A range is drawn from for each galaxy; two equal ends are one share."""
+
+    image: Annotated[list[Share], Field(min_length=2, max_length=2)] = setting([0.0, 1.0])
+    "least and largest share of the image's tokens; [.75, .75] as published"
+    spectrum: Annotated[list[Share], Field(min_length=2, max_length=2)] = setting([0.0, 1.0])
+    "the same of the spectrum's"
+    no_spectrum: Share = setting(0.5)
+    "how often the whole spectrum is hidden, a coin for each galaxy"
+    no_image: Share = setting(0.1)
+    "how often the whole image is hidden, where the spectrum is not; 0 as published"
+    band: Share = setting(0.1)
+    "how often a band is missing, each for itself; 0 as published"
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        for key in ("image", "spectrum"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise refuse(key, f"[{low:g}, {high:g}] is not allowed; expected [least, largest]")
+        return self
+
+
+class Config(Section):
+    """Tokens, layers and heads."""
+
+    image_size: int = setting(64, ge=8)
+    "pixels a side of the middle of an image that is seen"
+    patch: int = setting(8, ge=1)
+    "pixels a side of an image's token"
+    grid: Grid = setting(Grid())
+    "of the survey's spectra"
+    pooled: int = setting(30, ge=1)
+    "pixels of a spectrum that are averaged into one"
+    slice: int = setting(8, ge=1)
+    "of these in a token"
+    dim: int = setting(256, ge=1)
+    "width"
+    layers: int = setting(4, ge=1)
+    "of each modality's encoder"
+    heads: int = setting(8, ge=1)
+    "of attention"
+    fusion: int = setting(4, ge=0)
+    "blocks in which image and spectrum attend to each other, with one set of weights for both directions"
+    dropout: float = setting(0.1, ge=0, lt=1)
+    "in all layers"
+    hidden: Literal["zero", "drop"] = setting("drop")
+    "hidden tokens are zero, as published, or do not enter the encoders at all"
+    decoder: Literal["pooled", "tokens"] = setting("tokens")
+    "what is hidden is drawn up from one pooled vector, as published, or attends to what is shown"
+    redshift: Literal["point", "density"] = setting("density")
+    "one number, as published, or a mixture of Gaussians in ln(1+z)"
+    components: int = setting(6, ge=1)
+    "of that mixture"
+    stretch: Literal["counts", "arcsinh"] = setting("arcsinh")
+    "pixels as counts of zero point 27, as published, or arcsinh of the flux over the noise"
+    masks: Masks = setting(Masks())
+    "what is hidden in training"
+    image_weight: float = setting(0.1, ge=0)
+    "of the image's loss"
+    spectrum_weight: float = setting(0.01, ge=0)
+    "of the spectrum's loss"
+    redshift_weight: float = setting(1.0, ge=0)
+    "of the redshift's loss"
+    gamma: float = setting(0.15, gt=0)
+    "error in (z - z') / (1 + z') at which the redshift's loss is half of its largest"
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.dim % self.heads:
+            raise refuse("heads", f"{self.heads} does not divide dim {self.dim}")
+        if self.image_size % self.patch:
+            raise refuse("patch", f"{self.patch} does not divide image_size {self.image_size}")
+        return self
+
+
+KIND = ModelKind(
+    settings=Config,
+    network="skyloom.models.mmae.network:Mmae",
+    objective="skyloom.models.mmae.objective:Objective",
+    takes="several",
+    modalities=(IMAGE, SPECTRUM),
+    training={"batch_size": 256, "learning_rate": 1e-4, "weight_decay": 0.01, "clip": 1.0, "incomplete": "keep"},
+    embeddings=lambda model: (JOINT,),
+    asks=Query,
+    asked_of=lambda query: [name for name, share in ((IMAGE, query.image), (SPECTRUM, query.spectrum)) if share < 1],
+)

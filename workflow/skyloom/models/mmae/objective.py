@@ -1,0 +1,65 @@
+"""Training: hide tokens, draw up what is hidden, say the redshift (Himes et al. 2025, and their public code)."""
+
+import torch
+from torch import Tensor, nn
+
+from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, density
+from skyloom.models.mmae.network import Mmae
+from skyloom.nn.batch import Batch
+from skyloom.nn.draws import Draws
+
+
+class Objective(nn.Module):
+    """.1 of the squared error of hidden image tokens, .01 of hidden spectrum tokens, and the loss of the redshift."""
+
+    labels = ("z",)
+
+    def __init__(self, model: Mmae):
+        super().__init__()
+        self.model, self.inputs = model, model.inputs
+
+    def hidden(self, draws: Draws) -> tuple[dict[str, Tensor], Tensor]:
+        """Which tokens are hidden, modality -> (B, T) bool, and which bands are left, (B, 5) bool."""
+        masks = self.model.config.masks
+        found = {}
+        for m, count in self.model.counts.items():
+            low, high = getattr(masks, "image" if m == IMAGE else "spectrum")
+            share = low + (high - low) * draws.uniform(1)
+            order = draws.uniform(count).argsort(1).argsort(1)
+            found[m] = order < (share * count).floor()
+        coins = draws.uniform(2)
+        blind = coins[:, 0] < masks.no_spectrum  # a coin for each galaxy: the public code has one for a batch
+        found[SPECTRUM] = found[SPECTRUM] | blind[:, None]
+        found[IMAGE] = found[IMAGE] | (~blind & (coins[:, 1] < masks.no_image))[:, None]
+        return found, draws.uniform(len(BANDS)) >= masks.band
+
+    def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        model, config = self.model, self.model.config
+        values, have, bands = model.patches(batch)
+        hidden, kept = self.hidden(draws)
+        left = bands & kept.to(bands.device)
+        left = torch.where(left.any(1, keepdim=True), left, bands)  # one band at least
+        shown = {m: have[m][:, None] & ~hidden[m].to(have[m].device) for m in hidden}
+        _, says, drawn = model(values, left, shown)
+        losses = {}
+        for m in model.counts:
+            each = (drawn[m].float() - values[m]).square()
+            counted = (hidden[m].to(each.device) & have[m][:, None])[..., None].expand_as(each)
+            if m == IMAGE:
+                there = bands[:, None, :, None].expand(-1, each.shape[1], -1, config.patch**2).flatten(2)
+                counted = counted & there
+            else:
+                counted = counted & (torch.arange(each.shape[1] * each.shape[2]) < model.averages).view(
+                    each.shape[1:]
+                ).to(each.device)
+            losses[m] = (each * counted).sum() / counted.sum().clamp(min=1)
+        z = batch.labels["z"]
+        known = z.isfinite()
+        if config.redshift == "point":
+            pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
+            each = 1 - 1 / (1 + pull.square())
+            losses["redshift"] = (each * known).sum() / known.sum().clamp(min=1)
+        else:
+            losses["redshift"] = density.loss(says, z.nan_to_num(), known)
+        loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
+        return loss + config.redshift_weight * losses["redshift"], losses
