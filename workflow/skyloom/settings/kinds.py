@@ -107,6 +107,8 @@ class ModelKind:
     queries : model -> names of what it predicts or reconstructs when asked
     asks : of a model that answers queries of the user's own (key `queries`), the section of one; then the network has
         `question(name, query)`, which makes of one what `needs`, `predict` and `about` take
+    says_numbers : such queries have `given` and `wanted`, numbers of a galaxy, and the network has what the analysis
+        `queries` reads: `sizes`, `axes`, `scaled`, `hidden`
     asked_of : a query (that section) -> the modalities that are given in it
     shared_space : its embeddings of several modalities lie in one space
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
@@ -124,6 +126,7 @@ class ModelKind:
     embeddings: "Callable[[Model], Iterable[str]] | None" = None
     queries: "Callable[[Model], Iterable[str]]" = lambda model: ()
     asks: type[Section] | None = None
+    says_numbers: bool = False
     asked_of: "Callable[[Section], Iterable[str]]" = lambda query: ()
     shared_space: bool = False
     ordered: bool = False

@@ -63,7 +63,7 @@ def inputs(context: Context) -> dict[str, list[str]]:
     """The answers to each query, what is true, and the model itself for its hidden states."""
     context.trains()
     s, survey = context.settings, context.survey.name
-    asking = [m for m in context.models() if m.kind.asks is not None and m.asked]
+    asking = [m for m in context.models() if m.kind.says_numbers and m.asked]
     if s.model is not None:
         asking = [m for m in asking if m.name == s.model]
     if not asking:

@@ -152,5 +152,6 @@ KIND = ModelKind(
     training={"batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.01, "incomplete": "keep"},
     embeddings=lambda model: (),
     asks=Query,
+    says_numbers=True,
     asked_of=lambda query: [modality_of(item) for item in items(query.given)],
 )
