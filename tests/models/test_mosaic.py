@@ -203,6 +203,25 @@ def test_the_loss_is_on_all_numbers_with_equal_weight_of_each_modality():
     assert set(parts) == set(SMALL)
 
 
+def test_the_loss_looks_at_some_numbers_of_every_token_and_at_all_in_validation():
+    model = network(patch={"sfh": 8, "lsst": 6}, scored=0.25)
+    objective = Objective(model).train()
+    places = objective.scored(Draws(0, 1, 40))
+    assert {name: len(p) for name, p in places.items()} == {"scalars": 1, "lsst": 6, "sfh": 6}  # few: all, or 6
+    batch = galaxies()
+    values, known = model.scaled(batch)
+    hidden = model.hidden(values, known)
+    some, whole = model.read(hidden, places), model.read(hidden)
+    assert some["sfh"].shape[1] == 3 * 6  # 20 numbers in three tokens of 8
+    numbers = torch.arange(24).view(3, 8)[:, places["sfh"]].flatten()
+    there = numbers < 20
+    torch.testing.assert_close(some["sfh"][:, there], whole["sfh"][:, numbers[there]])
+    seen = model.at_places("sfh", values["sfh"], places["sfh"])
+    torch.testing.assert_close(seen[:, there], values["sfh"][:, numbers[there]])
+    assert (seen[:, ~there] == 0).all()
+    assert all(len(p) == model.patches[name] for name, p in objective.eval().scored(Draws(0, 1, 40)).items())
+
+
 def test_numbers_that_are_not_known_do_not_count_in_the_loss():
     model = network_without_factors(PUBLISHED)
     batch = galaxies(8)

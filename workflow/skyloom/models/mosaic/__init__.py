@@ -120,7 +120,7 @@ class Config(Section):
     visible: float = setting(0.1, ge=0)
     "weight of the visible numbers in the loss; 1 as published"
     scored: float = setting(0.25, gt=0, le=1)
-    "share of a modality's tokens, drawn anew in each step, that the loss looks at; 1 as published"
+    "share of the numbers of every token, drawn anew in each step, that the loss looks at; 1 as published"
     masks: Masks = setting(Masks())
     "what is hidden in training"
     given: list[Item] | None = setting(None, min_length=1)

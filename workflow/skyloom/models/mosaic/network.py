@@ -141,29 +141,36 @@ class Mosaic(nn.Module):
         count, patch = self.counts[name], self.patches[name]
         return nn.functional.pad(values, (0, count * patch - values.shape[1])).unflatten(1, (count, patch))
 
-    def read(self, hidden: Mapping[str, Tensor], tokens: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def read(self, hidden: Mapping[str, Tensor], places: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """What is said of the numbers of the modalities whose states are given, modality -> (B, size, outputs);
         `skyloom.models.mosaic.distribution`.
 
-        With `tokens`, modality -> (n,) places, of the numbers of these tokens alone: (B, n * patch, outputs), in the
-        order of `of_tokens`.
+        With `places`, modality -> (n,) places in a token, of those numbers of every token alone: (B, tokens * n,
+        outputs), in the order of `at_places`.
         """
         found = {}
         for name, states in hidden.items():
-            states = states if tokens is None else states[:, tokens[name]]
-            x = self.head[name](states).float().unflatten(2, (self.patches[name], self.outputs)).flatten(1, 2)
-            found[name] = x if tokens is not None else x[:, : self.sizes[name]]
+            head, patch = self.head[name], self.patches[name]
+            if places is None:
+                x = head(states)
+            else:
+                weight, bias = head.weight.unflatten(0, (patch, -1)), head.bias.unflatten(0, (patch, -1))
+                chosen, patch = places[name], len(places[name])
+                x = nn.functional.linear(states, weight[chosen].flatten(0, 1), bias[chosen].flatten())
+            x = x.float().unflatten(2, (patch, self.outputs)).flatten(1, 2)
+            found[name] = x[:, : self.sizes[name]] if places is None else x
         return found
 
-    def of_tokens(self, name: str, values: Tensor, tokens: Tensor) -> Tensor:
-        """Of a modality's numbers (B, size) those of some tokens (n,), (B, n * patch); zeros where one is filled up."""
-        return self._patches(name, values)[:, tokens].flatten(1)
+    def at_places(self, name: str, values: Tensor, places: Tensor) -> Tensor:
+        """Of a modality's numbers (B, size) those at places (n,) of every token, (B, tokens * n); zeros where the last
+        one is filled up."""
+        return self._patches(name, values)[:, :, places].flatten(1)
 
     def forward(
-        self, values: Mapping[str, Tensor], visible: Mapping[str, Tensor], tokens: Mapping[str, Tensor] | None = None
+        self, values: Mapping[str, Tensor], visible: Mapping[str, Tensor], places: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """`read` of `hidden`."""
-        return self.read(self.hidden(values, visible), tokens)
+        return self.read(self.hidden(values, visible), places)
 
     # what the workflow asks
 

@@ -13,6 +13,9 @@ from skyloom.models.mosaic.numbers import choose
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 
+FEW = 6
+"""Numbers of a token all of which are always looked at."""
+
 
 class Objective(nn.Module):
     """The mean over modalities of the mean over all their numbers: squared error, or pinball loss of quantiles.
@@ -43,21 +46,22 @@ class Objective(nn.Module):
         return {name: known[name] & ~hidden[name] for name in model.sizes}
 
     def scored(self, draws: Draws) -> dict[str, Tensor]:
-        """The tokens that the loss looks at in this step, modality -> (n,) places: all of them in validation."""
+        """The places in a token that the loss looks at in this step, the same in every token, so that numbers far
+        apart are seen together; modality -> (n,), all of them in validation and of tokens of a few numbers."""
         found = {}
-        for name, count in self.model.counts.items():
-            some = math.ceil(count * self.model.config.scored) if self.training else count
-            found[name] = draws.shared(count).argsort()[:some].sort().values
+        for name, patch in self.model.patches.items():
+            some = math.ceil(patch * self.model.config.scored) if self.training else patch
+            found[name] = draws.shared(patch).argsort()[: max(some, min(patch, FEW))].sort().values
         return found
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model = self.model
         values, known = model.scaled(batch)
         visible = self.visible(known, draws)
-        tokens = self.scored(draws)
-        out = model(values, visible, tokens)
+        places = self.scored(draws)
+        out = model(values, visible, places)
         values, known, visible = (
-            {name: model.of_tokens(name, part[name], tokens[name]) for name in model.sizes}
+            {name: model.at_places(name, part[name], places[name]) for name in model.sizes}
             for part in (values, known, visible)
         )
         quantiles = {name: said.quantiles(out[name]) for name in out} if model.config.says == "quantiles" else {}
