@@ -8,13 +8,13 @@ import torch
 from scipy import integrate, stats
 
 from skyloom.analysis.common.statistics import outlier_rate, sigma_nmad
-from skyloom.core.errors import BadConfig
+from skyloom.core.errors import BadConfig, BadInput
 from skyloom.models.mmae import BANDS, IMAGE, PUBLISHED, SPECTRUM, Config, density, patches
-from skyloom.models.mmae.layers import visible_first
+from skyloom.models.mmae.layers import Dropout, visible_first
 from skyloom.models.mmae.network import Mmae
 from skyloom.models.mmae.objective import Objective
 from skyloom.nn.batch import Batch
-from skyloom.nn.draws import Draws
+from skyloom.nn.draws import Draws, drawing
 from skyloom.settings.config import read_model
 from skyloom.settings.section import parse
 from tests.paths import SHARED
@@ -23,6 +23,7 @@ SMALL = {
     **{"image_size": 16, "patch": 4, "grid": {"start": 3600.0, "step": 0.8, "pixels": 200}, "pooled": 10, "slice": 3},
     **{"dim": 16, "layers": 1, "heads": 2, "fusion": 1, "dropout": 0.0, "components": 2},
 }
+ALL, HALF = ({m: torch.ones(n, dtype=torch.bool) for m in (IMAGE, SPECTRUM)} for n in (4000, 2000))
 WAYS = [
     {},
     {"hidden": "zero", "decoder": "pooled", "redshift": "point", "masks": {"band": 0.0}},
@@ -67,6 +68,11 @@ def test_an_image_is_its_patches_and_a_band_without_light_is_missing():
     assert there.tolist() == [[True] * 5, [True, True, False, True, True], [True] * 4 + [False]]
 
 
+def test_images_smaller_than_what_the_model_sees_get_one_line():
+    with pytest.raises(BadInput, match="images of 12 pixels; the model sees 16"):
+        patches.image_patches(torch.zeros(1, 5, 12, 12), parse(Config, SMALL, "model"))
+
+
 def test_a_spectrum_has_weighted_mean_zero_and_rms_one_and_bad_pixels_are_zero():
     rng = np.random.default_rng(0)
     flux, ivar = 3 + rng.normal(size=(2, 400)), rng.uniform(0, 2, (2, 400))
@@ -90,7 +96,7 @@ def test_a_spectrum_has_weighted_mean_zero_and_rms_one_and_bad_pixels_are_zero()
 def test_masks_have_the_share_of_the_paper_and_a_coin_is_tossed_for_each_galaxy():
     masks = PUBLISHED["masks"] | {"no_spectrum": 0.5}
     objective = Objective(network(masks=masks))
-    hidden, bands = objective.hidden(Draws(0, 1, 4000))
+    hidden, bands = objective.hidden(Draws(0, 1, 4000), ALL)
     assert (hidden[IMAGE].sum(1) == 12).all() and bands.all()
     whole = hidden[SPECTRUM].all(1)
     assert set(hidden[SPECTRUM][~whole].sum(1).tolist()) == {5}  # int(.75 * 7)
@@ -101,11 +107,11 @@ def test_masks_have_the_share_of_the_paper_and_a_coin_is_tossed_for_each_galaxy(
 
 def test_a_range_of_shares_is_drawn_from_for_each_galaxy_and_something_is_always_shown():
     objective = Objective(network())
-    hidden, bands = objective.hidden(Draws(0, 1, 4000))
+    hidden, bands = objective.hidden(Draws(0, 1, 4000), ALL)
     share = hidden[IMAGE].float().mean(1)
     assert stats.ks_1samp(share[share < 1].numpy(), stats.uniform(0, 1).cdf).statistic < 0.08
     assert (bands.float().mean(0) - 0.9).abs().max() < 0.02
-    halves = [objective.hidden(Draws(0, 1, 4000, slice(r, None, 2)))[0][SPECTRUM] for r in (0, 1)]
+    halves = [objective.hidden(Draws(0, 1, 4000, slice(r, None, 2)), HALF)[0][SPECTRUM] for r in (0, 1)]
     assert torch.equal(hidden[SPECTRUM][0::2], halves[0]) and torch.equal(hidden[SPECTRUM][1::2], halves[1])
 
 
@@ -174,7 +180,7 @@ def test_losses_are_of_hidden_tokens_alone_with_their_weights():
     objective, batch, draws = Objective(model).eval(), galaxies(), lambda: Draws(0, 1, 12)
     with torch.no_grad():
         loss, parts = objective(batch, draws(), 0.0)
-        hidden, _ = objective.hidden(draws())
+        hidden, _ = objective.hidden(draws(), model.patches(batch)[1])
         values, have, bands = model.patches(batch)
         shown = {m: ~hidden[m] for m in hidden}
         _, says, drawn = model(values, bands, shown)
@@ -189,6 +195,25 @@ def test_losses_are_of_hidden_tokens_alone_with_their_weights():
     assert parts["redshift"].item() == pytest.approx(lost.mean().item(), rel=1e-4)
     expected = 0.1 * parts[IMAGE] + 0.01 * parts[SPECTRUM] + parts["redshift"]
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_what_is_the_only_thing_there_is_not_hidden_as_a_whole():
+    objective = Objective(network(masks={"image": [0.5, 0.5], "spectrum": [0.5, 0.5], "no_image": 1.0}))
+    lacking = {IMAGE: torch.zeros(4000, dtype=torch.bool), SPECTRUM: ALL[SPECTRUM]}
+    hidden, _ = objective.hidden(Draws(0, 1, 4000), lacking)
+    assert not hidden[SPECTRUM].all(1).any()
+    hidden, _ = objective.hidden(Draws(0, 1, 4000), {IMAGE: ALL[IMAGE], SPECTRUM: lacking[IMAGE]})
+    assert not hidden[IMAGE].all(1).any()
+
+
+def test_dropout_is_the_same_on_one_process_and_on_two():
+    layer, x = Dropout(0.5).train(), torch.ones(8, 3, 5)
+    with drawing(Draws(0, 1, 8)):
+        whole = layer(x)
+    for rank in (0, 1):
+        with drawing(Draws(0, 1, 8, slice(rank, None, 2))):
+            torch.testing.assert_close(layer(x[:4]), whole[rank::2])
+    assert 0.3 < (whole == 0).float().mean() < 0.7
 
 
 def test_a_redshift_that_is_not_known_and_a_spectrum_that_is_not_there_do_not_count():
@@ -222,6 +247,10 @@ def test_the_density_is_that_of_a_mixture_and_its_quantiles_are_where_it_says():
     for row in range(4):
         if 0.01 < found[row, 1] < 5.9:
             assert density.below(out, found[row])[row, 1].item() == pytest.approx(0.5, abs=0.01)
+    sharp = torch.zeros(1, 3)
+    sharp[0, 2] = -9  # sigma of the logarithm as small as it can be
+    low, middle, high = density.quantiles(sharp, [0.05, 0.5, 0.95])[0].tolist()
+    assert math.log1p(high) - math.log1p(low) == pytest.approx(2 * 1.645 * math.exp(-8), rel=0.05)
 
 
 def test_training_learns_the_redshift_of_images_and_of_spectra():

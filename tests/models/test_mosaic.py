@@ -12,7 +12,7 @@ from skyloom.models import networks
 from skyloom.models.mosaic import SIZES, Config, Masks, masks
 from skyloom.models.mosaic import distribution as said
 from skyloom.models.mosaic.network import Mosaic
-from skyloom.models.mosaic.numbers import choose
+from skyloom.models.mosaic.numbers import choose, unit_of
 from skyloom.models.mosaic.objective import Objective
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
@@ -79,7 +79,7 @@ def test_spans_are_of_many_lengths_isolated_numbers_among_them():
 
 def test_all_subsets_of_modalities_are_equally_likely_and_scalars_are_hidden_one_by_one():
     sizes = {"scalars": 3, "lsst": 6, "spherex": 102, "sfh": 117, "sed": 921}
-    hidden = masks.draw(Draws(0, 1, 20_000), sizes, Masks(whole=0.0, largest=0.0))
+    hidden = masks.draw(Draws(0, 1, 20_000), sizes, Masks(whole=0.0, largest=0.2))
     whole = torch.stack([hidden[m].all(1) for m in sizes if m != "scalars"], 1)
     subset = (whole * 2 ** torch.arange(4)).sum(1)
     counts = np.bincount(subset.numpy(), minlength=16)
@@ -93,8 +93,8 @@ def test_all_subsets_of_modalities_are_equally_likely_and_scalars_are_hidden_one
 
 def test_masks_are_a_function_of_seed_and_step_and_the_same_on_two_processes():
     sizes = {"scalars": 3, "sfh": 117}
-    one = masks.draw(Draws(3, 7, 8), sizes, Masks(whole=0.0, largest=0.0))
-    halves = [masks.draw(Draws(3, 7, 8, slice(rank, None, 2)), sizes, Masks(whole=0.0, largest=0.0)) for rank in (0, 1)]
+    one = masks.draw(Draws(3, 7, 8), sizes, Masks(whole=0.0, largest=0.2))
+    halves = [masks.draw(Draws(3, 7, 8, slice(rank, None, 2)), sizes, Masks(whole=0.0, largest=0.2)) for rank in (0, 1)]
     for name in sizes:
         assert torch.equal(one[name][0::2], halves[0][name]) and torch.equal(one[name][1::2], halves[1][name])
 
@@ -431,3 +431,21 @@ def test_a_model_that_was_saved_gives_the_same_answers(tmp_path):
     with torch.inference_mode():
         a, b = (m.eval().predict(galaxies(5), m.question("q", asked)) for m in (model, loaded))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_galaxies_that_lack_a_modality_keep_nothing_of_it():
+    model = network(kept=40)
+    batch = galaxies()
+    there = torch.arange(40) < 15
+    data = {
+        m: {"values": torch.where(there[:, None], v["values"], 0) if m == "lsst" else v["values"]}
+        for m, v in batch.data.items()
+    }
+    Objective(model).finish([], [Batch(data, {"lsst": there}, targetid=batch.targetid)])
+    assert model.kept_lsst.isfinite().all(1).sum() == 15 and model.kept_sfh.isfinite().all()
+
+
+def test_gaps_have_a_least_and_a_largest_share_and_pictures_no_magnitudes():
+    with pytest.raises(BadConfig, match="largest: 0.1 is not allowed; must be at least vector, 0.2"):
+        parse(Config, {"masks": {"largest": 0.1}}, "model")
+    assert unit_of("lsst_image") == "" and unit_of("lsst_r") == unit_of("lsst") == "mag(AB)"

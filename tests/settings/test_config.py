@@ -233,6 +233,16 @@ def test_a_model_starts_from_another_of_its_kind_trained_on_a_survey():
         start |= values
         with pytest.raises(BadConfig, match=f"models.on.starts_from.*{words}"):
             validate(config)
+    config["models"]["on"]["model"] = {"dim": 64}
+    start.clear()
+    start |= {"model": "specformer"}
+    with pytest.raises(BadConfig, match="'specformer' is another network: its model.dim is 128, not 64"):
+        validate(config)
+    config["models"]["on"]["model"] = config["models"]["specformer"]["model"]
+    config["surveys"]["desi_samples"] |= {"models": ["on"], "models_from": {"on": "mock"}}
+    start |= {"survey": "typo"}
+    with pytest.raises(BadConfig, match="'specformer' is not trained on 'typo'"):
+        validate(config)
     config["models"]["specformer"]["starts_from"] = {"model": "on"}
     start |= {"model": "specformer", "survey": "mock"}
     with pytest.raises(BadConfig, match="starts from .* in its turn"):
@@ -251,3 +261,8 @@ def test_a_backbone_of_another_survey_is_taken_from_there():
     assert folders["redshift"] == "results/mock_spectra/models/redshift"
     assert folders["mine"] == "results/mock/models/mine" and folders["astrodino"] == "results/mock/models/astrodino"
     assert {"mine-image", "mine-spectrum"} <= set(layout.embeddings("mock", loaded))
+
+
+def test_galaxies_are_drawn_only_by_a_model_that_says_how_numbers_vary_together():
+    with pytest.raises(BadConfig, match="mosaic.queries.lsst_redshift.samples: 8 is not allowed; the model has no"):
+        validate(changed("models.mosaic.model.factors", 0))

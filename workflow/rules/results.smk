@@ -63,9 +63,11 @@ def report_inputs(wildcards) -> dict[str, list[str]]:
 
 
 def surveys_behind(survey: str) -> list[str]:
-    """The surveys that the report of a survey shows, and those whose models they use."""
-    shown = settings.shown(survey)
-    return list(dict.fromkeys([*shown, *(host for name in shown for host in settings.hosts(name))]))
+    """The surveys that the report of a survey shows, and those whose models they use or their models start from."""
+    found = list(settings.shown(survey))
+    for name in found:  # it grows
+        found += [host for host in settings.hosts(name) if host not in found]
+    return found
 
 
 def terms_of_surveys(wildcards) -> dict[str, dict]:

@@ -158,7 +158,7 @@ def _masked(column) -> bool:
 
 
 def _answers(network, card, blocks, schema, given, wanted, level, samples, threads, device) -> Iterator[pa.Table]:
-    if not hasattr(network, "question"):
+    if not hasattr(network, "columns"):
         raise BadConfig(f"{card.get('name', 'this model')} answers no queries of your own; mosaic does")
     units = {field.name: ((field.metadata or {}).get(b"unit") or b"").decode() for field in schema}
     used = network.columns(units)

@@ -13,6 +13,7 @@ network is a `torch.nn.Module` made of its settings and the modalities it takes,
 - ``about(query)`` : what the metadata of a table of answers says of its columns, if anything (a dict for JSON)
 - ``needs(name)`` : the modalities an embedding or a query is made of; without it a modality needs itself, all else
   everything the network takes
+- ``fresh`` : beginnings of the names of buffers that a training from its weights does not take over, if any
 - ``fit(batches)`` and ``fit_samples``, if it is fitted instead of trained (its kind has no objective): `fit` is given
   batches of at most `fit_samples` training galaxies and returns rows of metrics
 

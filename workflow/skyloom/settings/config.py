@@ -423,6 +423,11 @@ def _check_start(model: Model, models: Mapping[str, Model]) -> None:
             raise BadConfig(f"{where}: '{name}' is not another model of this kind; allowed are {allowed}")
         if name in seen:
             raise BadConfig(f"{where}: '{name}' starts from '{one.name}' in its turn")
+        ours, theirs = ({k: v for k, v in m.settings.plain().items() if k not in m.kind.free} for m in (one, other))
+        for key in ours:
+            if ours[key] != theirs[key]:
+                text = f"'{name}' is another network: its model.{key} is {short(theirs[key])}, not {short(ours[key])}"
+                raise BadConfig(f"{where}: {text}")
         seen.append(name)
         one = other
 
@@ -441,9 +446,9 @@ def _check_models(survey: Survey, config: Config) -> None:
             taken = host.host(model.name)
             text = f"'{host.name}' takes '{model.name}' from '{taken}'; name that one"
             raise BadConfig(f"{where}.models_from: {text}")
-        if model.starts_from and host is survey:
+        if model.starts_from:
             start = model.starts_from
-            where_from, name = f"models.{model.name}.starts_from.survey", start.survey or host.name
+            where_from, name = f"models.{model.name}.starts_from", start.survey or host.name
             other = config.surveys.get(name)
             if other is None or start.model not in other.settings.models or other.host(start.model) != name:
                 able = [s.name for s in config.surveys.values() if start.model in s.settings.models]

@@ -110,6 +110,7 @@ class ModelKind:
     says_numbers : such queries have `given` and `wanted`, numbers of a galaxy, and the network has what the analysis
         `queries` reads: `sizes`, `axes`, `scaled`, `hidden`
     asked_of : a query (that section) -> the modalities that are given in it
+    free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
     baseline : it needs no training by gradients: what others are measured against
@@ -128,6 +129,7 @@ class ModelKind:
     asks: type[Section] | None = None
     says_numbers: bool = False
     asked_of: "Callable[[Section], Iterable[str]]" = lambda query: ()
+    free: tuple[str, ...] = ()
     shared_space: bool = False
     ordered: bool = False
     baseline: bool = False

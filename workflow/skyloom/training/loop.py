@@ -100,10 +100,11 @@ def start_from(model: nn.Module, folder: str | os.PathLike) -> dict:
     own, other = networks.describe(model), networks.describe(trained)
     if own["kind"] != other["kind"]:
         raise BadConfig(f"starts_from: {folder} is of kind {other['kind']}, not {own['kind']}")
-    here, there = model.state_dict(), trained.state_dict()
+    fresh = tuple(getattr(model, "fresh", ()))
+    here, there = ({n: t for n, t in m.state_dict().items() if not n.startswith(fresh)} for m in (model, trained))
     for name in [*here, *there]:
         shapes = [tuple(state[name].shape) if name in state else "none" for state in (here, there)]
         if shapes[0] != shapes[1]:
             raise BadConfig(f"starts_from: {folder} is another network: {name} is {shapes[1]} there, {shapes[0]} here")
-    model.load_state_dict(there)
+    model.load_state_dict(there, strict=False)
     return {"name": card.get("name"), "weights_sha256": card.get("weights_sha256")}

@@ -40,7 +40,7 @@ class Settings(AnalysisSettings):
     queries: list[str] = setting([])
     "of it, in their order; [] for all"
     beside: list[reference("model")] = setting([])
-    "models that answer the same queries, such as one trained for one alone, to compare with; those that a survey has"
+    "models of the survey that are asked the same by the same name, such as one trained for it alone, to compare with"
     gains: list[Gain] = setting([])
     "what one query gains over another, with its paired interval"
     trees: int = setting(200, ge=0)
@@ -75,7 +75,7 @@ def inputs(context: Context) -> dict[str, list[str]]:
         if name not in there:
             raise BadConfig(f"{where}: '{name}' is not a query of '{model.name}'; it has {', '.join(there)}")
     names = s.queries or there
-    others = {query: [m for m in s.beside if m in context.answering(query) and m != model.name] for query in names}
+    others = {query: [m for m in s.beside if _alike(context, model, m, query)] for query in names}
     have = context.survey.settings.modalities
     return {
         "galaxies": context.galaxies,
@@ -86,6 +86,14 @@ def inputs(context: Context) -> dict[str, list[str]]:
         **{f"tokens_{name}": context.tokens(name) for name in model.takes if name in have},
         "published": [layout.PUBLISHED],
     }
+
+
+def _alike(context: Context, model, name: str, query: str) -> bool:
+    """Whether another model of the survey is asked the same: what is given and wanted is equal."""
+    if name == model.name or name not in context.answering(query):
+        return False
+    one, other = model.asked[query], context.config.models[name].asked.get(query)
+    return other is not None and (one.given, one.wanted) == (other.given, other.wanted)
 
 
 KIND = AnalysisKind(

@@ -35,7 +35,12 @@ def _drawn(job: Job, query: str, sky: Sky, axes: dict) -> list[dict]:
     """Whether histories and masses that were drawn together belong together, and histories are smooth."""
     targetid, draws = read_draws(job.one(f"query_{query}"), ("sfh", "log_mstar"), SPLIT, DRAWN)
     bins = len(axes.get("sfh", ())) - 1
-    if not draws or draws["sfh"].shape[2] != bins or not {"scalars", "sfh"} <= set(sky.paths):
+    if (
+        not draws
+        or draws["sfh"].shape[1] < 2
+        or draws["sfh"].shape[2] != bins
+        or not {"scalars", "sfh"} <= set(sky.paths)
+    ):
         return []  # nothing was drawn, or parts of histories, or nobody knows the truth
     history, mass = draws["sfh"], draws["log_mstar"][:, :, 0]
     place = np.searchsorted(sky.ids[SPLIT], targetid)

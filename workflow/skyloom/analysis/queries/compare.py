@@ -88,6 +88,8 @@ def _quantities(asked: Answers, sky: Sky, place: np.ndarray) -> dict[str, tuple[
     """Quantity -> (true, said), (N, n): each scalar for itself, a vector as a whole."""
     found = {}
     for modality in dict.fromkeys(c["modality"] for c in asked.about["columns"].values()):
+        if modality not in sky.paths:  # the survey does not know
+            continue
         truth = sky.of(modality, SPLIT)[place]
         if modality == "scalars":
             for name in asked.of(modality):

@@ -22,6 +22,7 @@ NAMES = {
     "sed": "log F_nu at 10 pc [Jy]",
     "spherex": "SPHEREx [mag]",
     "lsst": "LSST [mag]",
+    "lsst_image": "LSST pictures",
 }
 UNITS = {"sfh": "cosmic time [Gyr]", "sed": "wavelength [A]", "spherex": "wavelength [A]", "lsst": "band"}
 

@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from skyloom.core.errors import BadConfig
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.names import JOINT
 from skyloom.settings.section import Section, refuse, setting
-from skyloom.settings.survey import Grid
+from skyloom.settings.survey import Grid, check_grid
 
 IMAGE, SPECTRUM = "hsc_image", "spectrum"
 BANDS = ("g", "r", "i", "z", "y")
@@ -27,7 +28,7 @@ class Query(Section):
     image: Share = setting(0.0)
     "share of the image's tokens that are hidden, which ones by a hash of the galaxy; 1: all"
     spectrum: Share = setting(0.0)
-    "the same of the spectrum's"
+    "the same of the spectrum's; its mean and scale are those of all its pixels, as published"
     bands: list[Literal[BANDS]] = setting(list(BANDS), min_length=1)
     "of the image that are shown"
     level: float = setting(0.9, gt=0, lt=1)
@@ -118,6 +119,15 @@ class Config(Section):
         return self
 
 
+def check(model, survey) -> None:
+    """The survey's spectra have the model's pixels, and its images are large enough."""
+    check_grid(model, survey)
+    size = getattr(survey.settings, "hsc_size", None)
+    if IMAGE in survey.settings.modalities and size and size < model.settings.image_size:
+        where = f"models.{model.name}.model.image_size"
+        raise BadConfig(f"{where}: {model.settings.image_size} is not allowed; the images of {survey.name} have {size}")
+
+
 KIND = ModelKind(
     settings=Config,
     network="skyloom.models.mmae.network:Mmae",
@@ -128,4 +138,6 @@ KIND = ModelKind(
     embeddings=lambda model: (JOINT,),
     asks=Query,
     asked_of=lambda query: [name for name, share in ((IMAGE, query.image), (SPECTRUM, query.spectrum)) if share < 1],
+    free=("masks", "dropout", "image_weight", "spectrum_weight", "redshift_weight", "gamma"),
+    check=check,
 )

@@ -18,7 +18,8 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.rate:
             return x
-        kept = uniform_rows(x[..., 0].numel() * x.shape[-1], x.device).view_as(x) >= self.rate
+        # a sample's numbers are those that `of_rows` laid a view apart: the same on any number of processes
+        kept = uniform_rows(x.numel(), x.device).view(-1, len(x)).T.reshape(x.shape) >= self.rate
         return x * kept / (1 - self.rate)
 
 
@@ -77,7 +78,8 @@ class Head(nn.Sequential):
 
 def visible_first(tokens: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens (B, T, dim) that are shown (B, T), as many as the fullest galaxy has and one at least, and which of them
-    are there: (B, V, dim) and (B, V). A galaxy that shows nothing has one token, zero, that counts as there."""
+    are there: (B, V, dim) and (B, V). A galaxy that shows nothing has one token, zero, that counts as there. It
+    is the fullest galaxy of this process: how many tokens are filled up changes rounding alone."""
     count = max(1, int(shown.sum(1).max()))
     order = torch.argsort((~shown).long(), dim=1, stable=True)[:, :count]
     there = shown.gather(1, order)

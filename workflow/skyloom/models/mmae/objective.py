@@ -18,8 +18,11 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.inputs = model, model.inputs
 
-    def hidden(self, draws: Draws) -> tuple[dict[str, Tensor], Tensor]:
-        """Which tokens are hidden, modality -> (B, T) bool, and which bands are left, (B, 5) bool."""
+    def hidden(self, draws: Draws, have: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Which tokens are hidden, modality -> (B, T) bool, and which bands are left, (B, 5) bool.
+
+        A modality is hidden as a whole only in galaxies that have (`have`, modality -> (B,)) the other.
+        """
         masks = self.model.config.masks
         found = {}
         for m, count in self.model.counts.items():
@@ -29,14 +32,15 @@ class Objective(nn.Module):
             found[m] = order < (share * count).floor()
         coins = draws.uniform(2)
         blind = coins[:, 0] < masks.no_spectrum  # a coin for each galaxy: the public code has one for a batch
-        found[SPECTRUM] = found[SPECTRUM] | blind[:, None]
-        found[IMAGE] = found[IMAGE] | (~blind & (coins[:, 1] < masks.no_image))[:, None]
+        image, spectrum = (have[m].to(blind.device) for m in (IMAGE, SPECTRUM))
+        found[SPECTRUM] = found[SPECTRUM] | (blind & image)[:, None]
+        found[IMAGE] = found[IMAGE] | (~blind & spectrum & (coins[:, 1] < masks.no_image))[:, None]
         return found, draws.uniform(len(BANDS)) >= masks.band
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model, config = self.model, self.model.config
         values, have, bands = model.patches(batch)
-        hidden, kept = self.hidden(draws)
+        hidden, kept = self.hidden(draws, have)
         left = bands & kept.to(bands.device)
         left = torch.where(left.any(1, keepdim=True), left, bands)  # one band at least
         shown = {m: have[m][:, None] & ~hidden[m].to(have[m].device) for m in hidden}

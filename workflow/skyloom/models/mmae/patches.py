@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skyloom.core.errors import BadInput
 from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY
 from skyloom.models.mmae import Config
 from skyloom.nn.images import arcsinh_flux
@@ -18,6 +19,8 @@ def image_patches(flux: Tensor, config: Config) -> tuple[Tensor, Tensor]:
     A band of which no pixel is finite, or all are zero, is missing: its numbers are zero.
     """
     edge = (flux.shape[-1] - config.image_size) // 2
+    if edge < 0:
+        raise BadInput(f"images of {flux.shape[-1]} pixels; the model sees {config.image_size} (image_size)")
     flux = flux[..., edge : edge + config.image_size, edge : edge + config.image_size]
     finite = flux.isfinite()
     flux = torch.where(finite, flux, 0)

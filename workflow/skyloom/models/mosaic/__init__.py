@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from skyloom.core.errors import BadConfig
 from skyloom.formats.part_columns import SCALARS
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.section import Section, hint, refuse, setting
@@ -85,6 +86,12 @@ class Masks(Section):
     whole: float = setting(0.5, ge=0, le=1)
     "probability that a vector that is shown is shown whole; 0 as published, where no galaxy ever shows all six bands"
 
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.largest < self.vector:
+            raise refuse("largest", f"{self.largest:g} is not allowed; must be at least vector, {self.vector:g}")
+        return self
+
 
 class Config(Section):
     """Numbers, tokens and layers. Width, depth and heads are not published: all values here are ours."""
@@ -143,6 +150,14 @@ class Config(Section):
         return self
 
 
+def check(model, survey) -> None:
+    """Galaxies are drawn only by a model that says how numbers vary together."""
+    for name, query in model.asked.items():
+        if query.samples and not (model.settings.factors and model.settings.says == "quantiles"):
+            where = f"models.{model.name}.queries.{name}.samples"
+            raise BadConfig(f"{where}: {query.samples} is not allowed; the model has no factors to draw from")
+
+
 KIND = ModelKind(
     settings=Config,
     network="skyloom.models.mosaic.network:Mosaic",
@@ -154,4 +169,6 @@ KIND = ModelKind(
     asks=Query,
     says_numbers=True,
     asked_of=lambda query: [modality_of(item) for item in items(query.given)],
+    free=("given", "masks", "kept", "visible", "scored"),
+    check=check,
 )

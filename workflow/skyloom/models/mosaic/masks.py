@@ -55,7 +55,7 @@ def draw(draws: Draws, sizes: dict[str, int], masks: Masks) -> dict[str, Tensor]
     """
     whole = draws.uniform(len(sizes)) < masks.modality
     vectors = {name: size for name, size in sizes.items() if name != "scalars"}
-    starts, lengths = spans(draws, list(vectors.values()), masks.vector, max(masks.vector, masks.largest))
+    starts, lengths = spans(draws, list(vectors.values()), masks.vector, masks.largest)
     in_parts = draws.uniform(len(vectors)) >= masks.whole
     hidden = {}
     for number, (name, size) in enumerate(sizes.items()):

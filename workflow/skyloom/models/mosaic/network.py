@@ -28,6 +28,8 @@ class Mosaic(nn.Module):
     takes : the modalities, in the order of the tokens
     """
 
+    fresh = ("kept_",)
+
     def __init__(self, config: Config, takes: tuple[str, ...]):
         super().__init__()
         self.config = config

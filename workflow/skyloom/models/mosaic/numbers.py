@@ -25,7 +25,7 @@ def names_of(modality: str, size: int) -> list[str]:
 
 def unit_of(column: str) -> str:
     """The unit of a modality's numbers, or of a single value."""
-    return UNITS["lsst" if column.startswith("lsst_") else column]
+    return UNITS[column if column in UNITS else "lsst"]
 
 
 def centres(axis: np.ndarray, size: int) -> np.ndarray:

@@ -97,7 +97,12 @@ class Objective(nn.Module):
         parts = list(validation)
         for name, size in self.model.sizes.items():
             kept = self.model.get_buffer(f"kept_{name}")
-            rows = [b[name]["values"] if name in b else kept.new_full((len(b), size), torch.nan) for b in parts]
+            rows = [
+                torch.where(b.present[name][:, None], b[name]["values"], torch.nan)
+                if name in b
+                else kept.new_full((len(b), size), torch.nan)
+                for b in parts
+            ]
             rows = torch.cat(rows)[: len(kept)] if rows else kept[:0]
             kept.fill_(torch.nan)  # of the model that this one started from
             kept[: len(rows)] = rows

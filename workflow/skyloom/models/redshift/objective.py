@@ -110,6 +110,8 @@ class Objective(nn.Module):
         the fit are too small, class by class."""
         model = self.model
         model.temperature.fill_(1.0)
+        model.error_scale.fill_(1.0)  # those of a model that this one started from
+        model.misfit.fill_(torch.inf)
         kept = []
         for batch in validation:
             kind, place, there = self.known(batch)
