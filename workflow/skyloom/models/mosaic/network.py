@@ -152,7 +152,7 @@ class Mosaic(nn.Module):
         """
         found = {}
         for name, states in hidden.items():
-            head, patch = self.head[name], self.patches[name]
+            head, patch, states = self.head[name], self.patches[name], states.contiguous()  # one product, not B
             if places is None:
                 x = head(states)
             else:
