@@ -105,7 +105,8 @@ def _scatter(axis, asked: Answers, name: str, truth: np.ndarray, points: int) ->
     """Answers against the truth; the band holds the 16-84 % range of the error in bins of the truth."""
     axis.tick_params(labelsize=7)
     if name not in asked.values:
-        return style.empty(axis, "given")
+        given = SCALARS.index(name) in asked.about["given"].get("scalars", [])
+        return style.empty(axis, "given" if given else "not asked for")
     said = asked.values[name]
     low, high = np.nanpercentile(truth, [0.2, 99.8])
     axis.plot([low, high], [low, high], color=style.INK, lw=0.7)
