@@ -287,11 +287,31 @@ def test_the_copula_has_the_density_of_a_multivariate_normal():
 
 def test_scores_drawn_together_have_the_correlations_of_the_factors():
     load = torch.tensor([[[0.9, 0.0], [0.8, 0.3], [0.0, -0.6]]])
-    drawn = said.joint_scores(load, 40_000, torch.Generator().manual_seed(1))[0].numpy()
+    normal = torch.randn(1, 5, 40_000, generator=torch.Generator().manual_seed(1))
+    drawn = said.joint_scores(load, normal[:, :2], normal[:, 2:], {}, {"scalars": 3})[0].numpy()
     expected = (load[0] @ load[0].T).numpy()
     np.fill_diagonal(expected, 1)
     assert np.abs(np.corrcoef(drawn) - expected).max() < 0.02
     assert np.abs(drawn.std(axis=1) - 1).max() < 0.02
+
+
+def test_what_the_factors_leave_is_shared_by_neighbours_as_it_was_measured():
+    generator = torch.Generator().manual_seed(1)
+    load = said.loadings(torch.randn(1, 45, len(said.LEVELS) + 2, generator=generator)).expand(3000, -1, -1) * 0.7
+    normal = torch.randn(3000, 47, 1, generator=generator)
+    sizes = {"scalars": 5, "sfh": 40}
+    drawn = said.joint_scores(load, normal[:, :2], normal[:, 2:], {"sfh": 0.8}, sizes)[..., 0]
+    assert (drawn.std(0) - 1).abs().max() < 0.05
+    each = load[0]
+    expected = each @ each.T
+    left = (1 - each.square().sum(1)).sqrt()
+    for a, b, rho in ((10, 11, 0.8), (10, 13, 0.8**3), (2, 3, 0.0), (4, 5, 0.0)):
+        found = torch.corrcoef(drawn[:, [a, b]].T)[0, 1]
+        assert found.item() == pytest.approx((expected[a, b] + rho * left[a] * left[b]).item(), abs=0.05)
+    counted = torch.rand(3000, 40, generator=generator) < 0.9
+    assert said.neighbours(drawn[:, 5:], load[:, 5:], counted) == pytest.approx(0.8, abs=0.06)
+    plain = said.joint_scores(load, normal[:, :2], normal[:, 2:], {}, sizes)[..., 0]
+    assert said.neighbours(plain[:, 5:], load[:, 5:], counted) < 0.05
 
 
 # queries

@@ -3,8 +3,11 @@
 Quantiles are a median and steps away from it, so that they never cross. Between and beyond them the normal score of a
 value (the standard normal's value at the same probability) is a straight line: a distribution function that can be
 inverted. How numbers vary together is a Gaussian copula of few factors: the normal scores of the hidden numbers are
-jointly normal, with correlations l_i . l_j.
+jointly normal, with correlations l_i . l_j; in draws what is left of neighbours in a vector correlates too.
 """
+
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -85,9 +88,47 @@ def copula(scores: Tensor, load: Tensor, counted: Tensor) -> Tensor:
     return 0.5 * (determinant + square - z.square().sum(1)) / one.sum(1).clamp(min=1)
 
 
-def joint_scores(load: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Normal scores (B, D, count) drawn from the copula of loadings (B, D, R)."""
-    b, d, r = load.shape
-    common = torch.randn(b, r, count, generator=generator, device=load.device)
-    own = torch.randn(b, d, count, generator=generator, device=load.device)
-    return load @ common + (1 - load.square().sum(-1, keepdim=True)).clamp(min=0).sqrt() * own
+def neighbours(scores: Tensor, load: Tensor, counted: Tensor) -> float:
+    """Correlation, 0 to .99, of neighbouring numbers' normal scores that is left when the factors are taken off.
+
+    Parameters
+    ----------
+    scores : (B, D) normal scores of a vector
+    load : (B, D, R)
+    counted : (B, D) bool, the numbers that are known
+    """
+    one = counted.float()
+    load, z = load * one[..., None], scores * one
+    rest = (1 - load.square().sum(-1)).clamp(min=1e-3)
+    scaled = load / rest[..., None]
+    inner = torch.eye(load.shape[-1], device=z.device) + load.transpose(1, 2) @ scaled
+    factors = torch.linalg.solve(inner, scaled.transpose(1, 2) @ z[..., None])  # their mean, given the scores
+    left = (z - (load @ factors)[..., 0]) / rest.sqrt() * one
+    both = one[:, 1:] * one[:, :-1]
+    first, second = left[:, :-1] * both, left[:, 1:] * both
+    size = (first.square().sum() * second.square().sum()).sqrt()
+    return float(((first * second).sum() / size.clamp(min=1e-9)).clamp(0, 0.99))
+
+
+def joint_scores(
+    load: Tensor, common: Tensor, own: Tensor, near: Mapping[str, float], sizes: Mapping[str, int]
+) -> Tensor:
+    """Normal scores (B, D, K) of the copula of loadings (B, D, R), from standard normal numbers.
+
+    What a number does not share with all others it shares with its neighbours in the same vector: the rest is a chain
+    in which neighbours correlate by `near`; each score is standard normal all the same.
+
+    Parameters
+    ----------
+    common, own : (B, R, K) and (B, D, K) standard normal
+    near : modality -> correlation of neighbours (`neighbours`), 0 without an entry
+    sizes : modality -> numbers, in the order of D
+    """
+    chained = []
+    for name, part in zip(sizes, own.split(list(sizes.values()), 1), strict=True):
+        rho = near.get(name, 0.0)
+        steps = [part[:, 0]]
+        for place in range(1, part.shape[1]):
+            steps.append(rho * steps[-1] + math.sqrt(1 - rho**2) * part[:, place])
+        chained.append(torch.stack(steps, 1) if rho else part)
+    return load @ common + (1 - load.square().sum(-1, keepdim=True)).clamp(min=0).sqrt() * torch.cat(chained, 1)

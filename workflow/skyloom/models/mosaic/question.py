@@ -31,6 +31,7 @@ class Question:
     columns : of the answer
     corrections : wanted modality -> what the kept galaxies say of every number: of quantiles the normal scores
         (size, LEVELS) at which they hold, of means the standardised errors (size, LEVELS)
+    near : wanted vector -> how neighbours correlate besides by the factors, in draws
     kept : galaxies behind these
     """
 
@@ -39,6 +40,7 @@ class Question:
     given: dict[str, np.ndarray]
     columns: list[Column]
     corrections: dict[str, Tensor]
+    near: dict[str, float]
     kept: int
 
     def __str__(self) -> str:
@@ -67,8 +69,8 @@ class Question:
         low, high = said.LEVELS[0], said.LEVELS[-1]
         if (1 - query.level) / 2 < low - 1e-9:
             raise BadConfig(f"{where}.level: {query.level:g} is not allowed; must be at most {high - low:g}")
-        corrections, kept = _corrections(model, given, tuple(m for m in model.sizes if m in wanted))
-        return cls(name, query, given, columns(wanted, model.sizes), corrections, kept)
+        corrections, near, kept = _corrections(model, given, tuple(m for m in model.sizes if m in wanted))
+        return cls(name, query, given, columns(wanted, model.sizes), corrections, near, kept)
 
     def visible(self, known: dict[str, Tensor]) -> dict[str, Tensor]:
         """Which numbers are seen of galaxies of which these are known, modality -> (B, size) bool."""
@@ -115,11 +117,13 @@ class Question:
     def draw(self, model: nn.Module, out: dict, knots: dict, batch: Batch) -> dict[str, Tensor]:
         """Galaxies drawn together, modality -> (B, size, samples), the same for a galaxy in any batch."""
         load = torch.cat([said.loadings(out[m]) for m in out], 1)
-        scores = []
-        for row, targetid in enumerate(batch.targetid.tolist() if batch.targetid is not None else range(len(batch))):
+        sizes, samples, normal = {m: model.sizes[m] for m in out}, self.query.samples, []
+        for targetid in batch.targetid.tolist() if batch.targetid is not None else range(len(batch)):
             generator = torch.Generator(load.device).manual_seed(number(self.name, targetid))
-            scores.append(said.joint_scores(load[row : row + 1], self.query.samples, generator))
-        parts = torch.cat(scores).split([model.sizes[m] for m in out], 1)
+            shape = (load.shape[2] + load.shape[1], samples)
+            normal.append(torch.randn(shape, generator=generator, device=load.device))
+        common, own = torch.stack(normal).split([load.shape[2], load.shape[1]], 1)
+        parts = said.joint_scores(load, common, own, self.near, sizes).split([*sizes.values()], 1)
         return {m: said.value_at(z, knots[m]) for m, z in zip(out, parts, strict=True)}
 
     def about(self) -> dict:
@@ -146,7 +150,7 @@ def _visible(given: dict[str, np.ndarray], known: dict[str, Tensor]) -> dict[str
 @torch.no_grad()
 def _corrections(
     model: nn.Module, given: dict[str, np.ndarray], wanted: tuple[str, ...]
-) -> tuple[dict[str, Tensor], int]:
+) -> tuple[dict[str, Tensor], dict[str, float], int]:
     """What the kept galaxies say of the quantiles, or of the errors, of these modalities, when the same is given.
 
     Conformal, number by number: the quantile at a level becomes the one at whose normal score that share of the kept
@@ -155,8 +159,10 @@ def _corrections(
     kept = {m: model.get_buffer(f"kept_{m}") for m in model.sizes}
     rows = torch.stack([values.isfinite().any(1) for values in kept.values()]).any(0).nonzero()[:, 0]
     if len(rows) < LEAST:
-        return {}, 0
+        return {}, {}, 0
     parts: dict[str, list[Tensor]] = {m: [] for m in wanted}
+    factors = model.config.factors and model.config.says == "quantiles"
+    loads: dict[str, list[Tensor]] = {m: [] for m in wanted if m != "scalars" and factors}
     for block in rows.split(BLOCK):
         batch = Batch({m: {"values": values[block]} for m, values in kept.items()})
         values, known = model.scaled(batch)
@@ -168,6 +174,8 @@ def _corrections(
             else:
                 found = said.score(values[m], said.quantiles(out[m]))
             parts[m].append(torch.where(known[m], found, torch.nan))
+            if m in loads:
+                loads[m].append(said.loadings(out[m]))
     corrections = {}
     levels = torch.tensor(said.LEVELS, device=rows.device)
     # of numbers that too few galaxies know: quantiles as they are said, and no errors of means
@@ -180,7 +188,12 @@ def _corrections(
         outward = levels + (levels - (levels < 0.5).float()) / n[:, None]
         fitted = _quantile(errors, outward.clamp(0, 1))
         corrections[m] = torch.where(enough[:, None], fitted, plain).float()
-    return corrections, len(rows)
+    near = {}
+    for m, found in loads.items():
+        scores = torch.cat(parts[m])
+        hidden = ~torch.from_numpy(given[m]).to(scores.device) if m in given else torch.ones_like(scores[0]).bool()
+        near[m] = said.neighbours(scores.nan_to_num().clamp(-3, 3), torch.cat(found), scores.isfinite() & hidden)
+    return corrections, near, len(rows)
 
 
 def _quantile(values: Tensor, levels: Tensor) -> Tensor:
