@@ -41,7 +41,7 @@ CHOICES = {
     "visible numbers count as much": {"visible": 1.0},
     "no vector shown whole": {"masks": {"whole": 0.0}},
     "gaps of a fifth": {"masks": {"largest": 0.2}},
-    "loss on all tokens": {"scored": 1.0},
+    "loss on all numbers": {"scored": 1.0},
     "means, squared error": {"says": "mean", "factors": 0},
     "no joint distribution": {"factors": 0},
     "norms after": {"norm": "after"},
