@@ -237,6 +237,7 @@ def test_the_density_is_that_of_a_mixture_and_its_quantiles_are_where_it_says():
             -12,
             12,
             limit=400,
+            epsabs=1e-4,
         )
         assert total == pytest.approx(1, abs=2e-3)
         at = np.log1p(0.8)

@@ -266,3 +266,13 @@ def test_a_backbone_of_another_survey_is_taken_from_there():
 def test_galaxies_are_drawn_only_by_a_model_that_says_how_numbers_vary_together():
     with pytest.raises(BadConfig, match="mosaic.queries.lsst_redshift.samples: 8 is not allowed; the model has no"):
         validate(changed("models.mosaic.model.factors", 0))
+
+
+def test_queries_of_one_surveys_model_are_no_fault_of_anothers_and_a_typo_is_one():
+    config = changed("models.seen", DEFAULT["models"]["mosaic"] | {"queries": {"own": {"given": ["lsst"]}}})
+    config["surveys"]["other"] = config["surveys"]["simulated"] | {"models": ["seen"]}
+    loaded = validate(config)
+    assert {survey for name, survey in loaded.made if name == "queries"} == {"simulated", "other"}
+    gain = {"of": "redshift", "better": "lsst_sphrex", "worse": "lsst"}
+    with pytest.raises(BadConfig, match="analyses.queries: 'lsst_sphrex' is not a query of 'mosaic'"):
+        validate(changed("analyses.queries.gains", [gain]))

@@ -71,9 +71,13 @@ def inputs(context: Context) -> dict[str, list[str]]:
     model = asking[0]
     there = [name for name in context.config.queries_of(model, survey) if name in model.asked]
     where = f"analyses.{context.analysis.name}"
+    asked = {query for m in context.config.models.values() if m.kind.says_numbers for query in m.asked}
     for name in [*s.queries, *(q for gain in s.gains for q in (gain.better, gain.worse))]:
-        if name not in there:
+        if name not in asked or (s.model and name not in there):
             raise BadConfig(f"{where}: '{name}' is not a query of '{model.name}'; it has {', '.join(there)}")
+    for name in s.queries:  # a gain between queries that another survey's model has is left out here
+        if name not in there:
+            raise Lacking(f"has no query '{name}' of '{model.name}'; it has {', '.join(there)}")
     names = s.queries or there
     others = {query: [m for m in s.beside if _alike(context, model, m, query)] for query in names}
     have = context.survey.settings.modalities
