@@ -15,7 +15,7 @@ from skyloom.models.mmae.network import Mmae
 from skyloom.models.mmae.objective import Objective
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws, drawing
-from skyloom.settings.config import read_model
+from skyloom.settings.models import read_model
 from skyloom.settings.section import parse
 from tests.paths import SHARED
 
@@ -228,7 +228,12 @@ def test_a_redshift_that_is_not_known_and_a_spectrum_that_is_not_there_do_not_co
 
 def test_the_density_is_that_of_a_mixture_and_its_quantiles_are_where_it_says():
     out = torch.randn(4, 9, generator=torch.Generator().manual_seed(3))
-    weight, mean, spread = (part.double().numpy() for part in density.parts(out))
+    said = density.mixture(out)
+    weight = said.mixture_distribution.probs.double().numpy()
+    mean, spread = (
+        said.component_distribution.loc.double().numpy(),
+        said.component_distribution.scale.double().numpy(),
+    )
     for row in range(4):
         total, _ = integrate.quad(
             lambda u, r=row: math.exp(
@@ -241,13 +246,13 @@ def test_the_density_is_that_of_a_mixture_and_its_quantiles_are_where_it_says():
         )
         assert total == pytest.approx(1, abs=2e-3)
         at = np.log1p(0.8)
-        expected = (np.exp(weight[row]) * stats.norm.cdf(at, mean[row], np.exp(spread[row]))).sum()
-        assert density.below(out, torch.tensor([0.8]))[row, 0].item() == pytest.approx(expected, abs=1e-5)
+        expected = (weight[row] * stats.norm.cdf(at, mean[row], spread[row])).sum()
+        assert density.below(out, torch.full((4, 1), 0.8))[row, 0].item() == pytest.approx(expected, abs=1e-5)
     found = density.quantiles(out, [0.3, 0.5, 0.8])
     assert (found.diff(dim=1) >= 0).all()
     for row in range(4):
         if 0.01 < found[row, 1] < 5.9:
-            assert density.below(out, found[row])[row, 1].item() == pytest.approx(0.5, abs=0.01)
+            assert density.below(out, found)[row, 1].item() == pytest.approx(0.5, abs=0.01)
     sharp = torch.zeros(1, 3)
     sharp[0, 2] = -9  # sigma of the logarithm as small as it can be
     low, middle, high = density.quantiles(sharp, [0.05, 0.5, 0.95])[0].tolist()

@@ -16,7 +16,7 @@ from skyloom.models.mosaic.numbers import choose, unit_of
 from skyloom.models.mosaic.objective import Objective
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
-from skyloom.settings.config import read_model
+from skyloom.settings.models import read_model
 from skyloom.settings.section import parse
 
 SMALL = {"scalars": 3, "lsst": 6, "sfh": 20}

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from skyloom.catalog import columns, cuts
 from skyloom.mock.layout import MockSettings
 from skyloom.settings import document, kinds
-from skyloom.settings.config import ModelSettings, Root
+from skyloom.settings.config import Root
+from skyloom.settings.models import ModelSettings
 from skyloom.settings.names import MODALITIES, PROPERTIES
 from skyloom.settings.section import Section
 from skyloom.settings.survey import OPERATORS, SurveySettings

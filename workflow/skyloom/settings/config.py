@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -12,14 +11,11 @@ from skyloom.core.errors import BadConfig
 from skyloom.settings import kinds, layout, listing
 from skyloom.settings.analysis import AnalysisSettings, Lacking
 from skyloom.settings.context import Context
-from skyloom.settings.kinds import AnalysisKind, ModelKind, SurveyKind
+from skyloom.settings.kinds import AnalysisKind, SurveyKind
+from skyloom.settings.models import Model, check_backbones, check_name, check_start, read_model
 from skyloom.settings.names import JOINT, MODALITIES, NUMBERED, PROPERTIES, ROLES
 from skyloom.settings.section import Section, hint, parse, setting, short
 from skyloom.settings.survey import Grid, SurveySettings
-from skyloom.settings.training import Training
-
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-RESERVED = ("downloads",)
 
 
 class Root(Section):
@@ -39,84 +35,6 @@ class Root(Section):
     "name -> model"
     analyses: dict[str, dict | None] = setting()
     "name -> analysis; what is not here is not made"
-
-
-class StartsFrom(Section):
-    """A trained model of the same kind and shape, whose weights a training starts with."""
-
-    model: str = setting()
-    "its name"
-    survey: str | None = setting(None)
-    "on which it is trained; without this key the one on which the model that starts from it is"
-
-
-class ModelSettings(Section):
-    """An entry of `models`; `model` has the keys of its kind."""
-
-    kind: str = setting()
-    "the module of `skyloom/models` behind it, or one of your own"
-    modality: str | None = setting(None)
-    "of a model that takes one"
-    modalities: list[str] | None = setting(None, min_length=2)
-    "of a model that takes several"
-    backbones: dict[str, str] | None = setting(None, min_length=1)
-    "modality -> model, of a model that is built on others"
-    model: dict = setting({})
-    "its shape, the keys of its kind"
-    training: dict = setting({})
-    "how it is trained"
-    starts_from: StartsFrom | None = setting(None)
-    "train on from a trained model, such as one of another survey, whose standardisation is kept"
-    queries: dict[str, dict | None] = setting({})
-    "name -> what is given and what is wanted, of a model that answers such; they can change without a new training"
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """A model of the configuration: its kind, its checked settings, what it takes and gives."""
-
-    name: str
-    kind_name: str
-    kind: ModelKind
-    settings: Section
-    training: Training
-    takes: tuple[str, ...]
-    backbones: Mapping[str, str]
-    asked: Mapping[str, Section] = dataclasses.field(default_factory=dict)
-    starts_from: StartsFrom | None = None
-
-    @property
-    def embeddings(self) -> tuple[str, ...]:
-        """Names of its embeddings: modalities, or `JOINT`."""
-        return tuple(self.kind.embeddings(self)) if self.kind.embeddings else self.takes
-
-    @property
-    def queries(self) -> tuple[str, ...]:
-        """Names of what it predicts or reconstructs."""
-        return (*self.kind.queries(self), *self.asked)
-
-    @property
-    def trained(self) -> bool:
-        """It learns by gradients (as opposed to a fit, or to the network as it starts)."""
-        return bool(self.kind.objective) and self.training.steps > 0
-
-    @property
-    def traits(self) -> dict:
-        """What analyses and figures may know of it; it lies in the metadata of its embeddings."""
-        return {
-            "kind": self.kind_name,
-            "trained": self.trained,
-            "baseline": self.kind.baseline,
-            "shared_space": self.kind.shared_space,
-            "ordered": self.kind.ordered,
-            "backbones": bool(self.backbones),
-        }
-
-    def plain(self) -> dict:
-        """What a job that trains it is given: kind, what it takes, all settings; not queries, which train nothing."""
-        takes = {"one": {"modality": self.takes[0]}, "several": {"modalities": list(self.takes)}}
-        given = takes.get(self.kind.takes, {"backbones": dict(self.backbones)})
-        return {"kind": self.kind_name, **given, "model": self.settings.plain(), "training": self.training.plain()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,12 +221,12 @@ def _load(config: Mapping) -> Config:
     }
     for part, table in entries.items():
         for name in table:
-            _check_name(part, name)
+            check_name(part, name)
     known = {"survey": list(entries["surveys"]), "model": list(entries["models"])}
     models = {name: read_model(name, entry) for name, entry in entries["models"].items()}
     for model in models.values():
-        _check_backbones(model, models)
-        _check_start(model, models)
+        check_backbones(model, models)
+        check_start(model, models)
     surveys = {name: _survey(name, entry, known) for name, entry in entries["surveys"].items()}
     loaded = Config(root, surveys, models, {})
     for survey in surveys.values():
@@ -330,11 +248,6 @@ def _load(config: Mapping) -> Config:
                 loaded.notices.append(f"surveys.{name}.report_with: '{other}' is not a survey: the report goes without")
     loaded.made  # noqa: B018 (an analysis that was asked for and cannot be made is an error now)
     return loaded
-
-
-def _check_name(part: str, name: str) -> None:
-    if not NAME.fullmatch(name) or (part == "surveys" and name in RESERVED):
-        raise BadConfig(f"{part}: '{name}' is not a name for files; allowed are letters, digits and . _ + - within")
 
 
 def _survey(name: str, entry: dict, known: Mapping) -> Survey:
@@ -360,78 +273,6 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
     return survey
 
 
-def read_model(name: str, entry: dict) -> Model:
-    """A model from what a user wrote, checked by itself. Raises BadConfig."""
-    where = f"models.{name}"
-    values = parse(ModelSettings, entry, where)
-    kind = kinds.find("model", values.kind, f"{where}.kind")
-    key = {"one": "modality", "several": "modalities"}.get(kind.takes, "backbones")
-    for other in {"modality", "modalities", "backbones"} - {key}:
-        if getattr(values, other) is not None:
-            raise BadConfig(f"{where}: unknown key '{other}: {getattr(values, other)}'; {values.kind} takes '{key}'")
-    given = getattr(values, key)
-    if given is None:
-        raise BadConfig(f"{where}: the key '{key}' is missing; required are kind, {key}")
-    takes = (given,) if isinstance(given, str) else tuple(given)
-    if key == "backbones" and len(takes) < kind.fewest:
-        raise BadConfig(f"{where}.backbones: {given} is not allowed; {values.kind} needs at least {kind.fewest}")
-    allowed = MODALITIES if kind.modalities is None else kind.modalities
-    for modality in takes:
-        if modality not in allowed:
-            raise BadConfig(f"{where}.{key}: '{modality}' is not allowed; allowed are {', '.join(allowed)}")
-    settings = parse(kind.settings, values.model, f"{where}.model")
-    training = parse(Training, {**kind.training, **values.training}, f"{where}.training")
-    asked = _queries(kind, values, takes, where)
-    if values.starts_from and (not kind.objective or key == "backbones"):
-        why = "is built on others" if key == "backbones" else "does not learn by gradients"
-        raise BadConfig(f"{where}.starts_from: is not allowed; {values.kind} {why}")
-    return Model(name, values.kind, kind, settings, training, takes, values.backbones or {}, asked, values.starts_from)
-
-
-def _queries(kind: ModelKind, values: ModelSettings, takes: tuple[str, ...], where: str) -> dict[str, Section]:
-    asked = {name: query for name, query in values.queries.items() if query is not None}
-    if asked and kind.asks is None:
-        raise BadConfig(f"{where}: unknown key 'queries: {short(values.queries)}'; {values.kind} answers no queries")
-    found = {}
-    for name, query in asked.items():
-        _check_name(f"{where}.queries", name)
-        found[name] = parse(kind.asks, query, f"{where}.queries.{name}")
-        for modality in kind.asked_of(found[name]):
-            if modality not in takes:
-                text = f"'{modality}' is not a modality that the model takes; those are {', '.join(takes)}"
-                raise BadConfig(f"{where}.queries.{name}.given: {text}")
-    return found
-
-
-def _check_backbones(model: Model, models: Mapping[str, Model]) -> None:
-    for modality, backbone in model.backbones.items():
-        one = [name for name, other in models.items() if other.takes == (modality,) and not other.backbones]
-        if backbone not in one:
-            where = f"models.{model.name}.backbones.{modality}"
-            raise BadConfig(f"{where}: '{backbone}' is not a model of this modality; allowed are {', '.join(one)}")
-
-
-def _check_start(model: Model, models: Mapping[str, Model]) -> None:
-    """What a model starts from is a model of its kind, and not in the end itself."""
-    seen, one = [model.name], model
-    while one.starts_from:
-        where, name = f"models.{one.name}.starts_from.model", one.starts_from.model
-        other = models.get(name)
-        if other is None or (other.kind_name, other.takes) != (one.kind_name, one.takes) or name == one.name:
-            alike = [m.name for m in models.values() if (m.kind_name, m.takes) == (one.kind_name, one.takes)]
-            allowed = ", ".join(m for m in alike if m != one.name) or "none"
-            raise BadConfig(f"{where}: '{name}' is not another model of this kind; allowed are {allowed}")
-        if name in seen:
-            raise BadConfig(f"{where}: '{name}' starts from '{one.name}' in its turn")
-        ours, theirs = ({k: v for k, v in m.settings.plain().items() if k not in m.kind.free} for m in (one, other))
-        for key in ours:
-            if ours[key] != theirs[key]:
-                text = f"'{name}' is another network: its model.{key} is {short(theirs[key])}, not {short(ours[key])}"
-                raise BadConfig(f"{where}: {text}")
-        seen.append(name)
-        one = other
-
-
 def _check_models(survey: Survey, config: Config) -> None:
     """The models of a survey exist where they are trained, and work on its data."""
     where, given = f"surveys.{survey.name}", survey.settings.models_from
@@ -447,14 +288,7 @@ def _check_models(survey: Survey, config: Config) -> None:
             text = f"'{host.name}' takes '{model.name}' from '{taken}'; name that one"
             raise BadConfig(f"{where}.models_from: {text}")
         if model.starts_from:
-            start = model.starts_from
-            where_from, name = f"models.{model.name}.starts_from", start.survey or host.name
-            other = config.surveys.get(name)
-            if other is None or start.model not in other.settings.models or other.host(start.model) != name:
-                able = [s.name for s in config.surveys.values() if start.model in s.settings.models]
-                able = [n for n in able if config.surveys[n].host(start.model) == n]
-                text = f"'{start.model}' is not trained on '{name}'; it is on {', '.join(able) or 'none'}"
-                raise BadConfig(f"{where_from}: {text}")
+            _check_start(model, host, config)
         missing = [m for m in model.takes if m not in host.settings.modalities]
         if missing and model.training.incomplete != "keep":
             text = (
@@ -468,6 +302,17 @@ def _check_models(survey: Survey, config: Config) -> None:
             part.kind.check(part, survey)
             if host is not survey:
                 part.kind.check(part, host)
+
+
+def _check_start(model: Model, host: Survey, config: Config) -> None:
+    """What a model starts from is trained on the survey that it names."""
+    start = model.starts_from
+    name, other = start.survey or host.name, config.surveys.get(start.survey or host.name)
+    if other is None or start.model not in other.settings.models or other.host(start.model) != name:
+        able = [s.name for s in config.surveys.values() if start.model in s.settings.models]
+        able = [n for n in able if config.surveys[n].host(start.model) == n]
+        text = f"'{start.model}' is not trained on '{name}'; it is on {', '.join(able) or 'none'}"
+        raise BadConfig(f"models.{model.name}.starts_from: {text}")
 
 
 def _analysis(name: str, entry: dict, known: Mapping) -> Analysis:

@@ -8,7 +8,8 @@ from skyloom.settings import layout
 from skyloom.settings.analysis import Lacking
 
 if TYPE_CHECKING:
-    from skyloom.settings.config import Analysis, Config, Model, Survey
+    from skyloom.settings.config import Analysis, Config, Survey
+    from skyloom.settings.models import Model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,8 @@ from pydantic_core import PydanticUndefined
 
 from skyloom.core.files import write_text
 from skyloom.settings import kinds
-from skyloom.settings.config import ModelSettings, Root
+from skyloom.settings.config import Root
+from skyloom.settings.models import ModelSettings
 from skyloom.settings.section import Section
 from skyloom.settings.training import Training
 

@@ -19,8 +19,9 @@ from skyloom.core.errors import BadConfig
 from skyloom.settings.section import Section
 
 if TYPE_CHECKING:
-    from skyloom.settings.config import Model, Survey
+    from skyloom.settings.config import Survey
     from skyloom.settings.context import Context
+    from skyloom.settings.models import Model
 
 ROOMS = {"survey": "skyloom.surveys", "model": "skyloom.models", "analysis": "skyloom.analysis"}
 _NOT_KINDS = {"common", "networks"}

@@ -12,7 +12,7 @@ from skyloom.core.errors import BadConfig
 from skyloom.core.job import progress
 from skyloom.models import networks
 from skyloom.settings import kinds
-from skyloom.settings.config import read_model
+from skyloom.settings.models import read_model
 from skyloom.settings.section import hint
 from skyloom.training import loop
 from skyloom.training.data import read_statistics
@@ -83,7 +83,7 @@ def train(
 
 
 def read(config: dict, name: str, backbones: Mapping[str, str | os.PathLike]):
-    """The checked model (`skyloom.settings.config.Model`) of a configuration and the backbones given for it."""
+    """The checked model (`skyloom.settings.models.Model`) of a configuration and the backbones given for it."""
     unknown = sorted(set(config) - set(KEYS))
     if unknown:
         raise BadConfig(f"models.{name}: unknown key '{unknown[0]}: {config[unknown[0]]}'; {hint(unknown[0], [*KEYS])}")

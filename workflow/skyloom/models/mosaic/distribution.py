@@ -76,16 +76,22 @@ def copula(scores: Tensor, load: Tensor, counted: Tensor) -> Tensor:
     load : (B, D, R); the correlation matrix is load load^T + diag(1 - |load|^2)
     counted : (B, D) bool, the numbers that count
     """
-    one = counted.float()
-    load, z = load * one[..., None], scores * one
-    rest = (1 - load.square().sum(-1)).clamp(min=1e-3)  # 1 where a number does not count
-    scaled = load / rest[..., None]
-    inner = torch.eye(load.shape[-1], device=z.device) + load.transpose(1, 2) @ scaled  # (B, R, R), by Woodbury
+    load, z, rest, scaled, inner = _factored(scores, load, counted)
     factor = torch.linalg.cholesky(inner)
     half = torch.linalg.solve_triangular(factor, scaled.transpose(1, 2) @ z[..., None], upper=False)[..., 0]
     determinant = rest.log().sum(1) + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
     square = (z.square() / rest).sum(1) - half.square().sum(1)
-    return 0.5 * (determinant + square - z.square().sum(1)) / one.sum(1).clamp(min=1)
+    return 0.5 * (determinant + square - z.square().sum(1)) / counted.float().sum(1).clamp(min=1)
+
+
+def _factored(scores: Tensor, load: Tensor, counted: Tensor) -> tuple[Tensor, ...]:
+    """Of the numbers that count: loadings (B, D, R), scores and variances of their own (B, D), loadings over these, and
+    I + load^T load / variances (B, R, R), by which the correlation matrix is inverted (Woodbury)."""
+    one = counted.float()
+    load, z = load * one[..., None], scores * one
+    rest = (1 - load.square().sum(-1)).clamp(min=1e-3)  # 1 where a number does not count
+    scaled = load / rest[..., None]
+    return load, z, rest, scaled, torch.eye(load.shape[-1], device=z.device) + load.transpose(1, 2) @ scaled
 
 
 def neighbours(scores: Tensor, load: Tensor, counted: Tensor) -> float:
@@ -97,11 +103,8 @@ def neighbours(scores: Tensor, load: Tensor, counted: Tensor) -> float:
     load : (B, D, R)
     counted : (B, D) bool, the numbers that are known
     """
+    load, z, rest, scaled, inner = _factored(scores, load, counted)
     one = counted.float()
-    load, z = load * one[..., None], scores * one
-    rest = (1 - load.square().sum(-1)).clamp(min=1e-3)
-    scaled = load / rest[..., None]
-    inner = torch.eye(load.shape[-1], device=z.device) + load.transpose(1, 2) @ scaled
     factors = torch.linalg.solve(inner, scaled.transpose(1, 2) @ z[..., None])  # their mean, given the scores
     left = (z - (load @ factors)[..., 0]) / rest.sqrt() * one
     both = one[:, 1:] * one[:, :-1]
