@@ -20,11 +20,12 @@ def draw(network, card: dict, path) -> None:
     for place, (name, colour) in enumerate(zip(names, style.CYCLE, strict=False)):
         size, patch, tokens = network.sizes[name], network.patches[name], network.counts[name]
         some = f"{masks.scalar:.0%} each" if name == "scalars" else f"{gaps} in spans"
-        hidden = f"hidden: {masks.modality:.0%} whole, {some}"
+        hidden = f"hidden: {masks.modality:.0%} whole,\n{some}"
         _box(axis, place, 0.05, f"{style.pretty(name)}\n{size} numbers\n{hidden}", colour, 0.85)
         weights = parameter_count(network.entry[name])
         each = "a number" if patch == 1 else f"{patch} numbers"
-        _box(axis, place, 1.15, f"{config.entry}, {weights:,} weights\n{tokens} tokens, {each} each", colour, 0.6)
+        count = "1 token" if tokens == 1 else f"{tokens} tokens"
+        _box(axis, place, 1.15, f"{config.entry}, {weights:,} weights\n{count}, {each} each", colour, 0.6)
         _box(axis, place, 4.2, f"head, {parameter_count(network.head[name]):,} weights", colour, 0.55)
         for y0, y1 in ((0.9, 1.15), (1.75, 2.05), (3.85, 4.2)):
             axis.annotate("", (place + 0.5, y1), (place + 0.5, y0), arrowprops={"arrowstyle": "->", "lw": 0.8})
@@ -33,8 +34,8 @@ def draw(network, card: dict, path) -> None:
         f"{total} tokens of width {config.dim} + one table of positions",
         f"{config.layers} layers, {config.heads} heads, norm {config.norm} attention and MLP;"
         f" {sum(map(parameter_count, network.blocks)):,} weights",
-        f"{parameter_count(network):,} numbers in all, with {config.kept:,} kept galaxies"
-        f" of {sum(network.sizes.values()):,}; says {config.says}",
+        f"{parameter_count(network):,} numbers in all, {config.kept:,} kept galaxies of"
+        f" {sum(network.sizes.values()):,} numbers among them; says {config.says}",
     ]
     axis.add_patch(
         FancyBboxPatch((0.06, 2.1), len(names) - 0.12, 1.65, boxstyle="round,pad=0.02", fc="#f2f2f2", lw=0.9)
