@@ -9,10 +9,11 @@ from scipy import integrate, stats
 
 from skyloom.analysis.common.statistics import outlier_rate, sigma_nmad
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.models.mmae import BANDS, IMAGE, PUBLISHED, SPECTRUM, Config, density, patches
+from skyloom.models.mmae import BANDS, IMAGE, PUBLISHED, SPECTRUM, Config, patches
 from skyloom.models.mmae.layers import Dropout, visible_first
 from skyloom.models.mmae.network import Mmae
 from skyloom.models.mmae.objective import Objective
+from skyloom.nn import redshift_density as density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws, drawing
 from skyloom.settings.models import read_model
@@ -309,3 +310,34 @@ def test_the_bands_are_those_of_the_images():
     from skyloom.formats import galaxiesml
 
     assert BANDS == galaxiesml.BANDS
+
+
+def test_the_posterior_is_the_mixtures_probability_of_each_bin():
+    torch.manual_seed(3)
+    out = torch.randn(5, 6)
+    found = density.posterior(out)
+    assert found.shape == (5, density.BINS)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    first, step, count = density.LOG_SCALE
+    edges = torch.arange(1, count) * step
+    np.testing.assert_allclose(found.cumsum(1)[:, :-1], density.below(out, torch.expm1(edges).expand(5, -1)), atol=1e-4)
+    assert first == step / 2
+    said = density.said(out, 0.9)
+    at = (found.cumsum(1) * (torch.arange(count) == (torch.log1p(said["z"])[:, None] / step).floor())).sum(1)
+    assert (at >= 0.5 - 1e-3).all()
+
+
+def test_what_is_there_is_in_the_units_of_a_reconstruction():
+    model, batch = network(), galaxies()
+    truth, drawn = (
+        model.truth(batch),
+        model.predict(batch, model.question("a", {"reconstruct": [IMAGE, SPECTRUM], "image": 0.5})),
+    )
+    assert {m: t.shape for m, t in truth.items()} == {m: drawn[m].shape for m in truth}
+    assert model.wavelength[0] == pytest.approx(3600 + 0.8 * 4.5)
+    assert len(model.wavelength) == truth[SPECTRUM].shape[1]
+    np.testing.assert_allclose(
+        truth[SPECTRUM][:, 3],
+        patches.standardise(*(batch[SPECTRUM][n] for n in ("flux", "ivar")))[:, 30:40].mean(1),
+        atol=1e-5,
+    )

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.core.mixing import uniform
-from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, density, patches
+from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
 from skyloom.models.mmae.layers import Dropout, Encoder, Head, Layer, visible_first
+from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Linear
 from skyloom.nn.draws import number
@@ -155,19 +156,20 @@ class Mmae(nn.Module):
         return Asked(name, parse(Query, asked, f"queries.{name}"))
 
     def predict(self, batch: Batch, query: "Asked") -> dict[str, Tensor]:
-        """`z`, with a density `z_lower` and `z_upper`; `hsc_image` (B, 5 * size^2) and `spectrum` (B, averages), in the
-        units in which the network sees them, where they are asked for."""
+        """`z`, with a density `z_lower`, `z_upper` and `posterior` too; `hsc_image` (B, 5 * size^2) and `spectrum`
+        (B, averages), in the units in which the network sees them (`truth`), where they are asked for."""
         values, have, bands = self.patches(batch)
         bands = bands & torch.tensor([band in query.query.bands for band in BANDS], device=bands.device)
         have[IMAGE] = have[IMAGE] & bands.any(1)
         shown = {m: have[m][:, None] & ~query.of(m, n, batch).to(batch.device) for m, n in self.counts.items()}
-        _, says, drawn = self(values, bands, shown)
+        states, there = self.fused(self.tokens(values, bands), shown)
+        joint = self.joint(states, there)
+        says = self.redshift(joint)
         if self.config.redshift == "point":
             found = {"z": says[:, 0].float()}
         else:
-            tail = (1 - query.query.level) / 2
-            lower, middle, upper = density.quantiles(says, [tail, 0.5, 1 - tail]).unbind(1)
-            found = {"z": middle, "z_lower": lower, "z_upper": upper}
+            found = redshift_density.said(says, query.query.level)
+        drawn = self.drawn(states, there, joint) if query.query.reconstruct else {}
         if IMAGE in query.query.reconstruct:
             found[IMAGE] = patches.image_of(drawn[IMAGE].float(), self.config).flatten(1)
         if SPECTRUM in query.query.reconstruct:
@@ -175,8 +177,24 @@ class Mmae(nn.Module):
         return found
 
     def about(self, query: "Asked") -> dict:
-        """What was hidden."""
-        return {"hidden": query.hidden, "bands": query.query.bands, "level": query.query.level}
+        """What was hidden, and on which redshifts `posterior` is."""
+        said = {"hidden": query.hidden, "bands": query.query.bands, "level": query.query.level}
+        return said | ({} if self.config.redshift == "point" else {"log_scale": redshift_density.LOG_SCALE})
+
+    # what analyses set reconstructions beside
+
+    def truth(self, batch: Batch) -> dict[str, Tensor]:
+        """What is there, as a reconstruction of all of it would be: `hsc_image` (B, 5 * size^2), `spectrum`
+        (B, averages)."""
+        values, _, _ = self.patches(batch)
+        image = patches.image_of(values[IMAGE], self.config).flatten(1)
+        return {IMAGE: image, SPECTRUM: values[SPECTRUM].flatten(1)[:, : self.averages]}
+
+    @property
+    def wavelength(self) -> np.ndarray:
+        """Angstrom (averages,) in vacuum of the numbers of `spectrum`."""
+        grid, pooled = self.config.grid, self.config.pooled
+        return grid.start + grid.step * (pooled * np.arange(self.averages) + (pooled - 1) / 2)
 
 
 class Asked:

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, density
+from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM
 from skyloom.models.mmae.network import Mmae
+from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 
@@ -64,6 +65,6 @@ class Objective(nn.Module):
             each = 1 - 1 / (1 + pull.square())
             losses["redshift"] = (each * known).sum() / known.sum().clamp(min=1)
         else:
-            losses["redshift"] = density.loss(says, z.nan_to_num(), known)
+            losses["redshift"] = redshift_density.loss(says, z.nan_to_num(), known)
         loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
         return loss + config.redshift_weight * losses["redshift"], losses

@@ -1,4 +1,4 @@
-"""A density of the redshift: a mixture of Gaussians in ln(1+z)."""
+"""A density of the redshift: a mixture of Gaussians in ln(1+z), from the 3 K numbers that a network's head gives."""
 
 import math
 
@@ -8,6 +8,10 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 HIGHEST = 6.0
 """Largest redshift of the grid on which quantiles are found."""
+STEP, BINS = 0.001, 1800
+"""Of `posterior`, in ln(1+z) from 0: to redshift 5."""
+LOG_SCALE = [STEP / 2, STEP, BINS]
+"""What a table of predictions says of its column `posterior`: the middle of the first bin, the step, how many."""
 _POINTS, _HALVINGS = 400, 10
 
 
@@ -28,6 +32,13 @@ def below(out: Tensor, z: Tensor) -> Tensor:
     return mixture(out).cdf(torch.log1p(z).T).T
 
 
+def posterior(out: Tensor) -> Tensor:
+    """Probability of each bin of ln(1+z), (B, BINS), adding up to one; what lies beyond counts at the ends."""
+    edges = STEP * torch.arange(1, BINS, device=out.device).expand(len(out), -1)
+    under = torch.nn.functional.pad(mixture(out).cdf(edges.T).T, (1, 0))
+    return torch.nn.functional.pad(under, (0, 1), value=1.0).diff(dim=1)
+
+
 def quantiles(out: Tensor, levels: list[float]) -> Tensor:
     """Redshifts (B, L) below which the probability is at each level, between 0 and HIGHEST."""
     grid = torch.expm1(torch.linspace(0, math.log1p(HIGHEST), _POINTS, device=out.device))
@@ -40,6 +51,14 @@ def quantiles(out: Tensor, levels: list[float]) -> Tensor:
         under = below(out, middle) < wanted
         low, high = torch.where(under, middle, low), torch.where(under, high, middle)
     return (low + high) / 2
+
+
+def said(out: Tensor, level: float) -> dict[str, Tensor]:
+    """Columns of a table of predictions, (B,) each but for `posterior` (B, BINS): `z`, the median, and `z_lower`,
+    `z_upper`, between which the probability is `level`."""
+    tail = (1 - level) / 2
+    lower, middle, upper = quantiles(out, [tail, 0.5, 1 - tail]).unbind(1)
+    return {"z": middle, "z_lower": lower, "z_upper": upper, "posterior": posterior(out)}
 
 
 def loss(out: Tensor, z: Tensor, known: Tensor) -> Tensor:
