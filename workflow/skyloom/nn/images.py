@@ -19,3 +19,10 @@ def dihedral(images: Tensor, view: int) -> Tensor:
     images = images.flip(3) if view & 1 else images
     images = images.flip(2) if view & 2 else images
     return images.transpose(2, 3) if view & 4 else images
+
+
+def turned(images: Tensor, views: Tensor) -> Tensor:
+    """Each of (B, C, S, S) flipped and rotated in a way of its own, `views` (B,) from 0 to 7 as in `dihedral`."""
+    for bit, turn in ((1, lambda x: x.flip(3)), (2, lambda x: x.flip(2)), (4, lambda x: x.transpose(2, 3))):
+        images = torch.where((views & bit).bool()[:, None, None, None], turn(images), images)
+    return images
