@@ -12,12 +12,12 @@ import yaml
 from scipy import stats
 
 from skyloom.analysis.calibration import Settings, calibrate, heads, present, scores
-from skyloom.analysis.calibration.predictions import PosteriorFile
 from skyloom.analysis.common import conformal, quality, tables
 from skyloom.analysis.common.blocks import Claim, Figure, Scores, Shown
 from skyloom.analysis.common.blocks import Table as Lines
 from skyloom.analysis.common.conformal import Recalibration
 from skyloom.analysis.common.densities import tabulate
+from skyloom.analysis.common.posteriors import PosteriorFile
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.settings.config import load
 from skyloom.tokens.store import write_shard

@@ -21,10 +21,10 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from skyloom.analysis.calibration import Settings, bins, figures
+from skyloom.analysis.calibration import Settings, figures
 from skyloom.analysis.calibration.scores import COLUMNS, Scored, table_rows
 from skyloom.analysis.calibration.sources import Answer, answers
-from skyloom.analysis.common import conformal, tables
+from skyloom.analysis.common import bins, conformal, tables
 from skyloom.analysis.common.conformal import Recalibration
 from skyloom.analysis.common.densities import tabulate
 from skyloom.analysis.common.quality import signal_to_noise

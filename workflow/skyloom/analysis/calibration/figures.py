@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas
 
-from skyloom.analysis.calibration.bins import CLASS, ESTIMATE, OVERALL, SNR, Z
 from skyloom.analysis.calibration.names import called
 from skyloom.analysis.calibration.scores import BIN_MARGIN, CURVE, JUDGED, OVERALL_MARGIN, Scored
 from skyloom.analysis.common import conformal
+from skyloom.analysis.common.bins import CLASS, ESTIMATE, OVERALL, SNR, Z
 from skyloom.figures import style
 
 PIT_BINS = 10

@@ -6,10 +6,10 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.calibration import Settings
-from skyloom.analysis.calibration.bins import OVERALL, Z
 from skyloom.analysis.calibration.names import called
 from skyloom.analysis.calibration.scores import BIN_MARGIN, JUDGED, OVERALL_MARGIN
 from skyloom.analysis.common import conformal
+from skyloom.analysis.common.bins import OVERALL, Z
 from skyloom.analysis.common.blocks import Cell, Claim, Figure, Scores, Shown, Table, Text, claim, in_order, read_csv
 from skyloom.figures import style
 

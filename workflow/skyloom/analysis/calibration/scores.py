@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from skyloom.analysis.calibration.bins import OVERALL, Groups
 from skyloom.analysis.common import conformal
+from skyloom.analysis.common.bins import OVERALL, Groups
 from skyloom.analysis.common.conformal import Recalibration
 from skyloom.analysis.common.densities import Densities
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.calibration import PHOTOMETRY, Settings, heads
-from skyloom.analysis.calibration.predictions import PosteriorFile
 from skyloom.analysis.common.densities import BLOCK, Family, Grids
 from skyloom.analysis.common.embeddings import EmbeddingFile, open_embedding
+from skyloom.analysis.common.posteriors import PosteriorFile
 from skyloom.analysis.common.traits import Described
 from skyloom.core.mixing import uniform
 from skyloom.figures import style
