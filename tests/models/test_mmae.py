@@ -16,19 +16,21 @@ from skyloom.models.mmae.objective import Objective
 from skyloom.nn import redshift_density as density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws, drawing
+from skyloom.nn.spectra import shortened
 from skyloom.settings.models import read_model
 from skyloom.settings.section import parse
 from tests.paths import SHARED
 
 SMALL = {
-    **{"image_size": 16, "patch": 4, "grid": {"start": 3600.0, "step": 0.8, "pixels": 200}, "pooled": 10, "slice": 3},
-    **{"dim": 16, "layers": 1, "heads": 2, "fusion": 1, "dropout": 0.0, "components": 2},
+    **{"image_size": 16, "patch": 4, "grid": {"start": 3600.0, "step": 0.8, "pixels": 200}, "spectra": "averages"},
+    **{"pooled": 10, "slice": 3, "dim": 16, "layers": 1, "heads": 2, "fusion": 1, "dropout": 0.0, "components": 2},
 }
 ALL, HALF = ({m: torch.ones(n, dtype=torch.bool) for m in (IMAGE, SPECTRUM)} for n in (4000, 2000))
 WAYS = [
     {},
     {"hidden": "zero", "decoder": "pooled", "redshift": "point", "masks": {"band": 0.0}},
     {"hidden": "zero", "decoder": "tokens"},
+    {"spectra": "velocity", "velocity": 500.0, "sums": False},
 ]
 
 
@@ -89,9 +91,11 @@ def test_a_spectrum_has_weighted_mean_zero_and_rms_one_and_bad_pixels_are_zero()
     clipped = patches.standardise(torch.tensor(flux).float(), torch.tensor(ivar).float()).numpy()
     assert abs(clipped[1, -1]) < 1
     config = parse(Config, SMALL, "model")
-    tokens = patches.spectrum_patches(torch.ones(1, 200) * torch.arange(200), torch.ones(1, 200), config)
+    tokens, known = patches.Spectra(config)(torch.ones(1, 200) * torch.arange(200), torch.ones(1, 200))
     assert tokens.shape == (1, 7, 3) and tokens[0, -1, 2] == 0  # 20 averages in slices of 3
-    assert patches.counts(config) == (16, 7, 20) and patches.counts(Config()) == (64, 33, 259)
+    assert known.sum() == 20 and not known[0, -1, 2]
+    published = patches.Spectra(parse(Config, PUBLISHED, "model"))
+    assert (published.numbers, published.tokens) == (259, 33)
 
 
 def test_masks_have_the_share_of_the_paper_and_a_coin_is_tossed_for_each_galaxy():
@@ -116,7 +120,7 @@ def test_a_range_of_shares_is_drawn_from_for_each_galaxy_and_something_is_always
     assert torch.equal(hidden[SPECTRUM][0::2], halves[0]) and torch.equal(hidden[SPECTRUM][1::2], halves[1])
 
 
-@pytest.mark.parametrize("changes", WAYS, ids=["tokens dropped", "as published", "tokens zeroed"])
+@pytest.mark.parametrize("changes", WAYS, ids=["tokens dropped", "as published", "tokens zeroed", "equal velocity"])
 def test_what_is_hidden_does_not_leak(changes):
     model, batch = network(**changes), galaxies()
     asked = model.question("half", {"image": 0.5, "spectrum": 0.5, "bands": ["g", "r", "i"], "reconstruct": [IMAGE]})
@@ -131,7 +135,8 @@ def test_what_is_hidden_does_not_leak(changes):
         torch.testing.assert_close(after[name], values, rtol=0, atol=1e-5)
     shown = torch.where(pixels[:, None], image[:, :3, 2:18, 2:18], torch.tensor(0.3))
     image[:, :3, 2:18, 2:18] = shown
-    assert (model.predict(batch.changed(IMAGE, flux=image), asked)["z"] - before["z"]).abs().max() > 1e-6
+    said = "z" if model.config.redshift == "point" else "posterior"
+    assert (model.predict(batch.changed(IMAGE, flux=image), asked)[said] - before[said]).abs().max() > 1e-6
 
 
 def test_which_tokens_a_query_hides_is_a_galaxys_own():
@@ -155,7 +160,7 @@ def test_tokens_that_are_shown_come_first_and_a_galaxy_without_any_has_one():
     assert (kept[1] == 0).all()
 
 
-@pytest.mark.parametrize("changes", WAYS, ids=["tokens dropped", "as published", "tokens zeroed"])
+@pytest.mark.parametrize("changes", WAYS, ids=["tokens dropped", "as published", "tokens zeroed", "equal velocity"])
 def test_whatever_is_missing_there_is_an_answer(changes):
     model, batch = network(**changes), galaxies()
     asked = model.question("all", {})
@@ -181,8 +186,8 @@ def test_losses_are_of_hidden_tokens_alone_with_their_weights():
     objective, batch, draws = Objective(model).eval(), galaxies(), lambda: Draws(0, 1, 12)
     with torch.no_grad():
         loss, parts = objective(batch, draws(), 0.0)
-        hidden, _ = objective.hidden(draws(), model.patches(batch)[1])
-        values, have, bands = model.patches(batch)
+        values, _, have, bands = model.patches(batch)
+        hidden, _ = objective.hidden(draws(), have)
         shown = {m: ~hidden[m] for m in hidden}
         _, says, drawn = model(values, bands, shown)
     for m in (IMAGE, SPECTRUM):
@@ -343,3 +348,58 @@ def test_what_is_there_is_in_the_units_of_a_reconstruction():
         patches.standardise(*(batch[SPECTRUM][n] for n in ("flux", "ivar")))[:, 30:40].mean(1),
         atol=1e-5,
     )
+
+
+def test_bins_of_equal_velocity_are_in_units_of_their_noise_and_those_without_data_do_not_count():
+    config = parse(Config, SMALL | {"spectra": "velocity", "velocity": 500.0}, "model")
+    spectra = patches.Spectra(config)
+    ivar = torch.full((1, 200), 4.0)
+    ivar[:, :40] = 0
+    values, known = spectra(torch.ones(1, 200), ivar)
+    values, known = values.flatten(), known.flatten()
+    step = np.diff(spectra.wavelength)
+    np.testing.assert_allclose(step / spectra.wavelength[1:], 500 / 299792.458, rtol=2e-3)
+    pixels = spectra.wavelength * 500 / 299792.458 / 0.8  # in a bin
+    inside = spectra.wavelength > 3600 + 0.8 * 48
+    np.testing.assert_allclose(values[: spectra.numbers][inside], np.arcsinh(2 * np.sqrt(pixels[inside])), rtol=1e-3)
+    early = spectra.wavelength < 3600 + 0.8 * 32
+    assert not values[: spectra.numbers][early].any() and not known[: spectra.numbers][early].any()
+    assert not known[spectra.numbers :].any()
+
+
+def test_the_light_of_a_token_is_that_of_its_pixels_together():
+    for stretch in ("counts", "arcsinh"):
+        config = parse(Config, SMALL | {"stretch": stretch}, "model")
+        flux = torch.rand(2, 5, 16, 16) * 0.01
+        found = patches.light(patches.image_patches(flux, config)[0], config)
+        total = flux.unflatten(3, (4, 4)).unflatten(2, (4, 4)).sum((3, 5)).flatten(2).transpose(1, 2)  # (2, 16, 5)
+        soft = torch.tensor([7e-4, 10e-4, 13e-4, 25e-4, 50e-4]) * 4  # the noise of 16 pixels together
+        np.testing.assert_allclose(found, torch.asinh(total / soft), rtol=1e-4)
+
+
+def test_a_shorter_exposure_has_more_noise_and_says_so():
+    flux, ivar = torch.zeros(400, 300), torch.full((400, 300), 4.0)
+    ivar[:, :50] = 0
+    noise = torch.randn(400, 300, generator=torch.Generator().manual_seed(0))
+    first = flux + 0.5 * torch.randn(400, 300, generator=torch.Generator().manual_seed(1))
+    found = shortened(first, ivar, 0.1, noise)
+    assert found["flux"][:, 50:].var().item() == pytest.approx(0.25 / 0.1, rel=0.02)
+    assert torch.equal(found["flux"][:, :50], first[:, :50])
+    assert (found["ivar"] == ivar * 0.1).all()
+
+
+def test_training_turns_images_and_shortens_exposures_and_validation_does_not():
+    model, batch = network(exposure=0.01), galaxies(64)
+    objective, draws = Objective(model).train(), lambda: Draws(0, 1, 64)
+    seen = objective.seen(batch, draws())
+    share = (seen[SPECTRUM]["ivar"] / batch[SPECTRUM]["ivar"])[:, 0]
+    assert share.min() > 0.0099 and share.max() <= 1 and 0.3 < (share < 0.1).float().mean() < 0.7
+    same = (seen[IMAGE]["flux"] == batch[IMAGE]["flux"]).flatten(1).all(1)
+    assert 0 < same.sum() < 24
+    assert torch.equal(seen[IMAGE]["flux"].flatten(2).sort().values, batch[IMAGE]["flux"].flatten(2).sort().values)
+    left = Objective(network(turned=False, exposure=1.0)).train().seen(batch, draws())
+    assert left is batch
+    with torch.no_grad():
+        first, second = (objective.eval()(batch, Draws(0, "validation", 64), 0.0)[0] for _ in range(2))
+        model.config = parse(Config, SMALL | {"turned": False, "exposure": 1.0}, "model")
+        assert torch.equal(first, second) and torch.equal(first, objective(batch, Draws(0, "validation", 64), 0.0)[0])

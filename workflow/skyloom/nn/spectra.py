@@ -67,6 +67,13 @@ def normalise(
     return _interpolate(torch.where(good, flux - mean, 0) / std, good), mean, std
 
 
+def shortened(flux: Tensor, ivar: Tensor, share: Tensor | float, noise: Tensor) -> dict[str, Tensor]:
+    """`flux` and `ivar`, (B, W), as of a shorter exposure: the variance is that of the spectrum over `share`, between 0
+    and 1; `noise` (B, W) is standard normal. (Read noise, which would weigh more, is not told apart.)"""
+    more = torch.where(ivar > 0, (1 / share - 1) / ivar.clamp(min=1e-30), 0)
+    return {"flux": flux + noise * more.sqrt(), "ivar": ivar * share}
+
+
 def hidden_pixels(mask: Tensor, width: int, size: int = 20, stride: int = 10) -> Tensor:
     """Pixels under masked slices that no other slice shows, (B, W) bool.
 

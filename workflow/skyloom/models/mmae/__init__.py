@@ -17,6 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PUBLISHED = {
     **{"image_size": 64, "patch": 8, "pooled": 30, "slice": 8, "dim": 256, "layers": 4, "heads": 8, "fusion": 4},
     **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "stretch": "counts"},
+    **{"spectra": "averages", "sums": False, "turned": False, "exposure": 1.0},
     "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_image": 0.0, "band": 0.0},
 }
 """The shape of the paper and its public code, about 16.4 million weights."""
@@ -75,10 +76,14 @@ class Config(Section):
     "pixels a side of an image's token"
     grid: Grid = setting(Grid())
     "of the survey's spectra"
+    spectra: Literal["averages", "velocity"] = setting("velocity")
+    "averages of pixels, standardised, as published; or bins of equal velocity in units of their noise, arcsinh of them"
     pooled: int = setting(30, ge=1)
     "pixels of a spectrum that are averaged into one"
-    slice: int = setting(8, ge=1)
-    "of these in a token"
+    velocity: float = setting(300.0, gt=0)
+    "km/s, width of a bin of equal velocity"
+    slice: int = setting(30, ge=1)
+    "averages or bins in a token; published: 8 averages"
     dim: int = setting(256, ge=1)
     "width"
     layers: int = setting(4, ge=1)
@@ -99,6 +104,12 @@ class Config(Section):
     "of that mixture"
     stretch: Literal["counts", "arcsinh"] = setting("arcsinh")
     "pixels as counts of zero point 27, as published, or arcsinh of the flux over the noise"
+    sums: bool = setting(True)
+    "a token of an image says besides how much light it has in each band; false as published"
+    turned: bool = setting(True)
+    "images are flipped and rotated in training; false as published"
+    exposure: float = setting(0.03, gt=0, le=1)
+    "least share of its exposure to which noise may shorten a spectrum in training; 1, as published: no noise is added"
     masks: Masks = setting(Masks())
     "what is hidden in training"
     image_weight: float = setting(0.1, ge=0)
@@ -137,7 +148,10 @@ KIND = ModelKind(
     training={"batch_size": 256, "learning_rate": 1e-4, "weight_decay": 0.01, "clip": 1.0, "incomplete": "keep"},
     embeddings=lambda model: (JOINT,),
     asks=Query,
+    reconstructs=True,
     asked_of=lambda query: [name for name, share in ((IMAGE, query.image), (SPECTRUM, query.spectrum)) if share < 1],
-    free=("masks", "dropout", "image_weight", "spectrum_weight", "redshift_weight", "gamma"),
+    gives_redshift=True,
+    hides={IMAGE: "image", SPECTRUM: "spectrum"},
+    free=("masks", "dropout", "turned", "exposure", "image_weight", "spectrum_weight", "redshift_weight", "gamma"),
     check=check,
 )

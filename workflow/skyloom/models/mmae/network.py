@@ -27,12 +27,12 @@ class Mmae(nn.Module):
         super().__init__()
         self.config, dim = config, config.dim
         self.inputs = {IMAGE: ("flux",), SPECTRUM: ("flux", "ivar")}
-        images, spectra, self.averages = patches.counts(config)
-        self.counts = {IMAGE: images, SPECTRUM: spectra}
+        self.spectra = patches.Spectra(config)
+        self.counts = {IMAGE: (config.image_size // config.patch) ** 2, SPECTRUM: self.spectra.tokens}
         numbers = len(BANDS) * config.patch**2
         self.flags = len(BANDS) if config.masks.band else 0
         self.numbers = {IMAGE: numbers, SPECTRUM: config.slice}
-        self.embed_image = Linear(numbers + self.flags, dim)
+        self.embed_image = Linear(numbers + self.flags + (len(BANDS) if config.sums else 0), dim)
         self.embed_spectrum = nn.Sequential(Linear(config.slice, dim))
         self.norm_spectrum = nn.LayerNorm(dim)
         self.position = nn.ParameterDict(
@@ -45,7 +45,7 @@ class Mmae(nn.Module):
         self.query = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(1, 1, dim)) for m in self.counts})
         self.pool = nn.ModuleDict({m: nn.MultiheadAttention(dim, config.heads, batch_first=True) for m in self.counts})
         if config.decoder == "pooled":
-            sizes = {IMAGE: images * numbers, SPECTRUM: self.averages}
+            sizes = {IMAGE: self.counts[IMAGE] * numbers, SPECTRUM: self.spectra.numbers}
             self.decoder = nn.ModuleDict({m: Head(dim, n, config.dropout) for m, n in sizes.items()})
         else:
             self.look = nn.ModuleDict({m: Layer(dim, config.heads, config.dropout) for m in self.counts})
@@ -59,30 +59,34 @@ class Mmae(nn.Module):
 
     # tokens
 
-    def patches(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """Numbers of all tokens, modality -> (B, T, numbers), which galaxies have it, (B,), and bands, (B, 5).
+    def patches(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Numbers of all tokens, modality -> (B, T, numbers); which of them are known, alike; which galaxies have it,
+        (B,); and bands, (B, 5).
 
         Galaxies without a modality, or a modality without any galaxy, have zeros.
         """
         config, count, device = self.config, len(batch), batch.device
         have = {m: batch.present.get(m, torch.zeros(count, dtype=torch.bool, device=device)) for m in self.counts}
         values = {m: torch.zeros(count, n, self.numbers[m], device=device) for m, n in self.counts.items()}
+        known = {m: torch.zeros_like(v, dtype=torch.bool) for m, v in values.items()}
         bands = torch.zeros(count, len(BANDS), dtype=torch.bool, device=device)
         if IMAGE in batch:
             values[IMAGE], bands = patches.image_patches(batch[IMAGE]["flux"], config)
+            known[IMAGE] = bands[:, None, :, None].expand(-1, self.counts[IMAGE], -1, config.patch**2).flatten(2)
         if SPECTRUM in batch:
-            values[SPECTRUM] = patches.spectrum_patches(batch[SPECTRUM]["flux"], batch[SPECTRUM]["ivar"], config)
+            values[SPECTRUM], known[SPECTRUM] = self.spectra(batch[SPECTRUM]["flux"], batch[SPECTRUM]["ivar"])
         have[IMAGE] = have[IMAGE] & bands.any(1)
-        return values, have, bands
+        return values, known, have, bands
 
     def tokens(self, values: dict[str, Tensor], bands: Tensor) -> dict[str, Tensor]:
         """Embedded tokens with their positions, (B, T, dim); bands that are not there (B, 5) are zero and flagged."""
         image = values[IMAGE].unflatten(2, (len(BANDS), -1)) * bands[:, None, :, None]
         image = image.flatten(2)
+        more = [patches.light(image, self.config)] if self.config.sums else []
         if self.flags:
-            image = torch.cat([image, bands[:, None].expand(-1, image.shape[1], -1).to(image.dtype)], 2)
+            more.append(bands[:, None].expand(-1, image.shape[1], -1).to(image.dtype))
         return {
-            IMAGE: self.embed_image(image) + self.position[IMAGE],
+            IMAGE: self.embed_image(torch.cat([image, *more], 2)) + self.position[IMAGE],
             SPECTRUM: self.norm_spectrum(self.embed_spectrum(values[SPECTRUM]) + self.position[SPECTRUM]),
         }
 
@@ -119,9 +123,7 @@ class Mmae(nn.Module):
     def drawn(self, states: dict[str, Tensor], there: dict, joint: Tensor) -> dict[str, Tensor]:
         """Every number of both modalities as the network thinks it is, (B, T, numbers)."""
         if self.config.decoder == "pooled":
-            spectrum = self.decoder[SPECTRUM](joint)
-            missing = self.counts[SPECTRUM] * self.config.slice - self.averages
-            spectrum = nn.functional.pad(spectrum, (0, missing)).unflatten(1, (-1, self.config.slice))
+            spectrum = self.spectra.cut(self.decoder[SPECTRUM](joint))
             return {IMAGE: self.decoder[IMAGE](joint).unflatten(1, (self.counts[IMAGE], -1)), SPECTRUM: spectrum}
         seen = torch.cat([states[IMAGE], states[SPECTRUM]], 1)
         known = None if there[IMAGE] is None else torch.cat([there[IMAGE], there[SPECTRUM]], 1)
@@ -141,7 +143,7 @@ class Mmae(nn.Module):
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """The joint vector (B, 2 dim) of all that is there."""
-        values, have, bands = self.patches(batch)
+        values, _, have, bands = self.patches(batch)
         shown = {m: have[m][:, None].expand(-1, n) for m, n in self.counts.items()}
         return self.joint(*self.fused(self.tokens(values, bands), shown))
 
@@ -157,8 +159,8 @@ class Mmae(nn.Module):
 
     def predict(self, batch: Batch, query: "Asked") -> dict[str, Tensor]:
         """`z`, with a density `z_lower`, `z_upper` and `posterior` too; `hsc_image` (B, 5 * size^2) and `spectrum`
-        (B, averages), in the units in which the network sees them (`truth`), where they are asked for."""
-        values, have, bands = self.patches(batch)
+        (B, numbers), in the units in which the network sees them (`truth`), where they are asked for."""
+        values, _, have, bands = self.patches(batch)
         bands = bands & torch.tensor([band in query.query.bands for band in BANDS], device=bands.device)
         have[IMAGE] = have[IMAGE] & bands.any(1)
         shown = {m: have[m][:, None] & ~query.of(m, n, batch).to(batch.device) for m, n in self.counts.items()}
@@ -173,7 +175,7 @@ class Mmae(nn.Module):
         if IMAGE in query.query.reconstruct:
             found[IMAGE] = patches.image_of(drawn[IMAGE].float(), self.config).flatten(1)
         if SPECTRUM in query.query.reconstruct:
-            found[SPECTRUM] = drawn[SPECTRUM].float().flatten(1)[:, : self.averages]
+            found[SPECTRUM] = drawn[SPECTRUM].float().flatten(1)[:, : self.spectra.numbers]
         return found
 
     def about(self, query: "Asked") -> dict:
@@ -185,16 +187,15 @@ class Mmae(nn.Module):
 
     def truth(self, batch: Batch) -> dict[str, Tensor]:
         """What is there, as a reconstruction of all of it would be: `hsc_image` (B, 5 * size^2), `spectrum`
-        (B, averages)."""
-        values, _, _ = self.patches(batch)
+        (B, numbers)."""
+        values, *_ = self.patches(batch)
         image = patches.image_of(values[IMAGE], self.config).flatten(1)
-        return {IMAGE: image, SPECTRUM: values[SPECTRUM].flatten(1)[:, : self.averages]}
+        return {IMAGE: image, SPECTRUM: values[SPECTRUM].flatten(1)[:, : self.spectra.numbers]}
 
     @property
     def wavelength(self) -> np.ndarray:
-        """Angstrom (averages,) in vacuum of the numbers of `spectrum`."""
-        grid, pooled = self.config.grid, self.config.pooled
-        return grid.start + grid.step * (pooled * np.arange(self.averages) + (pooled - 1) / 2)
+        """Angstrom (numbers,) in vacuum of the numbers of `spectrum`."""
+        return self.spectra.wavelength
 
 
 class Asked:

@@ -8,6 +8,8 @@ from skyloom.models.mmae.network import Mmae
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
+from skyloom.nn.images import turned
+from skyloom.nn.spectra import shortened
 
 
 class Objective(nn.Module):
@@ -38,9 +40,24 @@ class Objective(nn.Module):
         found[IMAGE] = found[IMAGE] | (~blind & spectrum & (coins[:, 1] < masks.no_image))[:, None]
         return found, draws.uniform(len(BANDS)) >= masks.band
 
+    def seen(self, batch: Batch, draws: Draws) -> Batch:
+        """The galaxies as they are shown in training: images turned, spectra as of a shorter exposure."""
+        config = self.model.config
+        views = draws.integers(0, 8).to(batch.device)
+        shares = config.exposure ** draws.uniform().to(batch.device)  # even in the logarithm
+        if config.turned and IMAGE in batch:
+            batch = batch.changed(IMAGE, flux=turned(batch[IMAGE]["flux"], views))
+        if config.exposure < 1 and SPECTRUM in batch:
+            flux, ivar = (batch[SPECTRUM][name] for name in ("flux", "ivar"))
+            noise = draws.normal(flux.shape[1]).to(batch.device)
+            batch = batch.changed(SPECTRUM, **shortened(flux, ivar, shares[:, None], noise))
+        return batch
+
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model, config = self.model, self.model.config
-        values, have, bands = model.patches(batch)
+        if model.training:
+            batch = self.seen(batch, draws)
+        values, known, have, bands = model.patches(batch)
         hidden, kept = self.hidden(draws, have)
         left = bands & kept.to(bands.device)
         left = torch.where(left.any(1, keepdim=True), left, bands)  # one band at least
@@ -49,22 +66,15 @@ class Objective(nn.Module):
         losses = {}
         for m in model.counts:
             each = (drawn[m].float() - values[m]).square()
-            counted = (hidden[m].to(each.device) & have[m][:, None])[..., None].expand_as(each)
-            if m == IMAGE:
-                there = bands[:, None, :, None].expand(-1, each.shape[1], -1, config.patch**2).flatten(2)
-                counted = counted & there
-            else:
-                counted = counted & (torch.arange(each.shape[1] * each.shape[2]) < model.averages).view(
-                    each.shape[1:]
-                ).to(each.device)
+            counted = (hidden[m].to(each.device) & have[m][:, None])[..., None] & known[m]
             losses[m] = (each * counted).sum() / counted.sum().clamp(min=1)
         z = batch.labels["z"]
-        known = z.isfinite()
+        finite = z.isfinite()
         if config.redshift == "point":
             pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
             each = 1 - 1 / (1 + pull.square())
-            losses["redshift"] = (each * known).sum() / known.sum().clamp(min=1)
+            losses["redshift"] = (each * finite).sum() / finite.sum().clamp(min=1)
         else:
-            losses["redshift"] = redshift_density.loss(says, z.nan_to_num(), known)
+            losses["redshift"] = redshift_density.loss(says, z.nan_to_num(), finite)
         loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
         return loss + config.redshift_weight * losses["redshift"], losses

@@ -1,13 +1,15 @@
 """Images and spectra as the numbers of tokens, and which of them are known."""
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.core.errors import BadInput
 from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY
 from skyloom.models.mmae import Config
-from skyloom.nn.images import arcsinh_flux
+from skyloom.nn.images import HSC_SOFTENING, arcsinh_flux
+from skyloom.nn.log_grid import LogGrid, Rebin
 
 SPIKE = 100.0
 """Deviations beyond which the first and last pixel of a spectrum count as the median, as in the public code."""
@@ -54,13 +56,48 @@ def standardise(flux: Tensor, ivar: Tensor) -> Tensor:
     return values
 
 
-def spectrum_patches(flux: Tensor, ivar: Tensor, config: Config) -> Tensor:
-    """Spectra (B, W) -> tokens (B, T, slice) of averages over `pooled` pixels; the last one is filled up with zeros."""
-    pooled = functional.avg_pool1d(standardise(flux, ivar)[:, None], config.pooled)[:, 0]
-    return functional.pad(pooled, (0, -pooled.shape[1] % config.slice)).unflatten(1, (-1, config.slice))
+def light(patches: Tensor, config: Config) -> Tensor:
+    """How much light each token of an image has in each band, (B, T, 5), arcsinh of it over its noise: of many pixels
+    together, each of which may be faint."""
+    each = patches.unflatten(2, (-1, config.patch**2))
+    soft = each.new_tensor(HSC_SOFTENING)
+    total = each / COUNTS_PER_NANOMAGGY if config.stretch == "counts" else torch.sinh(each) * soft[:, None]
+    return torch.asinh(total.sum(3) / (soft * config.patch))
 
 
-def counts(config: Config) -> tuple[int, int, int]:
-    """Tokens of an image, tokens of a spectrum, averages in a spectrum."""
-    pooled = config.grid.pixels // config.pooled
-    return (config.image_size // config.patch) ** 2, -(-pooled // config.slice), pooled
+class Spectra(nn.Module):
+    """Spectra (B, W) as numbers of tokens: averages of pixels as published, or bins of equal velocity.
+
+    Attributes
+    ----------
+    numbers, tokens : of a spectrum
+    wavelength : (numbers,) Angstrom in vacuum
+    """
+
+    def __init__(self, config: Config):
+        super().__init__()
+        grid, self.config = config.grid, config
+        if config.spectra == "velocity":
+            bins = LogGrid.over(*grid.span, config.velocity)
+            self.rebin = Rebin(grid.start, grid.step, grid.pixels, bins)
+            self.wavelength = bins.centres
+        else:
+            middles = config.pooled * np.arange(grid.pixels // config.pooled) + (config.pooled - 1) / 2
+            self.wavelength = grid.start + grid.step * middles
+        self.numbers = len(self.wavelength)
+        self.tokens = -(-self.numbers // config.slice)
+
+    def forward(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (B, tokens, slice) and which of them count, bool: all as published, else those with data; the last
+        token is filled up with zeros that do not."""
+        if self.config.spectra == "velocity":
+            flux, ivar = self.rebin(flux, ivar)
+            values, known = torch.asinh(flux * ivar.sqrt()), ivar > 0
+        else:
+            values = functional.avg_pool1d(standardise(flux, ivar)[:, None], self.config.pooled)[:, 0]
+            known = torch.ones_like(values, dtype=torch.bool)
+        return tuple(self.cut(x) for x in (values, known))
+
+    def cut(self, values: Tensor) -> Tensor:
+        """(B, numbers) -> (B, tokens, slice)."""
+        return functional.pad(values, (0, -self.numbers % self.config.slice)).unflatten(1, (-1, self.config.slice))
