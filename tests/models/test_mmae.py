@@ -10,7 +10,7 @@ from scipy import integrate, stats
 from skyloom.analysis.common.statistics import outlier_rate, sigma_nmad
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.models.mmae import BANDS, IMAGE, PUBLISHED, SPECTRUM, Config, patches
-from skyloom.models.mmae.layers import Dropout, visible_first
+from skyloom.models.mmae.layers import Dropout, at, places_of
 from skyloom.models.mmae.network import Mmae
 from skyloom.models.mmae.objective import Objective
 from skyloom.nn import redshift_density as density
@@ -110,11 +110,17 @@ def test_masks_have_the_share_of_the_paper_and_a_coin_is_tossed_for_each_galaxy(
     assert torch.allclose(each, torch.full((16,), 0.75), atol=0.03)
 
 
-def test_a_range_of_shares_is_drawn_from_for_each_galaxy_and_something_is_always_shown():
+def test_a_range_of_shares_is_drawn_from_in_each_step_and_something_is_always_shown():
     objective = Objective(network())
+    shares = []
+    for step in range(400):
+        hidden, _ = objective.hidden(Draws(0, step, 8), {m: there[:8] for m, there in ALL.items()})
+        counts = {m: torch.unique(mask.sum(1)).tolist() for m, mask in hidden.items()}
+        assert all(len(set(n) - {objective.model.counts[m]}) <= 1 for m, n in counts.items())  # or the whole
+        assert not (hidden[IMAGE].all(1) & hidden[SPECTRUM].all(1)).any()
+        shares.append(counts[IMAGE][0] / 16)
+    assert stats.ks_1samp(shares, stats.uniform(-1 / 32, 1).cdf).statistic < 0.1
     hidden, bands = objective.hidden(Draws(0, 1, 4000), ALL)
-    share = hidden[IMAGE].float().mean(1)
-    assert stats.ks_1samp(share[share < 1].numpy(), stats.uniform(0, 1).cdf).statistic < 0.08
     assert (bands.float().mean(0) - 0.9).abs().max() < 0.02
     halves = [objective.hidden(Draws(0, 1, 4000, slice(r, None, 2)), HALF)[0][SPECTRUM] for r in (0, 1)]
     assert torch.equal(hidden[SPECTRUM][0::2], halves[0]) and torch.equal(hidden[SPECTRUM][1::2], halves[1])
@@ -152,12 +158,27 @@ def test_which_tokens_a_query_hides_is_a_galaxys_own():
     torch.testing.assert_close(found[0], found[1][5:9], rtol=0, atol=1e-5)
 
 
-def test_tokens_that_are_shown_come_first_and_a_galaxy_without_any_has_one():
+def test_tokens_are_taken_in_their_order():
     tokens = torch.arange(24.0).view(2, 4, 3) + 1
-    shown = torch.tensor([[False, True, False, True], [False] * 4])
-    kept, there = visible_first(tokens, shown)
-    assert torch.equal(kept[0], tokens[0, [1, 3]]) and there.tolist() == [[True, True], [True, False]]
-    assert (kept[1] == 0).all()
+    shown = torch.tensor([[False, True, False, True], [True, True, False, False]])
+    places = places_of(shown)
+    assert places.tolist() == [[1, 3], [0, 1]]
+    assert torch.equal(at(tokens, places)[0], tokens[0, [1, 3]])
+
+
+def test_galaxies_that_show_other_things_are_answered_as_alone():
+    model, batch = network(), galaxies()
+    there = torch.arange(12) % 3
+    batch = Batch(batch.data, present={IMAGE: there > 0, SPECTRUM: there < 2}, targetid=batch.targetid)
+    asked = model.question("a", {"image": 0.5, "reconstruct": [IMAGE, SPECTRUM]})
+    together = model.predict(batch, asked)
+    for row in (0, 1, 2, 5):
+        data = {m: {n: x[row : row + 1] for n, x in part.items()} for m, part in batch.data.items()}
+        present = {m: x[row : row + 1] for m, x in batch.present.items()}
+        alone = model.predict(Batch(data, present, targetid=batch.targetid[row : row + 1]), asked)
+        for name, values in alone.items():
+            torch.testing.assert_close(together[name][row], values[0], rtol=0, atol=1e-5)
+    assert len(model.groups({m: t[:, None].expand(-1, model.counts[m]) for m, t in batch.present.items()})) == 3
 
 
 @pytest.mark.parametrize("changes", WAYS, ids=["tokens dropped", "as published", "tokens zeroed", "equal velocity"])
@@ -182,14 +203,15 @@ def test_whatever_is_missing_there_is_an_answer(changes):
 
 
 def test_losses_are_of_hidden_tokens_alone_with_their_weights():
-    model = network(redshift="point", masks={"band": 0.0})
+    model = network(redshift="point", hidden="zero", masks={"band": 0.0})
     objective, batch, draws = Objective(model).eval(), galaxies(), lambda: Draws(0, 1, 12)
     with torch.no_grad():
         loss, parts = objective(batch, draws(), 0.0)
         values, _, have, bands = model.patches(batch)
         hidden, _ = objective.hidden(draws(), have)
         shown = {m: ~hidden[m] for m in hidden}
-        _, says, drawn = model(values, bands, shown)
+        joint, ((_, states),) = model.encode(values, bands, shown)
+        says, drawn = model.redshift(joint), {m: model.drawn(m, states, joint) for m in hidden}
     for m in (IMAGE, SPECTRUM):
         error = (drawn[m] - values[m]).square()
         mask = hidden[m][..., None].expand_as(error).clone()
@@ -267,7 +289,7 @@ def test_the_density_is_that_of_a_mixture_and_its_quantiles_are_where_it_says():
 
 def test_training_learns_the_redshift_of_images_and_of_spectra():
     often = {"image": [0.0, 0.5], "spectrum": [0.0, 0.3], "no_spectrum": 0.4, "no_image": 0.6}
-    model = network(masks=often)
+    model = network(masks=often, turned=False, exposure=1.0, sums=False)
     objective = Objective(model)
     optimizer = torch.optim.AdamW(model.parameters(), 1.5e-3)
     objective.train()
@@ -403,3 +425,21 @@ def test_training_turns_images_and_shortens_exposures_and_validation_does_not():
         first, second = (objective.eval()(batch, Draws(0, "validation", 64), 0.0)[0] for _ in range(2))
         model.config = parse(Config, SMALL | {"turned": False, "exposure": 1.0}, "model")
         assert torch.equal(first, second) and torch.equal(first, objective(batch, Draws(0, "validation", 64), 0.0)[0])
+
+
+def test_tokens_that_are_dropped_have_the_losses_that_all_of_them_have_where_they_are_hidden():
+    model = network(masks={"band": 0.0})
+    objective, batch, draws = Objective(model).eval(), galaxies(), lambda: Draws(0, 4, 12)
+    with torch.no_grad():
+        _, parts = objective(batch, draws(), 0.0)
+        values, known, have, bands = model.patches(batch)
+        hidden, _ = objective.hidden(draws(), have)
+        joint, groups = model.encode(values, bands, {m: ~hidden[m] for m in hidden})
+        assert len(groups) > 1
+        for m in hidden:
+            error, count = 0.0, 0
+            for rows, states in groups:
+                mask = hidden[m][rows][..., None] & known[m][rows]
+                error += ((model.drawn(m, states, joint[rows]) - values[m][rows]).square() * mask).sum().item()
+                count += mask.sum().item()
+            assert parts[m].item() == pytest.approx(error / count, rel=1e-4)

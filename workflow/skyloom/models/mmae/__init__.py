@@ -79,9 +79,9 @@ class Config(Section):
     spectra: Literal["averages", "velocity"] = setting("velocity")
     "averages of pixels, standardised, as published; or bins of equal velocity in units of their noise, arcsinh of them"
     pooled: int = setting(30, ge=1)
-    "pixels of a spectrum that are averaged into one"
+    "pixels of a spectrum that are averaged into one, of spectra: averages"
     velocity: float = setting(300.0, gt=0)
-    "km/s, width of a bin of equal velocity"
+    "km/s, width of a bin, of spectra: velocity"
     slice: int = setting(30, ge=1)
     "averages or bins in a token; published: 8 averages"
     dim: int = setting(256, ge=1)
@@ -92,8 +92,8 @@ class Config(Section):
     "of attention"
     fusion: int = setting(4, ge=0)
     "blocks in which image and spectrum attend to each other, with one set of weights for both directions"
-    dropout: float = setting(0.1, ge=0, lt=1)
-    "in all layers"
+    dropout: float = setting(0.0, ge=0, lt=1)
+    "in all layers; published: .1. Only where hidden tokens are zero: otherwise those that are left out do its work"
     hidden: Literal["zero", "drop"] = setting("drop")
     "hidden tokens are zero, as published, or do not enter the encoders at all"
     decoder: Literal["pooled", "tokens"] = setting("tokens")
@@ -101,7 +101,7 @@ class Config(Section):
     redshift: Literal["point", "density"] = setting("density")
     "one number, as published, or a mixture of Gaussians in ln(1+z)"
     components: int = setting(6, ge=1)
-    "of that mixture"
+    "of that mixture, of redshift: density"
     stretch: Literal["counts", "arcsinh"] = setting("arcsinh")
     "pixels as counts of zero point 27, as published, or arcsinh of the flux over the noise"
     sums: bool = setting(True)
@@ -119,7 +119,7 @@ class Config(Section):
     redshift_weight: float = setting(1.0, ge=0)
     "of the redshift's loss"
     gamma: float = setting(0.15, gt=0)
-    "error in (z - z') / (1 + z') at which the redshift's loss is half of its largest"
+    "error in (z - z') / (1 + z') at which the loss of redshift: point is half of its largest"
 
     @model_validator(mode="after")
     def _fits(self):
@@ -127,6 +127,8 @@ class Config(Section):
             raise refuse("heads", f"{self.heads} does not divide dim {self.dim}")
         if self.image_size % self.patch:
             raise refuse("patch", f"{self.patch} does not divide image_size {self.image_size}")
+        if self.hidden == "drop" and self.dropout:
+            raise refuse("dropout", f"{self.dropout:g} is not allowed with hidden: drop; expected 0")
         return self
 
 

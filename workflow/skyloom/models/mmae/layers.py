@@ -1,10 +1,9 @@
-"""The layers of MMAE: post-norm, with dropout, over tokens of which some may not be there."""
+"""The layers of MMAE: post-norm, with dropout."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from skyloom.nn.blocks import Linear, join_heads, split_heads
+from skyloom.nn.blocks import Linear, attend, join_heads, split_heads
 from skyloom.nn.draws import uniform_rows
 
 
@@ -24,22 +23,22 @@ class Dropout(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of queries (B, Q, dim) over tokens (B, T, dim), those that are not `there` (B, T) left out."""
+    """Attention of queries (B, Q, dim) over tokens (B, T, dim)."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
         self.heads = heads
         self.q, self.kv, self.out = Linear(dim, dim), Linear(dim, 2 * dim), Linear(dim, dim)
 
-    def forward(self, query: Tensor, tokens: Tensor, there: Tensor | None = None) -> Tensor:
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
         q = split_heads(self.q(query), self.heads)
         k, v = (split_heads(part, self.heads) for part in self.kv(tokens).chunk(2, dim=-1))
-        mask = None if there is None else there[:, None, None]
-        return self.out(join_heads(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
+        return self.out(join_heads(attend(q, k, v)))
 
 
 class Layer(nn.Module):
-    """Attention and an MLP, each added and then normalised, (B, Q, dim) over (B, T, dim) -> (B, Q, dim)."""
+    """Attention and an MLP, each added and then normalised, (B, Q, dim) over (B, T, dim) -> (B, Q, dim); over no tokens
+    (None) nothing is added."""
 
     def __init__(self, dim: int, heads: int, dropout: float):
         super().__init__()
@@ -47,8 +46,9 @@ class Layer(nn.Module):
         self.mlp = nn.Sequential(Linear(dim, 4 * dim), nn.GELU(), Dropout(dropout), Linear(4 * dim, dim))
         self.norm_mlp, self.drop = nn.LayerNorm(dim), Dropout(dropout)
 
-    def forward(self, query: Tensor, tokens: Tensor, there: Tensor | None = None) -> Tensor:
-        x = self.norm_attention(query + self.drop(self.attention(query, tokens, there)))
+    def forward(self, query: Tensor, tokens: Tensor | None) -> Tensor:
+        found = query if tokens is None else query + self.drop(self.attention(query, tokens))
+        x = self.norm_attention(found)
         return self.norm_mlp(x + self.drop(self.mlp(x)))
 
 
@@ -60,9 +60,9 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(Layer(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, there: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
-            x = layer(x, x, there)
+            x = layer(x, x)
         return self.norm(x)
 
 
@@ -76,13 +76,12 @@ class Head(nn.Sequential):
         )
 
 
-def visible_first(tokens: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens (B, T, dim) that are shown (B, T), as many as the fullest galaxy has and one at least, and which of them
-    are there: (B, V, dim) and (B, V). A galaxy that shows nothing has one token, zero, that counts as there. It
-    is the fullest galaxy of this process: how many tokens are filled up changes rounding alone."""
-    count = max(1, int(shown.sum(1).max()))
-    order = torch.argsort((~shown).long(), dim=1, stable=True)[:, :count]
-    there = shown.gather(1, order)
-    kept = tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2])) * there[..., None]
-    first = torch.arange(count, device=shown.device) == 0
-    return kept, there | (first & ~shown.any(1, keepdim=True))
+def places_of(chosen: Tensor) -> Tensor:
+    """Places (B, n) of the tokens that are chosen, (B, T) bool, in their order; every galaxy has as many."""
+    count = int(chosen[0].sum())
+    return torch.argsort((~chosen).long(), dim=1, stable=True)[:, :count]
+
+
+def at(tokens: Tensor, places: Tensor) -> Tensor:
+    """Tokens (B, T, n) at places (B, k) -> (B, k, n)."""
+    return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))

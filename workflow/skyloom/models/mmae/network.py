@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from skyloom.core.mixing import uniform
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
-from skyloom.models.mmae.layers import Dropout, Encoder, Head, Layer, visible_first
+from skyloom.models.mmae.layers import Dropout, Encoder, Head, Layer, at, places_of
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Linear
@@ -90,54 +90,69 @@ class Mmae(nn.Module):
             SPECTRUM: self.norm_spectrum(self.embed_spectrum(values[SPECTRUM]) + self.position[SPECTRUM]),
         }
 
-    def fused(self, tokens: dict[str, Tensor], shown: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
-        """Tokens of both modalities after encoders and fusion, and which are there (None: all).
+    def groups(self, shown: dict[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor | None]]]:
+        """Galaxies that are looked at together: their rows (n,), and where what each modality shows is, (n, k), None if
+        that is nothing. What is not shown (B, T) does not enter the network. Or all galaxies, if it is zero there.
 
-        What is not shown (B, T) is zero, or is no token at all.
+        In a group every galaxy shows as many tokens, so that attention has nothing to leave out.
         """
-        there: dict[str, Tensor | None] = {}
-        states = {}
-        for m, x in tokens.items():
-            if self.config.hidden == "zero":
-                states[m], there[m] = x * shown[m][..., None], None
-            else:
-                states[m], there[m] = visible_first(x, shown[m])
-            states[m] = self.encoders[m](states[m], there[m])
-        for layer in self.fusion:
-            image, spectrum = states[IMAGE], states[SPECTRUM]
-            states = {
-                IMAGE: layer(image, spectrum, there[SPECTRUM]),
-                SPECTRUM: layer(spectrum, image, there[IMAGE]),
-            }
-        return states, there
-
-    def joint(self, states: dict[str, Tensor], there: dict) -> Tensor:
-        """The joint vector (B, 2 dim): what a query of each modality finds."""
+        rows = torch.arange(len(shown[IMAGE]), device=shown[IMAGE].device)
+        if self.config.hidden == "zero":
+            return [(rows, {m: rows.new_zeros(len(rows), 0) for m in shown})]
+        counts = {m: there.sum(1) for m, there in shown.items()}
         found = []
-        for m, x in states.items():
-            absent = None if there[m] is None else ~there[m]
-            query = self.query[m].expand(len(x), -1, -1).to(x.dtype)
-            found.append(self.pool[m](query, x, x, key_padding_mask=absent, need_weights=False)[0][:, 0])
-        return torch.cat(found, 1)
-
-    def drawn(self, states: dict[str, Tensor], there: dict, joint: Tensor) -> dict[str, Tensor]:
-        """Every number of both modalities as the network thinks it is, (B, T, numbers)."""
-        if self.config.decoder == "pooled":
-            spectrum = self.spectra.cut(self.decoder[SPECTRUM](joint))
-            return {IMAGE: self.decoder[IMAGE](joint).unflatten(1, (self.counts[IMAGE], -1)), SPECTRUM: spectrum}
-        seen = torch.cat([states[IMAGE], states[SPECTRUM]], 1)
-        known = None if there[IMAGE] is None else torch.cat([there[IMAGE], there[SPECTRUM]], 1)
-        found = {}
-        for m in self.counts:
-            query = self.position[m].expand(len(seen), -1, -1).to(seen.dtype)
-            found[m] = self.decoder[m](self.look[m](query, seen, known))
+        for pair in torch.unique(torch.stack(list(counts.values()), 1), dim=0).tolist():
+            own = rows[torch.stack([counts[m] == n for m, n in zip(counts, pair, strict=True)]).all(0)]
+            found.append((own, {m: places_of(shown[m][own]) if n else None for m, n in zip(counts, pair, strict=True)}))
         return found
 
-    def forward(self, values: dict, bands: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict]:
-        """The joint vector (B, 2 dim), what the redshift's head says (B, n), and every number (`drawn`)."""
-        states, there = self.fused(self.tokens(values, bands), shown)
-        joint = self.joint(states, there)
-        return joint, self.redshift(joint), self.drawn(states, there, joint)
+    def encode(self, values: dict, bands: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, list]:
+        """The joint vector (B, 2 dim): what a query of each modality finds; zero for one that shows nothing. And of
+        each group its rows and the states of its tokens, modality -> (n, k, dim) or None."""
+        tokens = self.tokens(values, bands)
+        joint = tokens[IMAGE].new_zeros(len(bands), 2 * self.config.dim)
+        groups = []
+        for rows, places in self.groups(shown):
+            states = self.fused({m: self.taken(m, tokens, shown, rows, place) for m, place in places.items()})
+            found = [self.pooled(m, x, len(rows)) for m, x in states.items()]
+            joint = joint.index_copy(0, rows, torch.cat(found, 1).to(joint.dtype))
+            groups.append((rows, states))
+        return joint, groups
+
+    def taken(self, modality: str, tokens: dict, shown: dict, rows: Tensor, places: Tensor | None) -> Tensor | None:
+        """The tokens of a group that enter the encoder."""
+        if self.config.hidden == "zero":
+            return tokens[modality] * shown[modality][..., None]
+        return None if places is None else at(tokens[modality][rows], places)
+
+    def fused(self, tokens: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+        """Tokens of both modalities after encoders and fusion."""
+        image, spectrum = (x if x is None else self.encoders[m](x) for m, x in tokens.items())
+        for layer in self.fusion:
+            seen = (image, spectrum)
+            image, spectrum = (
+                x if x is None else layer(x, other) for x, other in ((image, seen[1]), (spectrum, seen[0]))
+            )
+        return {IMAGE: image, SPECTRUM: spectrum}
+
+    def pooled(self, modality: str, states: Tensor | None, count: int) -> Tensor:
+        """What the query of a modality finds in its tokens, (B, dim)."""
+        query = self.query[modality].expand(count, -1, -1)
+        if states is None:
+            return torch.zeros_like(query[:, 0])
+        query = query.to(states.dtype)
+        return self.pool[modality](query, states, states, need_weights=False)[0][:, 0]
+
+    def drawn(self, modality: str, states: dict, joint: Tensor, places: Tensor | None = None) -> Tensor:
+        """The numbers of a group's tokens, at places (n, k) or all, as the network thinks they are, (n, k, numbers)."""
+        if self.config.decoder == "pooled":
+            found = self.decoder[modality](joint)
+            found = self.spectra.cut(found) if modality == SPECTRUM else found.unflatten(1, (self.counts[modality], -1))
+            return found if places is None else at(found, places)
+        seen = torch.cat([x for x in states.values() if x is not None], 1)
+        query = self.position[modality].expand(len(seen), -1, -1).to(seen.dtype)
+        query = query if places is None else at(query, places)
+        return self.decoder[modality](self.look[modality](query, seen))
 
     # what the workflow asks
 
@@ -145,7 +160,7 @@ class Mmae(nn.Module):
         """The joint vector (B, 2 dim) of all that is there."""
         values, _, have, bands = self.patches(batch)
         shown = {m: have[m][:, None].expand(-1, n) for m, n in self.counts.items()}
-        return self.joint(*self.fused(self.tokens(values, bands), shown))
+        return self.encode(values, bands, shown)[0]
 
     def needs(self, name: object) -> tuple[str, ...]:
         """Both modalities, or those that a query shows."""
@@ -164,19 +179,24 @@ class Mmae(nn.Module):
         bands = bands & torch.tensor([band in query.query.bands for band in BANDS], device=bands.device)
         have[IMAGE] = have[IMAGE] & bands.any(1)
         shown = {m: have[m][:, None] & ~query.of(m, n, batch).to(batch.device) for m, n in self.counts.items()}
-        states, there = self.fused(self.tokens(values, bands), shown)
-        joint = self.joint(states, there)
+        joint, groups = self.encode(values, bands, shown)
         says = self.redshift(joint)
         if self.config.redshift == "point":
             found = {"z": says[:, 0].float()}
         else:
             found = redshift_density.said(says, query.query.level)
-        drawn = self.drawn(states, there, joint) if query.query.reconstruct else {}
-        if IMAGE in query.query.reconstruct:
-            found[IMAGE] = patches.image_of(drawn[IMAGE].float(), self.config).flatten(1)
-        if SPECTRUM in query.query.reconstruct:
-            found[SPECTRUM] = drawn[SPECTRUM].float().flatten(1)[:, : self.spectra.numbers]
+        for m in query.query.reconstruct:
+            drawn = joint.new_zeros(len(joint), self.counts[m], self.numbers[m], dtype=torch.float32)
+            for rows, states in groups:
+                drawn[rows] = self.drawn(m, states, joint[rows]).float()
+            found[m] = self.flat(m, drawn)
         return found
+
+    def flat(self, modality: str, values: Tensor) -> Tensor:
+        """Numbers of all tokens (B, T, numbers) in the order of an image, (B, 5 * size^2), or of a spectrum."""
+        if modality == IMAGE:
+            return patches.image_of(values, self.config).flatten(1)
+        return values.flatten(1)[:, : self.spectra.numbers]
 
     def about(self, query: "Asked") -> dict:
         """What was hidden, and on which redshifts `posterior` is."""
@@ -189,8 +209,7 @@ class Mmae(nn.Module):
         """What is there, as a reconstruction of all of it would be: `hsc_image` (B, 5 * size^2), `spectrum`
         (B, numbers)."""
         values, *_ = self.patches(batch)
-        image = patches.image_of(values[IMAGE], self.config).flatten(1)
-        return {IMAGE: image, SPECTRUM: values[SPECTRUM].flatten(1)[:, : self.spectra.numbers]}
+        return {m: self.flat(m, values[m]) for m in values}
 
     @property
     def wavelength(self) -> np.ndarray:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM
+from skyloom.models.mmae.layers import at, places_of
 from skyloom.models.mmae.network import Mmae
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
@@ -30,7 +31,7 @@ class Objective(nn.Module):
         found = {}
         for m, count in self.model.counts.items():
             low, high = getattr(masks, "image" if m == IMAGE else "spectrum")
-            share = low + (high - low) * draws.uniform(1)
+            share = low + (high - low) * draws.shared(1)  # of the step: all show as many tokens
             order = draws.uniform(count).argsort(1).argsort(1)
             found[m] = order < (share * count).floor()
         coins = draws.uniform(2)
@@ -62,12 +63,22 @@ class Objective(nn.Module):
         left = bands & kept.to(bands.device)
         left = torch.where(left.any(1, keepdim=True), left, bands)  # one band at least
         shown = {m: have[m][:, None] & ~hidden[m].to(have[m].device) for m in hidden}
-        _, says, drawn = model(values, left, shown)
+        joint, groups = model.encode(values, left, shown)
+        says = model.redshift(joint)
         losses = {}
         for m in model.counts:
-            each = (drawn[m].float() - values[m]).square()
-            counted = (hidden[m].to(each.device) & have[m][:, None])[..., None] & known[m]
-            losses[m] = (each * counted).sum() / counted.sum().clamp(min=1)
+            error, count = joint.new_zeros((), dtype=torch.float32), joint.new_zeros((), dtype=torch.float32)
+            for rows, states in groups:
+                counted = (~shown[m][rows] & have[m][rows, None])[..., None] & known[m][rows]
+                # of tokens that are dropped all galaxies of a group have as many: no other is drawn up
+                places = None if config.hidden == "zero" else places_of(~shown[m][rows])
+                truth = values[m][rows]
+                if places is not None:
+                    truth, counted = at(truth, places), at(counted, places)
+                if counted.any():
+                    drawn = model.drawn(m, states, joint[rows], places).float()
+                    error, count = error + ((drawn - truth).square() * counted).sum(), count + counted.sum()
+            losses[m] = error / count.clamp(min=1)
         z = batch.labels["z"]
         finite = z.isfinite()
         if config.redshift == "point":
