@@ -110,7 +110,13 @@ class ModelKind:
         `question(name, query)`, which makes of one what `needs`, `predict` and `about` take
     says_numbers : such queries have `given` and `wanted`, numbers of a galaxy, and the network has what the analysis
         `queries` reads: `sizes`, `axes`, `scaled`, `hidden`
+    reconstructs : such queries have `reconstruct`, modalities that are drawn up again, and the network has what the
+        analysis `reconstruction` reads: `truth`, `wavelength`, `counts`, `config`, and `of` of a question
     asked_of : a query (that section) -> the modalities that are given in it
+    gives_redshift : its answers have a column z, and with a density of the redshift `posterior` too
+        (`skyloom.analysis.common.posteriors`)
+    hides : modality -> key of a query (that section) that says which share of the modality's tokens is hidden, 0 to 1;
+        the metadata of answers then have `hidden`, modality -> share
     free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
@@ -129,7 +135,10 @@ class ModelKind:
     queries: "Callable[[Model], Iterable[str]]" = lambda model: ()
     asks: type[Section] | None = None
     says_numbers: bool = False
+    reconstructs: bool = False
     asked_of: "Callable[[Section], Iterable[str]]" = lambda query: ()
+    gives_redshift: bool = False
+    hides: Mapping[str, str] = dataclasses.field(default_factory=dict)
     free: tuple[str, ...] = ()
     shared_space: bool = False
     ordered: bool = False

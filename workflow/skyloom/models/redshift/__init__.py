@@ -100,5 +100,6 @@ KIND = ModelKind(
     modalities=("spectrum",),
     training={"batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.01, "clip": 1.0},
     queries=lambda model: ("redshift",),
+    gives_redshift=True,
     check=check_grid,
 )
