@@ -9,7 +9,8 @@ from scipy import integrate, stats
 
 from skyloom.analysis.common.statistics import outlier_rate, sigma_nmad
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.models.mmae import BANDS, IMAGE, PUBLISHED, SPECTRUM, Config, patches
+from skyloom.models.mmae import BANDS, IMAGE, PUBLISHED, SPECTRUM, Config, check, patches
+from skyloom.models.mmae.generator import Generator, starts
 from skyloom.models.mmae.layers import Dropout, at, places_of
 from skyloom.models.mmae.network import Mmae
 from skyloom.models.mmae.objective import Objective
@@ -443,3 +444,53 @@ def test_tokens_that_are_dropped_have_the_losses_that_all_of_them_have_where_the
                 error += ((model.drawn(m, states, joint[rows]) - values[m][rows]).square() * mask).sum().item()
                 count += mask.sum().item()
             assert parts[m].item() == pytest.approx(error / count, rel=1e-4)
+
+
+def test_a_generator_draws_from_the_distribution_that_it_learnt_and_changes_nothing_else():
+    torch.manual_seed(0)
+    flow = Generator(2, 3, 16, 2, 1)
+    optimizer = torch.optim.Adam(flow.parameters(), 5e-3)
+    g = torch.Generator().manual_seed(1)
+
+    def spectra(n):  # one common deviation of all numbers, which is 0.5, about the mean that is seen
+        seen = torch.randn(n, 1, 16, generator=g)
+        return seen[:, :, :1] + 0.5 * torch.randn(n, 1, 1, generator=g).expand(-1, 2, 3), seen
+
+    for _ in range(400):
+        values, seen = spectra(128)
+        noise, time = torch.randn(128, 2, 3, generator=g), torch.rand(128, generator=g)
+        loss = flow.loss(values, torch.ones_like(values, dtype=torch.bool), seen, time, noise) / values.numel()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    _, seen = spectra(1000)
+    with torch.no_grad():
+        found = flow.draw(torch.randn(1000, 2, 3, generator=g), seen) - seen[:, :, :1]
+    assert found.mean().abs() < 0.15
+    assert found.std().item() == pytest.approx(0.5, abs=0.12)
+    assert found.flatten(1).std(1).mean() < 0.1  # all numbers of one draw move together
+    model, batch = network(generator=1), galaxies()
+    objective = Objective(model).eval()
+    parts = objective(batch, Draws(0, 1, 12), 0.0)[1]
+    parts["generator"].backward()
+    moved = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().any()}
+    assert moved == {"generator"}
+
+
+def test_draws_are_a_galaxys_own_and_differ():
+    model, batch = network(generator=1), galaxies()
+    asked = model.question("a", {"spectrum": 1.0, "samples": 2})
+    with torch.no_grad():
+        found = model.predict(batch, asked)["spectrum_samples"]
+        some = Batch({IMAGE: {"flux": batch[IMAGE]["flux"][3:5]}}, targetid=batch.targetid[3:5])
+        torch.testing.assert_close(model.predict(some, asked)["spectrum_samples"], found[3:5], rtol=0, atol=1e-4)
+    assert found.shape == (12, 2 * 20) and model.about(asked)["samples"] == 2
+    assert (found[:, :20] - found[:, 20:]).abs().mean() > 0.5
+    noise = starts(np.arange(2000), 0, (2, 3))
+    assert stats.ks_1samp(noise.flatten().numpy(), stats.norm.cdf).pvalue > 1e-3
+
+
+def test_draws_need_a_generator():
+    entry = {"kind": "mmae", "modalities": [IMAGE, SPECTRUM], "queries": {"a": {"spectrum": 1.0, "samples": 3}}}
+    with pytest.raises(BadConfig, match=r"models.m.queries.a.samples: 3 is not allowed; the model has no generator"):
+        check(read_model("m", entry), None)

@@ -36,6 +36,8 @@ class Query(Section):
     "of the redshift's interval, of a model that says a density"
     reconstruct: list[Literal[IMAGE, SPECTRUM]] = setting([])
     "what is drawn up again besides, as the network sees it: columns `hsc_image`, `spectrum`"
+    samples: int = setting(0, ge=0)
+    "spectra drawn for what is shown, noise and all, of a model with a generator: column `spectrum_samples`"
 
     @model_validator(mode="after")
     def _something(self):
@@ -110,6 +112,8 @@ class Config(Section):
     "images are flipped and rotated in training; false as published"
     exposure: float = setting(0.03, gt=0, le=1)
     "least share of its exposure to which noise may shorten a spectrum in training; 1, as published: no noise is added"
+    generator: int = setting(0, ge=0)
+    "layers that draw spectra from noise, given what is shown; they change nothing else. 0, as published: none"
     masks: Masks = setting(Masks())
     "what is hidden in training"
     image_weight: float = setting(0.1, ge=0)
@@ -133,7 +137,11 @@ class Config(Section):
 
 
 def check(model, survey) -> None:
-    """The survey's spectra have the model's pixels, and its images are large enough."""
+    """The survey's spectra have the model's pixels, its images are large enough, what draws has a generator."""
+    for name, query in model.asked.items():
+        if query.samples and not model.settings.generator:
+            where = f"models.{model.name}.queries.{name}.samples"
+            raise BadConfig(f"{where}: {query.samples} is not allowed; the model has no generator")
     check_grid(model, survey)
     size = getattr(survey.settings, "hsc_size", None)
     if IMAGE in survey.settings.modalities and size and size < model.settings.image_size:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from skyloom.core.mixing import uniform
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
+from skyloom.models.mmae.generator import Generator, starts
 from skyloom.models.mmae.layers import Dropout, Encoder, Head, Layer, at, places_of
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
@@ -52,6 +53,9 @@ class Mmae(nn.Module):
             self.decoder = nn.ModuleDict({m: Linear(dim, n) for m, n in self.numbers.items()})
         says, activation = (1, nn.ReLU()) if config.redshift == "point" else (3 * config.components, nn.GELU())
         self.redshift = nn.Sequential(Linear(2 * dim, dim), activation, Dropout(0.0), Linear(dim, says))
+        if config.generator:
+            shape = (self.counts[SPECTRUM], config.slice)
+            self.generator = Generator(*shape, dim, config.heads, config.generator)
         for part in self.modules():
             if isinstance(part, nn.Linear):
                 nn.init.xavier_uniform_(part.weight)
@@ -149,7 +153,7 @@ class Mmae(nn.Module):
             found = self.decoder[modality](joint)
             found = self.spectra.cut(found) if modality == SPECTRUM else found.unflatten(1, (self.counts[modality], -1))
             return found if places is None else at(found, places)
-        seen = torch.cat([x for x in states.values() if x is not None], 1)
+        seen = together(states)
         query = self.position[modality].expand(len(seen), -1, -1).to(seen.dtype)
         query = query if places is None else at(query, places)
         return self.decoder[modality](self.look[modality](query, seen))
@@ -190,6 +194,18 @@ class Mmae(nn.Module):
             for rows, states in groups:
                 drawn[rows] = self.drawn(m, states, joint[rows]).float()
             found[m] = self.flat(m, drawn)
+        if query.query.samples:
+            found[f"{SPECTRUM}_samples"] = self.samples(groups, query.query.samples, batch).flatten(1)
+        return found
+
+    def samples(self, groups: list, count: int, batch: Batch) -> Tensor:
+        """Spectra drawn for what is shown, (B, count, numbers), from noise that is a galaxy's own."""
+        found = torch.zeros(len(batch), count, self.spectra.numbers, device=batch.device)
+        for sample in range(count):
+            noise = starts(ids(batch), sample, self.generator.shape).to(batch.device)
+            for rows, states in groups:
+                drawn = self.generator.draw(noise[rows], together(states).float())
+                found[rows, sample] = self.flat(SPECTRUM, drawn)
         return found
 
     def flat(self, modality: str, values: Tensor) -> Tensor:
@@ -201,6 +217,7 @@ class Mmae(nn.Module):
     def about(self, query: "Asked") -> dict:
         """What was hidden, and on which redshifts `posterior` is."""
         said = {"hidden": query.hidden, "bands": query.query.bands, "level": query.query.level}
+        said |= {"samples": query.query.samples} if query.query.samples else {}
         return said | ({} if self.config.redshift == "point" else {"log_scale": redshift_density.LOG_SCALE})
 
     # what analyses set reconstructions beside
@@ -230,7 +247,17 @@ class Asked:
     def of(self, modality: str, count: int, batch: Batch) -> Tensor:
         """Hidden tokens (B, count) bool: int(share * count) of each galaxy, as published, by hashes of its targetid."""
         some = int(self.hidden[modality] * count)
-        ids = np.arange(len(batch)) if batch.targetid is None else batch.targetid.cpu().numpy()
-        chance = np.stack([uniform(number(modality, place) % 2**31, ids) for place in range(count)], 1)
+        own = ids(batch)
+        chance = np.stack([uniform(number(modality, place) % 2**31, own) for place in range(count)], 1)
         order = torch.from_numpy(chance.argsort(1).argsort(1))
         return order < some
+
+
+def ids(batch: Batch) -> np.ndarray:
+    """What a galaxy's own random numbers are made of, (B,)."""
+    return np.arange(len(batch)) if batch.targetid is None else batch.targetid.cpu().numpy()
+
+
+def together(states: dict[str, Tensor | None]) -> Tensor:
+    """The states of all tokens of a group that are seen, (n, k, dim)."""
+    return torch.cat([x for x in states.values() if x is not None], 1)

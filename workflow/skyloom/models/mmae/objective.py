@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM
 from skyloom.models.mmae.layers import at, places_of
-from skyloom.models.mmae.network import Mmae
+from skyloom.models.mmae.network import Mmae, together
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
@@ -87,5 +87,19 @@ class Objective(nn.Module):
             losses["redshift"] = (each * finite).sum() / finite.sum().clamp(min=1)
         else:
             losses["redshift"] = redshift_density.loss(says, z.nan_to_num(), finite)
-        loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
+        more = 0.0
+        if config.generator:
+            losses["generator"] = more = self.flow(
+                values[SPECTRUM], known[SPECTRUM] & have[SPECTRUM][:, None, None], groups, draws
+            )
+        loss = more + config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
         return loss + config.redshift_weight * losses["redshift"], losses
+
+    def flow(self, spectra: Tensor, known: Tensor, groups: list, draws: Draws) -> Tensor:
+        """The generator's loss, whose gradient ends at what the rest of the network has seen."""
+        time, noise = draws.uniform().to(spectra.device), draws.normal(*spectra.shape[1:]).to(spectra.device)
+        total = spectra.new_zeros(())
+        for rows, states in groups:
+            seen = together(states).detach()
+            total = total + self.model.generator.loss(spectra[rows], known[rows], seen, time[rows], noise[rows])
+        return total / known.sum().clamp(min=1)

@@ -1,0 +1,63 @@
+"""Draw spectra that may belong to what a network sees: flow matching from noise to spectra (Lipman et al. 2023)."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skyloom.core.mixing import uniform
+from skyloom.models.mmae.layers import Layer
+from skyloom.nn.blocks import Linear
+from skyloom.nn.draws import number
+
+STEPS = 40
+"""From noise to a spectrum."""
+FREQUENCIES = 16
+
+
+class Generator(nn.Module):
+    """How the numbers of a spectrum's tokens move between noise, at time 0, and a spectrum, at time 1.
+
+    Parameters
+    ----------
+    tokens, size : of a spectrum, and numbers in one
+    dim, heads, layers : of attention, among the tokens and over what is seen
+    """
+
+    def __init__(self, tokens: int, size: int, dim: int, heads: int, layers: int):
+        super().__init__()
+        self.shape = (tokens, size)
+        self.embed, self.out = Linear(size, dim), Linear(dim, size)
+        self.position = nn.Parameter(0.02 * torch.randn(1, tokens, dim))
+        self.time = nn.Sequential(Linear(2 * FREQUENCIES, dim), nn.GELU(), Linear(dim, dim))
+        self.among = nn.ModuleList(Layer(dim, heads, 0.0) for _ in range(layers))
+        self.over = nn.ModuleList(Layer(dim, heads, 0.0) for _ in range(layers))
+
+    def forward(self, x: Tensor, time: Tensor, seen: Tensor) -> Tensor:
+        """The velocity (n, tokens, size) of x at times (n,), given the states of what is seen (n, k, dim)."""
+        angle = time[:, None] * torch.pi * torch.arange(1, FREQUENCIES + 1, device=x.device) / 2
+        state = self.embed(x) + self.position + self.time(torch.cat([angle.sin(), angle.cos()], 1))[:, None]
+        for among, over in zip(self.among, self.over, strict=True):
+            state = over(among(state, state), seen)
+        return self.out(state)
+
+    def loss(self, spectra: Tensor, known: Tensor, seen: Tensor, time: Tensor, noise: Tensor) -> Tensor:
+        """Squared error of the velocity on the straight way from noise to a spectrum, both (n, tokens, size), at times
+        (n,), each number that is known, (n, tokens, size) bool, counted: their sum."""
+        at = time[:, None, None]
+        found = self((1 - at) * noise + at * spectra, time, seen).float()
+        return ((found - (spectra - noise)).square() * known).sum()
+
+    def draw(self, noise: Tensor, seen: Tensor) -> Tensor:
+        """A spectrum (n, tokens, size) for each start (n, tokens, size), by Euler's steps."""
+        x = noise
+        for step in range(STEPS):
+            time = x.new_full((len(x),), (step + 0.5) / STEPS)
+            x = x + self(x, time, seen).float() / STEPS
+        return x
+
+
+def starts(targetid: np.ndarray, sample: int, shape: tuple[int, int]) -> Tensor:
+    """Normal numbers (B, *shape) that are a galaxy's own, in each of its draws."""
+    seed = number("draw", sample) % 2**31
+    chance = np.stack([uniform(seed + place, targetid) for place in range(shape[0] * shape[1])], 1)
+    return torch.special.ndtri(torch.from_numpy(chance).clamp(1e-7, 1 - 1e-7)).float().view(-1, *shape)
