@@ -26,7 +26,7 @@ from skyloom.mock.instruments.images.camera import LEGACY
 from skyloom.mock.instruments.images.drawing import FIBRE_POINT
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.layout import MockSettings, programs
-from skyloom.mock.survey import targets
+from skyloom.mock.survey import rows, targets
 from skyloom.mock.survey.catalogs import merge_catalogs
 from skyloom.mock.survey.truth import noiseless, read_truth
 from skyloom.mock.universe.light.wavelengths import OBSERVED
@@ -303,7 +303,26 @@ def test_hsc_images_hold_the_flux_of_the_noiseless_spectrum(tile, truth):
     small = (truth["r_disk"] < 0.9)[row] & (truth["r_bulge"] < 0.9)[row] & (truth["artefacts"] == 0)[row]
     assert small.sum() > 10 and np.median(found[small]) == pytest.approx(1.0, abs=0.1)
     error = (catalogue["specz_redshift"] - truth["redshift"][row]) / catalogue["specz_redshift_err"]
-    assert np.std(error) == pytest.approx(1, abs=0.2)
+    assert np.std(error[np.abs(error) < 6]) == pytest.approx(1, abs=0.2) and (np.abs(error) < 6).mean() > 0.9
+
+
+def test_compiled_redshifts_have_the_errors_and_failures_they_are_said_to_have():
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0.001, 4.2, 100_000)
+    found, error = rows.compilation(true, rng.standard_normal(len(true)), np.random.default_rng(1))
+    off = (found - true) / error
+    right = np.abs(off) < 6
+    coarse = error / (1 + found) > 1e-3
+    assert coarse.mean() == pytest.approx(rows.SPECZ_COARSE, abs=0.005)
+    assert 1 - right[~coarse].mean() == pytest.approx(rows.SPECZ_WRONG, abs=0.003)
+    assert np.std(off[right]) == pytest.approx(1, abs=0.02)
+    wrong = ~right & ~coarse
+    assert found[wrong].min() > -0.001 and found[wrong].max() < 4.01
+    ratios = rows.SPECZ_LINES[:, None] / rows.SPECZ_LINES
+    ratio = (1 + found[wrong]) / (1 + true[wrong])
+    assert np.abs(ratio[:, None] / ratios.ravel() - 1).min(axis=1).max() < 1e-3
+    again = rows.compilation(true, np.zeros(len(true)), np.random.default_rng(1))[1]
+    np.testing.assert_array_equal(again, error)
 
 
 def test_truth_tells_where_everything_is(tile, truth):

@@ -27,7 +27,7 @@ from skyloom.mock.universe.spectra import components
 SIZE = 64  # galaxies; the files' bytes depend on it, as each block has its own random numbers
 # streams of random numbers of a block
 SCENE, LEGACY_NOISE, HSC_NOISE, PHOTOMETRY, HSC_PHOTOMETRY, EXPOSURE, CATALOGUE, HSC_CATALOGUE = range(8)
-ODDITIES, STEPS, WRONG_SCENE, WRONG_LEGACY, WRONG_HSC, FIBRE_PHOTOMETRY = range(8, 14)
+ODDITIES, STEPS, WRONG_SCENE, WRONG_LEGACY, WRONG_HSC, FIBRE_PHOTOMETRY, COMPILATION = range(8, 15)
 FILTER_CURVES = {"legacy": FILTERS, "hsc": HSC_FILTERS}
 
 

@@ -7,7 +7,12 @@ from skyloom.mock.instruments.images.images import IMAGE_FIELDS
 from skyloom.mock.survey import measure, posterior
 from skyloom.mock.universe.population.morphology import half_light_radius
 
-SPECZ_ERROR = 1e-4  # of 1+z, in the compilation of redshifts that comes with HSC images
+# The compilation of redshifts that comes with HSC images: errors of 1+z, and shares.
+SPECZ_ERROR = 1e-4
+SPECZ_COARSE, SPECZ_COARSE_ERROR = 0.1, 3e-3  # out of prisms and grisms
+SPECZ_WRONG = 0.03  # one line taken for another
+SPECZ_LINES = np.array([1215.7, 2799.1, 3728.5, 5008.2, 6564.6])  # Lyman alpha, Mg II, [O II], [O III], H alpha
+SPECZ_BELOW = 4.0  # of wrong ones: GalaxiesML is cut there
 
 
 def measured(block) -> dict[str, np.ndarray]:
@@ -53,10 +58,13 @@ def cutouts(tile, listed: slice, start: int, known: dict) -> dict[str, np.ndarra
     }
 
 
-def hsc(tile, listed: slice, start: int, seen: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def hsc(
+    tile, listed: slice, start: int, seen: dict, rng: np.random.Generator, compiled: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Columns of galaxiesml.COLUMNS for rows `listed` of the second imaging catalogue.
 
-    The redshift is that of a compilation of other surveys: right to SPECZ_ERROR. `seen` begins with galaxy `start`.
+    The redshift is that of a compilation of other surveys, with its errors and failures (`compilation`), for which
+    `compiled` is. `seen` begins with galaxy `start`.
     """
     catalogue, source = tile.second_imaging[listed], tile.second_imaging.source[listed]
     n, galaxies = len(source), tile.population[source]
@@ -65,13 +73,13 @@ def hsc(tile, listed: slice, start: int, seen: dict, rng: np.random.Generator) -
     columns = measure.hsc_columns(
         {name: seen[name][source - start] for name in names}, shape, half_light_radius(shape), rng
     )
-    error = SPECZ_ERROR * (1 + galaxies.redshift)
+    redshift, error = compilation(galaxies.redshift, rng.standard_normal(n), compiled)
     return {
         "object_id": (np.int64(tile.number) << 24) | np.arange(listed.start, listed.stop),
         "ra": catalogue.ra,
         "dec": catalogue.dec,
         "skymap_id": np.full(n, tile.hpix),
-        "specz_redshift": galaxies.redshift + error * rng.standard_normal(n),
+        "specz_redshift": redshift,
         "specz_redshift_err": error,
         "specz_flag_homogeneous": np.ones(n, bool),
         "specz_mag_i": columns["i_cmodel_mag"],
@@ -79,6 +87,27 @@ def hsc(tile, listed: slice, start: int, seen: dict, rng: np.random.Generator) -
         "specz_dec": catalogue.dec,
         **columns,
     }
+
+
+def compilation(redshift: np.ndarray, scatter: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Redshifts (n,) as surveys of all kinds measured them, and the errors that they state.
+
+    SPECZ_COARSE of them come from coarse spectra. SPECZ_WRONG take one of SPECZ_LINES for another, any two for which
+    the redshift comes out positive and below SPECZ_BELOW; the stated errors know nothing of that.
+
+    Parameters
+    ----------
+    redshift : true ones
+    scatter : normal deviates, by which redshifts are off in units of their errors
+    """
+    coarse, wrong, which = rng.random((3, len(redshift)))
+    first, second = np.nonzero(~np.eye(len(SPECZ_LINES), dtype=bool))
+    other = (1 + redshift)[:, None] * SPECZ_LINES[first] / SPECZ_LINES[second] - 1
+    possible = (other > 0) & (other < SPECZ_BELOW)
+    chosen = np.argmax(np.cumsum(possible, axis=1) > (which * possible.sum(axis=1))[:, None], axis=1)
+    taken = np.where(wrong < SPECZ_WRONG, np.take_along_axis(other, chosen[:, None], axis=1)[:, 0], redshift)
+    error = np.where(coarse < SPECZ_COARSE, SPECZ_COARSE_ERROR, SPECZ_ERROR) * (1 + taken)
+    return taken + error * scatter, error
 
 
 def truth(tile, known: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:

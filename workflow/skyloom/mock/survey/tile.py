@@ -209,7 +209,8 @@ def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, ima
         if hsc is not None:
             listed = _among(tile.second_imaging.source, part)
             pictures = block.images["hsc"][tile.second_imaging.source[listed] - start]
-            columns = rows.hsc(tile, listed, start, block.seen["hsc"], stream(blocks.HSC_CATALOGUE))
+            random = stream(blocks.HSC_CATALOGUE), stream(blocks.COMPILATION)
+            columns = rows.hsc(tile, listed, start, block.seen["hsc"], *random)
             hsc.append(pictures * np.float32(galaxiesml.COUNTS_PER_NANOMAGGY), columns)
         measured.append(known)
     fibermaps.append(targets.sky_fibermap(tile, fibermaps[0], tile.stream(SKY_FIBRES)))
