@@ -25,6 +25,26 @@ def astroclip_hdf5(path, images, groups: int = 2, spectra=None, **columns):
     return path
 
 
+def as_compound(path, groups, ends: int = 1):
+    """A file of GalaxiesML-Spectra whose two tables are compound datasets, of one whose are groups; without `ends`
+    pixels on either side of the spectra, and without their wavelengths."""
+    with h5py.File(groups) as old, h5py.File(path, "w") as new:
+        for name in ("DESI_fibermap", "HSC_metadata"):
+            columns = {column: values[()] for column, values in old[name].items()}
+            dtype = [(column, values.dtype, values.shape[1:]) for column, values in columns.items()]
+            rows = np.empty(len(old["image"]), dtype)
+            for column, values in columns.items():
+                rows[column] = values
+            new[name] = rows
+        for name in ("image", "object_id", "targetid"):
+            new[name] = old[name][()]
+        for name in ("flux", "ivar"):
+            new[f"spectrum/{name}"] = old[f"spectrum/{name}"][:, ends : -ends or None]
+        if not ends:
+            new["spectrum/wave"] = old["spectrum/wave"][()]
+    return path
+
+
 def nested(array, kind=None):
     """(N, ...) as lists of lists."""
     values = pa.array(np.ascontiguousarray(array).reshape(-1), kind)

@@ -11,6 +11,7 @@ from skyloom.core.errors import BadInput
 from skyloom.formats import desi, galaxiesml, galaxiesml_spectra
 from skyloom.formats.image_files.readers import images_in
 from skyloom.formats.spectrum_files import readers
+from tests.formats.images import as_compound
 
 COADDS = ("coadd-b.fits", "coadd-a.fits")
 HSC = ("hsc-1.hdf5", "hsc-0.hdf5")
@@ -103,17 +104,7 @@ def test_spectra_and_images_are_those_of_the_galaxy(made):
 def test_tables_may_be_compound_and_spectra_without_the_two_pixels(made, tmp_path):
     before = galaxiesml_spectra.read_catalog(made[0] / "pairs.hdf5")
     flux, _ = galaxiesml_spectra.read_spectra(made[0] / "pairs.hdf5", range(5))
-    with h5py.File(made[0] / "pairs.hdf5") as old, h5py.File(tmp_path / "compound.hdf5", "w") as new:
-        for name in ("DESI_fibermap", "HSC_metadata"):
-            columns = {column: values[()] for column, values in old[name].items()}
-            dtype = [(column, values.dtype, values.shape[1:]) for column, values in columns.items()]
-            rows = np.empty(5, dtype)
-            for column, values in columns.items():
-                rows[column] = values
-            new[name] = rows
-        new["image"], new["object_id"], new["targetid"] = (old[n][()] for n in ("image", "object_id", "targetid"))
-        for name in ("flux", "ivar"):
-            new[f"spectrum/{name}"] = old[f"spectrum/{name}"][:, 1:-1]
+    as_compound(tmp_path / "compound.hdf5", made[0] / "pairs.hdf5")
     after = galaxiesml_spectra.read_catalog(tmp_path / "compound.hdf5")
     assert set(after.colnames) == set(before.colnames)
     for name in before.colnames:

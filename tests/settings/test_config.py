@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from skyloom.core.errors import BadConfig
+from skyloom.models import mmae
 from skyloom.settings import layout
 from skyloom.settings.config import load as validate
 from tests.paths import ROOT
@@ -49,9 +50,19 @@ def test_presets_are_valid_on_top_of_the_default(preset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for survey in filter(None, given["surveys"].values()):
         for path in survey.get("files", ()):  # what the user brings
-            (tmp_path / path).parent.mkdir()
+            (tmp_path / path).parent.mkdir(parents=True)
             (tmp_path / path).touch()
     validate(merged(DEFAULT, given))
+
+
+def test_presets_of_mmae_are_the_published_network_in_the_same_training():
+    presets = (ROOT / f"resources/presets/{name}.yaml" for name in ("mmae", "galaxiesml_spectra"))
+    configs = (merged(DEFAULT, yaml.safe_load(path.read_text())) for path in presets)
+    mock, published = (validate(config).models["mmae"] for config in configs)
+    assert mock.settings == published.settings and mock.training == published.training
+    shape = published.settings.plain()
+    for key, value in mmae.PUBLISHED.items():
+        assert shape[key] == value or (key == "masks" and value.items() <= shape[key].items())
 
 
 @pytest.mark.parametrize(("page", "count"), [("README.md", 5), ("workflow/skyloom/surveys/README.md", 4)])
@@ -129,6 +140,41 @@ def test_a_wrong_value_is_one_line(path, value, words):
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+PAIRS = "results/{}/catalog/DESI_HSC_64x64.hdf5"
+
+
+@pytest.mark.parametrize(
+    ("survey", "more", "words"),
+    [
+        ("mock", {}, None),
+        ("mok", {}, "cannot be made: 'mok' is not another survey; there are mock, mock_spectra, desi_samples"),
+        ("pairs", {}, "cannot be made: 'pairs' is not another survey"),
+        ("mock_spectra", {}, "'mock_spectra' has not both DESI's coadds and HSC images, but spectrum"),
+        ("simulated", {}, "'simulated' has not both"),
+        ("mock", {"hsc_size": 127}, r"HSC images of 'mock' have 127 pixels \(surveys.mock.hsc_size\)"),
+    ],
+)
+def test_pairs_that_another_survey_makes_need_not_be_there(survey, more, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = merged(DEFAULT, {"surveys": {"mock": more}})
+    config["surveys"]["pairs"] = {"kind": "galaxiesml_spectra", "files": [PAIRS.format(survey)]}
+    if words is None:
+        assert validate(config).surveys["pairs"].samples["spectrum"] == [PAIRS.format("mock")]
+        return
+    with pytest.raises(BadConfig, match=f"surveys.pairs.files: '.*{words}") as error:
+        validate(config)
+    assert "\n" not in str(error.value)
+
+
+def test_pairs_that_are_there_are_files_like_any_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / PAIRS.format("earlier")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    entry = {"kind": "galaxiesml_spectra", "files": [PAIRS.format("earlier")]}
+    assert validate(merged(DEFAULT, {"surveys": {"pairs": entry}})).surveys["pairs"].samples
 
 
 def test_an_image_that_is_needed_must_be_among_the_modalities():

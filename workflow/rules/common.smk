@@ -129,14 +129,7 @@ def raw_settings(wildcards) -> dict:
 def fetched(paths: list[str], survey: str = "") -> list[str]:
     """Files that a job waits for: in place of those inside packages the packages, of URLs where they are put, of those
     that the workflow makes where they are in the survey's raw folder."""
-    return list(dict.fromkeys(place_of(path, survey) for path in paths))
-
-
-def place_of(path: str, survey: str) -> str:
-    """See `fetched`."""
-    if path.startswith(sample_files.MADE):
-        return f"results/{survey}/raw/{path.removeprefix(sample_files.MADE)}"
-    return web.place(path) if web.is_url(path) else packaged.archive(path)
+    return list(dict.fromkeys(sample_files.place(path, survey) for path in paths))
 
 
 @functools.cache

@@ -71,7 +71,7 @@ rule build_galaxiesml_spectra:
         coadd=raw_files("coadd"),
         hsc=hsc_images,
     output:
-        pairs="results/{survey}/catalog/DESI_HSC_{size}x{size}.hdf5",
+        pairs=layout.pairs("{survey}", "{size}"),
     log:
         "results/{survey}/logs/build_galaxiesml_spectra-{size}.log",
     benchmark:

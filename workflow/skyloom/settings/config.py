@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -230,6 +231,7 @@ def _load(config: Mapping) -> Config:
     surveys = {name: _survey(name, entry, known) for name, entry in entries["surveys"].items()}
     loaded = Config(root, surveys, models, {})
     for survey in surveys.values():
+        _check_pairs(survey, surveys)
         _check_models(survey, loaded)
     known |= {
         "embedding": sorted(
@@ -271,6 +273,26 @@ def _survey(name: str, entry: dict, known: Mapping) -> Survey:
             what = f"a modality of kind {survey.kind_name}" if modality in MODALITIES else "a modality"
             raise BadConfig(f"{where}.modalities: '{modality}' is not {what}; allowed are {', '.join(possible)}")
     return survey
+
+
+def _check_pairs(survey: Survey, surveys: Mapping[str, Survey]) -> None:
+    """Files of pairs that a survey wants of the workflow (`layout.pairs`) can be made, or are there."""
+    named = () if survey.kind.told else {path: None for paths in survey.samples.values() for path in paths}
+    for path in named:
+        other, size = layout.of_pairs(path) or ("", 0)
+        if not other or (other not in surveys and os.path.isfile(path)):
+            continue
+        text = f"surveys.{survey.name}.files: '{path}' cannot be made"
+        if other not in surveys or other == survey.name:
+            allowed = ", ".join(name for name in surveys if name != survey.name)
+            raise BadConfig(f"{text}: '{other}' is not another survey; there are {allowed or 'none'}")
+        missing = [role for role in ("coadd", "hsc") if not surveys[other].has(role)]
+        if missing:
+            has = ", ".join(surveys[other].settings.modalities)
+            raise BadConfig(f"{text}: '{other}' has not both DESI's coadds and HSC images, but {has}")
+        if getattr(surveys[other].settings, "hsc_size", size) != size:
+            pixels = surveys[other].settings.hsc_size
+            raise BadConfig(f"{text}: the HSC images of '{other}' have {pixels} pixels (surveys.{other}.hsc_size)")
 
 
 def _check_models(survey: Survey, config: Config) -> None:

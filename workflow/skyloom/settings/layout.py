@@ -4,6 +4,7 @@ Pure functions of the configuration, cheap enough for the Snakefile to call whil
 key of ``config["surveys"]``, ``{model}`` a key of ``config["models"]``, ``{analysis}`` one of ``config["analyses"]``.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 RESULTS = "results"
 PUBLISHED = "resources/published.csv"
 """Published numbers that analyses set beside ours."""
+
+
+_PAIRS = re.compile(rf"{RESULTS}/([^/]+)/catalog/DESI_HSC_(\d+)x\2\.hdf5")
 
 
 def survey_folder(survey: str) -> str:
@@ -43,6 +47,17 @@ def galaxies(survey: str) -> str:
 def splits(survey: str) -> str:
     """Train, validation and test."""
     return f"{survey_folder(survey)}/catalog/splits.parquet"
+
+
+def pairs(survey: str, size: int | str) -> str:
+    """The galaxies of a survey with spectra and HSC images, of so many pixels, as GalaxiesML-Spectra is published."""
+    return f"{survey_folder(survey)}/catalog/DESI_HSC_{size}x{size}.hdf5"
+
+
+def of_pairs(path: str) -> tuple[str, int] | None:
+    """The survey and the pixels of a path that `pairs` gives; None for any other."""
+    found = _PAIRS.fullmatch(path)
+    return (found[1], int(found[2])) if found else None
 
 
 def cuts(survey: str, config: "Config") -> list[str]:

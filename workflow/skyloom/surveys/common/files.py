@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from skyloom.settings import layout
 from skyloom.settings.kinds import SurveyKind
 from skyloom.settings.names import IMAGES
 from skyloom.settings.section import refuse, setting
@@ -107,10 +108,23 @@ def fault(pattern: str) -> str:
     return "" if matching(pattern) else f"'{pattern}' matches no file"
 
 
+def comes_later(path: str) -> bool:
+    """Whether a file may have to be made or fetched first, by whatever name a survey knows it."""
+    made = path.startswith(MADE) or layout.of_pairs(path)
+    return bool(made) or packaged.is_packaged(path) or web.is_url(path)
+
+
+def place(path: str, survey: str = "") -> str:
+    """Where a file is once it is there, of a survey: of those inside a package the package."""
+    if path.startswith(MADE):
+        return f"{layout.survey_folder(survey)}/raw/{path.removeprefix(MADE)}"
+    return web.place(path) if web.is_url(path) else packaged.archive(path)
+
+
 @functools.cache
 def matching(pattern: str) -> tuple[str, ...]:
-    """The files that a path or pattern names, sorted; of those inside a package the pattern itself, as of a URL."""
-    if packaged.is_packaged(pattern) or web.is_url(pattern) or os.path.isfile(pattern):
+    """The files that a path or pattern names, sorted; of those that may come later the pattern itself."""
+    if comes_later(pattern) or os.path.isfile(pattern):
         return (pattern,)
     return tuple(sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)))
 
@@ -131,8 +145,7 @@ def _parts(paths: tuple[str, ...], most: int, largest: int) -> tuple[tuple[str, 
     found: list[list[str]] = []
     room = 0
     for path in paths:
-        apart = packaged.is_packaged(path) or web.is_url(path) or path.startswith(MADE)
-        size = largest if apart else os.path.getsize(path)
+        size = largest if comes_later(path) else os.path.getsize(path)
         if not found or len(found[-1]) == most or size > room:
             found.append([])
             room = largest
