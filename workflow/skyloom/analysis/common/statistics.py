@@ -7,6 +7,7 @@ outlier rate = fraction with |dz| > limit. R2 = 1 - sum(error^2) / sum((y - mean
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.stats import beta
 
 # Resampled values held at once: 32 MiB in double precision.
 BLOCK = 2**22
@@ -70,6 +71,14 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval (low, high) of bootstrap values."""
     tail = 50 * (1 - level)
     low, high = np.nanpercentile(values, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def exact_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact (Clopper and Pearson 1934) interval of a share of `hits` among `n`."""
+    tail = (1 - level) / 2
+    low = beta.ppf(tail, hits, n - hits + 1) if hits else 0.0
+    high = beta.ppf(1 - tail, hits + 1, n - hits) if hits < n else 1.0
     return float(low), float(high)
 
 
