@@ -17,6 +17,7 @@ IMAGE = {
     "modality": "image",
     "model": {"image_size": 24, "patch": 4, "dim": 8, "global_size": 20, "local_size": 8, "layers": 1},
 }
+INCEPTION = {"kind": "inception", "modality": "image", "model": {"stem": 8, "channels": [8, 8, 8], "dim": 8}}
 PCA = {"kind": "pca", "modality": "lsst", "model": {"components": 4}}
 
 
@@ -29,7 +30,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("config", [SPECTRUM, IMAGE, PCA, {"kind": "astroclip"}])
+@pytest.mark.parametrize("config", [SPECTRUM, IMAGE, INCEPTION, PCA, {"kind": "astroclip"}])
 def test_description_builds_the_same_network(config):
     backbones = (
         {"image": networks.build(IMAGE), "spectrum": networks.build(SPECTRUM)}
@@ -48,7 +49,7 @@ def test_description_builds_the_same_network(config):
     [
         (
             {"kind": "resnet"},
-            "'resnet' is not allowed; allowed are astroclip, astrodino, mmae, mosaic, pca, probe, redshift, spec",
+            "'resnet' is not allowed; allowed are astroclip, astrodino, inception, mmae, mosaic, pca, probe, ",
         ),
         ({"model": {"blocks": 3}}, "specformer.model: unknown key 'blocks: 3'; allowed are broad, continuum, dim"),
         ({"model": {"dim": "big"}}, "specformer.model.dim: 'big' is not allowed; expected integer"),

@@ -1,6 +1,7 @@
 """A density of the redshift: a mixture of Gaussians in ln(1+z), from the 3 K numbers that a network's head gives."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,8 +19,25 @@ _POINTS, _HALVINGS = 400, 10
 def mixture(out: Tensor) -> MixtureSameFamily:
     """Distributions of ln(1+z), a batch of B, of what a head gives (B, 3 K)."""
     weight, mean, spread = out.float().chunk(3, 1)
-    centre = torch.linspace(0.1, 1.4, weight.shape[1], device=out.device)  # z .1 to 3: they start apart
+    centre = _centres(weight.shape[1], out.device)
     return MixtureSameFamily(Categorical(logits=weight), Normal(centre + mean, (spread - 2).clamp(-8, 2).exp()))
+
+
+def _centres(components: int, device: torch.device) -> Tensor:
+    return torch.linspace(0.1, 1.4, components, device=device)  # z .1 to 3: they start apart
+
+
+def averaged(outs: Sequence[Tensor]) -> Tensor:
+    """What a head would give whose density is the mean of the densities of several, (B, 3 K) each."""
+    if len(outs) == 1:
+        return outs[0]
+    weights, means, spreads = (torch.cat(part, 1) for part in zip(*map(_plain, outs), strict=True))
+    return torch.cat([weights, means - _centres(means.shape[1], means.device), spreads], 1)
+
+
+def _plain(out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    weight, mean, spread = out.float().chunk(3, 1)
+    return weight.log_softmax(1), mean + _centres(mean.shape[1], out.device), spread
 
 
 def log_density(out: Tensor, z: Tensor) -> Tensor:
