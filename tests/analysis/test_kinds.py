@@ -82,6 +82,11 @@ def test_a_map_of_chosen_embeddings_is_not_made_for_a_survey_without_them():
         ({"regression": {"differences": [["astroclip", "photometri"]]}}, "did you mean 'photometry'"),
         ({"examples": {"modalities": ["xray"]}}, "examples.modalities.0: 'xray' is not a modality"),
         ({"catalog": {"bins": 3}}, "catalog: unknown key 'bins: 3'"),
+        (
+            {"reconstruction": {"model": "mosiac"}},
+            "reconstruction.model: 'mosiac' is not a model; did you mean 'mosaic'",
+        ),
+        ({"reconstruction": {"lines": {"He II": {"wavelength": 1640.4}}}}, "lines.He II: the key 'window' is missing"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_job(analyses, words):

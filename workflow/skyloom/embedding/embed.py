@@ -86,6 +86,7 @@ def predict_shard(
         question = query if asked is None else model.to(pick_device(device)).question(query, asked)
     about = {"model": card["name"], "query": query, "modalities": list(networks.needs(model, question))}
     about |= card["traits"] | {"weights_sha256": card["weights_sha256"]}
+    about |= {} if asked is None else {"asked": asked}
     about |= model.about(question) if hasattr(model, "about") else {}
 
     def ask(batch: Batch) -> dict[str, Tensor]:
