@@ -14,9 +14,11 @@ from safetensors.torch import save_file
 from skyloom.analysis.common import blocks, tables
 from skyloom.analysis.photoz import Settings, asking, claims, sweeps
 from skyloom.analysis.photoz.asking import Way
+from skyloom.analysis.photoz.methods import read_method, read_sky
 from skyloom.analysis.photoz.present import present
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.models import networks
+from skyloom.settings.analysis import Job
 from skyloom.settings.config import load
 from skyloom.tokens.store import Shards
 from tests.paths import ROOT
@@ -60,6 +62,12 @@ def test_inputs_are_the_predictions_of_images_and_spectra_and_the_models_to_ask_
     some = made(["redshift", "mmae"], few).made["photoz", "mock"]
     assert [path.rpartition("/")[2] for path in some["predictions"]] == ["mmae-both.parquet", "mmae-whole.parquet"]
     assert some["models"] == [] and "tokens_spectrum" not in some
+    without = made(["mmae"], modalities=["image", H]).made["photoz", "mock"]
+    assert [path.rpartition("/")[2] for path in without["predictions"]] == [
+        "mmae-whole.parquet",
+        "mmae-quarter.parquet",
+    ]
+    assert without["models"] == []
 
 
 FROM_IMAGES = "has no model that is asked for redshifts from images alone"
@@ -175,6 +183,9 @@ def test_a_network_whose_error_grows_with_the_mask_has_a_scatter_that_grows(sky)
         assert (np.diff(some["value"]) > 0).all()
     steps = table[table["metric"] == "sigma_step"]
     assert len(steps) == 18 and (steps["ci_high"] < 0).all()  # the errors are the same but for their size: paired
+    value = sigma.set_index(["masked", "share"])["value"]
+    for step in steps[steps["group"] == "all"].itertuples():
+        assert step.value == pytest.approx(value[step.masked, step.share] - value[step.masked, step.other])
     ratio = table[(table["metric"] == "sigma_ratio") & (table["masked"] == "image")].set_index("group").loc["all"]
     assert ratio["value"] == pytest.approx(2 / 2.25, rel=1e-3) and ratio["ci_high"] < 0.95
     whole, steps = claims.of_masks(table)
@@ -260,6 +271,32 @@ def test_intervals_must_be_wider_and_every_galaxy_answered():
     assert claim.verdict == "fails"
     (claim,) = claims.of_widths(pandas.DataFrame([row, finite[0], finite[1] | {"value": 0.99}]))
     assert claim.verdict == "fails" and "1.00% have no redshift" in claim.numbers
+
+
+def test_a_network_that_is_worse_than_another_is_said_to_be():
+    fixed = {"image_hidden": np.nan, "given": H, "bands": np.nan, "group": "all", "n": 500}
+    ours = fixed | {"method": "mmae-whole", "model": "mmae", "image_hidden": 0.0, "bands": "grizy"}
+    rows = [row | {"metric": "sigma_nmad", "value": value} for row, value in
+            ((ours, 0.06), (fixed | {"method": "cnn-redshift", "model": "cnn"}, 0.05))]  # fmt: skip
+    ends = {"value": 0.01, "ci_low": 0.005, "ci_high": 0.015}
+    difference = ours | {"metric": "sigma_nmad_difference", "other": "cnn-redshift"} | ends
+    (claim,) = claims.against_others(pandas.DataFrame([*rows, difference]))
+    assert claim.verdict == "fails" and "0.0600 against 0.0500, +0.0100 [+0.0050, +0.0150], n = 500" in claim.numbers
+    (claim,) = claims.against_others(pandas.DataFrame([*rows, difference | {"value": -0.01, "ci_low": -0.03}]))
+    assert claim.verdict == "holds, within the uncertainty"
+
+
+def test_galaxies_of_the_test_split_with_a_known_redshift_are_scored(tmp_path):
+    table = pandas.DataFrame({"targetid": np.arange(6), "z": [0.1, 0.2, np.nan, 0.4, 0.5, 0.6]})
+    table["z_true"] = [np.nan, 0.25, np.nan, np.nan, np.nan, 0.65]
+    tables.write_parquet(tmp_path / "galaxies.parquet", table)
+    split = ["test", "test", "test", "validation", "train", "test"]
+    tables.write_parquet(tmp_path / "splits.parquet", pandas.DataFrame({"targetid": np.arange(6), "split": split}))
+    inputs = {"galaxies": [str(tmp_path / "galaxies.parquet")], "splits": [str(tmp_path / "splits.parquet")]}
+    method = read_method(write(tmp_path / "m-q.parquet", np.arange(5), split[:5], np.full(5, 0.3)))
+    sky = read_sky(Job("x", inputs, {}, Settings(), 0), [method])
+    assert sky.scored.tolist() == [0, 1] and sky.test["z_known"].tolist() == [0.1, 0.25]
+    assert sky.of("test").index.tolist() == [0, 1, 5] and sky.of("validation").index.tolist() == [3]
 
 
 # a whole run
@@ -378,9 +415,10 @@ def test_the_report_claims_what_the_tables_say(done):
     found = present(paths, Settings(), SHOWN)
     said = [block for block in found if block.shape == "claim"]
     verdicts = {block.text: block.verdict for block in said}
-    assert verdicts["mmae-whole has a smaller sigma_NMAD than cnn-redshift, from the same images"] == "holds"
-    assert verdicts["mmae-whole has a smaller sigma_NMAD than point-redshift, from the same images"] == "holds"
+    assert verdicts["mmae-whole has a smaller sigma_NMAD than cnn-redshift, from images"] == "holds"
+    assert verdicts["mmae-whole has a smaller sigma_NMAD than point-redshift, from images"] == "holds"
     assert any("boosted aperture magnitudes" in text for text in verdicts)
+    assert any("; published 1.6 at z < 0.4, real HSC" in block.numbers for block in said)
     assert verdicts["A missing modality or band makes the intervals wider, and nothing fails"] == "holds"
     assert len(said) == 10 and sum(block.shape == "figure" for block in found) == 5
     beside = next(b for b in found if b.shape == "table" and b.title.startswith("Beside the paper"))

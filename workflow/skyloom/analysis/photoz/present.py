@@ -30,7 +30,8 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     """Blocks of the report."""
     scores, calibration = read_csv(paths["table"]), read_csv(paths["calibration"])
     masks, exposure = read_csv(paths["masks"]), read_csv(paths["exposure"])
-    found: list = [*claims.of_masks(masks), *claims.against_others(scores), *claims.of_coverage(calibration)]
+    paper = published_scatter(survey.published).set_index("model")["value"].to_dict() if survey.published else {}
+    found: list = [*claims.of_masks(masks, paper), *claims.against_others(scores), *claims.of_coverage(calibration)]
     found += [*claims.of_widths(scores), *claims.of_exposure(exposure), Text(introduction(survey))]
     found += [Figure(paths["figure"]), methods(scores), published(survey.published, scores), differences(scores)]
     found += [Figure(paths["figure_bins"]), Figure(paths["figure_masks"]), Figure(paths["figure_exposure"])]
