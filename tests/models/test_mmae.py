@@ -29,9 +29,9 @@ SMALL = {
 ALL, HALF = ({m: torch.ones(n, dtype=torch.bool) for m in (IMAGE, SPECTRUM)} for n in (4000, 2000))
 WAYS = [
     {},
-    {"hidden": "zero", "decoder": "pooled", "redshift": "point", "masks": {"band": 0.0}},
+    {"hidden": "zero", "decoder": "pooled", "redshift": "point", "norm": "after", "masks": {"band": 0.0}},
     {"hidden": "zero", "decoder": "tokens"},
-    {"spectra": "velocity", "velocity": 500.0, "sums": False},
+    {"spectra": "velocity", "velocity": 500.0, "sums": False, "apertures": []},
 ]
 
 
@@ -208,10 +208,11 @@ def test_losses_are_of_hidden_tokens_alone_with_their_weights():
     objective, batch, draws = Objective(model).eval(), galaxies(), lambda: Draws(0, 1, 12)
     with torch.no_grad():
         loss, parts = objective(batch, draws(), 0.0)
-        values, _, have, bands = model.patches(batch)
-        hidden, _ = objective.hidden(draws(), have)
+        numbers = model.numbers_of(batch)
+        values, bands = numbers.values, numbers.bands
+        hidden, _ = objective.hidden(draws(), numbers.have)
         shown = {m: ~hidden[m] for m in hidden}
-        joint, ((_, states),) = model.encode(values, bands, shown)
+        joint, ((_, states),) = model.encode(numbers, bands, shown)
         says, drawn = model.redshift(joint), {m: model.drawn(m, states, joint) for m in hidden}
     for m in (IMAGE, SPECTRUM):
         error = (drawn[m] - values[m]).square()
@@ -290,7 +291,7 @@ def test_the_density_is_that_of_a_mixture_and_its_quantiles_are_where_it_says():
 
 def test_training_learns_the_redshift_of_images_and_of_spectra():
     often = {"image": [0.0, 0.5], "spectrum": [0.0, 0.3], "no_spectrum": 0.4, "no_image": 0.6}
-    model = network(masks=often, turned=False, exposure=1.0, sums=False)
+    model = network(masks=often, turned=False, exposure=1.0, sums=False, apertures=[])
     objective = Objective(model)
     optimizer = torch.optim.AdamW(model.parameters(), 1.5e-3)
     objective.train()
@@ -378,7 +379,7 @@ def test_bins_of_equal_velocity_are_in_units_of_their_noise_and_those_without_da
     spectra = patches.Spectra(config)
     ivar = torch.full((1, 200), 4.0)
     ivar[:, :40] = 0
-    values, known = spectra(torch.ones(1, 200), ivar)
+    values, known = spectra(*spectra.bins(torch.ones(1, 200), ivar))
     values, known = values.flatten(), known.flatten()
     step = np.diff(spectra.wavelength)
     np.testing.assert_allclose(step / spectra.wavelength[1:], 500 / 299792.458, rtol=2e-3)
@@ -394,7 +395,7 @@ def test_the_light_of_a_token_is_that_of_its_pixels_together():
     for stretch in ("counts", "arcsinh"):
         config = parse(Config, SMALL | {"stretch": stretch}, "model")
         flux = torch.rand(2, 5, 16, 16) * 0.01
-        found = patches.light(patches.image_patches(flux, config)[0], config)
+        found = patches.light(patches.flux_of(patches.image_patches(flux, config)[0], config))
         total = flux.unflatten(3, (4, 4)).unflatten(2, (4, 4)).sum((3, 5)).flatten(2).transpose(1, 2)  # (2, 16, 5)
         soft = torch.tensor([7e-4, 10e-4, 13e-4, 25e-4, 50e-4]) * 4  # the noise of 16 pixels together
         np.testing.assert_allclose(found, torch.asinh(total / soft), rtol=1e-4)
@@ -433,9 +434,10 @@ def test_tokens_that_are_dropped_have_the_losses_that_all_of_them_have_where_the
     objective, batch, draws = Objective(model).eval(), galaxies(), lambda: Draws(0, 4, 12)
     with torch.no_grad():
         _, parts = objective(batch, draws(), 0.0)
-        values, known, have, bands = model.patches(batch)
-        hidden, _ = objective.hidden(draws(), have)
-        joint, groups = model.encode(values, bands, {m: ~hidden[m] for m in hidden})
+        numbers = model.numbers_of(batch)
+        values, known, bands = numbers.values, numbers.known, numbers.bands
+        hidden, _ = objective.hidden(draws(), numbers.have)
+        joint, groups = model.encode(numbers, bands, {m: ~hidden[m] for m in hidden})
         assert len(groups) > 1
         for m in hidden:
             error, count = 0.0, 0
@@ -494,3 +496,63 @@ def test_draws_need_a_generator():
     entry = {"kind": "mmae", "modalities": [IMAGE, SPECTRUM], "queries": {"a": {"spectrum": 1.0, "samples": 3}}}
     with pytest.raises(BadConfig, match=r"models.m.queries.a.samples: 3 is not allowed; the model has no generator"):
         check(read_model("m", entry), None)
+
+
+def test_apertures_hold_the_light_of_their_pixels_that_is_shown():
+    config = parse(Config, SMALL | {"apertures": [0.4, 1.0]}, "model")
+    flux = torch.rand(2, 5, 16, 16) * 0.01
+    shown = torch.rand(2, 16, generator=torch.Generator().manual_seed(0)) < 0.6
+    cut = patches.flux_of(patches.image_patches(flux, config)[0], config)
+    found = patches.within(cut, shown, patches.circles(config))
+    middle = (np.arange(16) - 7.5) * 0.168
+    radius = np.hypot(middle[:, None], middle)
+    pixels = shown.view(2, 4, 4).repeat_interleave(4, 1).repeat_interleave(4, 2).numpy()
+    soft = np.array([7e-4, 10e-4, 13e-4, 25e-4, 50e-4])
+    for a, limit in enumerate((0.4, 1.0)):
+        mask = (radius <= limit) & pixels
+        total = (flux.numpy() * mask[:, None]).sum((2, 3)) / (soft * np.sqrt(mask.sum((1, 2)).clip(1))[:, None])
+        np.testing.assert_allclose(found[:, :10].view(2, 5, 2)[:, :, a], np.arcsinh(total), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found[:, 10 + a], mask.sum((1, 2)) / (radius <= limit).sum(), rtol=1e-5)
+
+
+def test_lines_are_told_from_the_continuum_by_what_is_shown_alone():
+    model, batch = network(spectra="velocity", velocity=200.0, continuum=2000.0), galaxies()
+    asked = model.question("a", {"image": 1.0, "spectrum": 0.5})
+    hidden = asked.of(SPECTRUM, model.counts[SPECTRUM], batch)
+    edges = (3600 + 0.8 * np.arange(200))[:, None] + [-0.4 + 1e-4, 0.4 - 1e-4]
+    token = np.log(edges / 3599.6) / (200 / 299792.458) / 3
+    inside = torch.from_numpy(np.floor(token)).long().clamp(0, model.counts[SPECTRUM] - 1)
+    within = hidden.gather(1, inside[:, 0].expand(12, -1)) & hidden.gather(1, inside[:, 1].expand(12, -1))
+    assert 20 < within.sum(1).float().mean() < 150
+    flux = batch[SPECTRUM]["flux"]
+    with torch.no_grad():
+        before = model.predict(batch, asked)["posterior"]
+        after = model.predict(batch.changed(SPECTRUM, flux=torch.where(within, flux + 9, flux)), asked)["posterior"]
+        torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
+        moved = model.predict(batch.changed(SPECTRUM, flux=torch.where(within, flux, flux + 9)), asked)["posterior"]
+    assert (moved - before).abs().max() > 1e-6
+
+
+def test_a_galaxy_without_anything_is_answered_too():
+    model = network(generator=1)
+    asked = model.question("a", {"reconstruct": [IMAGE, SPECTRUM], "samples": 1})
+    nothing = Batch({IMAGE: {"flux": torch.zeros(2, 5, 20, 20)}}, targetid=torch.arange(2))
+    assert all(values.isfinite().all() for values in model.predict(nothing, asked).values())
+
+
+def test_a_spectrum_alone_is_moved_to_another_redshift_with_its_lines():
+    model = network(spectra="velocity", velocity=60.0, shift=0.01)
+    objective, z = Objective(model), torch.tensor([0.01, 0.01, 0.01, 1e-9] * 8)
+    line = 3620 * (1 + z)
+    wave = 3600 + 0.8 * torch.arange(200)
+    flux = torch.exp(-0.5 * ((wave - line[:, None]) / 2).square())
+    spectra = {"flux": flux, "ivar": torch.ones_like(flux)}
+    numbers = model.numbers_of(Batch({SPECTRUM: spectra}, targetid=torch.arange(32)))
+    alone = torch.arange(32) % 2 == 0
+    moved, new = objective.shifted(numbers, z, alone, Draws(0, 1, 32))
+    assert torch.equal(new[~alone], z[~alone]) and (new[alone] != z[alone]).float().mean() > 0.8 and (new >= 0).all()
+    assert (torch.log1p(new) - torch.log1p(z)).abs().max() <= 0.01
+    at = torch.from_numpy(model.wavelength)[moved.bins[0].argmax(1)]
+    np.testing.assert_allclose(at, 3620 * (1 + new), atol=1.2)
+    gone = torch.log1p(new) - torch.log1p(z) > 2e-3
+    assert not moved.bins[1][gone][:, 0].any() and not moved.known[SPECTRUM][gone][:, 0, 0].any()

@@ -16,8 +16,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 PUBLISHED = {
     **{"image_size": 64, "patch": 8, "pooled": 30, "slice": 8, "dim": 256, "layers": 4, "heads": 8, "fusion": 4},
-    **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "stretch": "counts"},
-    **{"spectra": "averages", "sums": False, "turned": False, "exposure": 1.0},
+    **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "norm": "after"},
+    **{
+        "stretch": "counts",
+        "spectra": "averages",
+        "sums": False,
+        "apertures": [],
+        "turned": False,
+        "exposure": 1.0,
+        "shift": 0.0,
+    },
     "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_image": 0.0, "band": 0.0},
 }
 """The shape of the paper and its public code, about 16.4 million weights."""
@@ -55,7 +63,7 @@ class Masks(Section):
     "the same of the spectrum's"
     no_spectrum: Share = setting(0.5)
     "how often the whole spectrum is hidden, a coin for each galaxy"
-    no_image: Share = setting(0.1)
+    no_image: Share = setting(0.5)
     "how often the whole image is hidden, where the spectrum is not; 0 as published"
     band: Share = setting(0.1)
     "how often a band is missing, each for itself; 0 as published"
@@ -84,6 +92,10 @@ class Config(Section):
     "pixels of a spectrum that are averaged into one, of spectra: averages"
     velocity: float = setting(300.0, gt=0)
     "km/s, width of a bin, of spectra: velocity"
+    lines: bool = setting(True)
+    "of spectra: velocity, what is seen of a bin is also how far it is from the mean of those near it that are shown"
+    continuum: float = setting(18_900.0, gt=0)
+    "km/s, width of that mean"
     slice: int = setting(30, ge=1)
     "averages or bins in a token; published: 8 averages"
     dim: int = setting(256, ge=1)
@@ -94,6 +106,8 @@ class Config(Section):
     "of attention"
     fusion: int = setting(4, ge=0)
     "blocks in which image and spectrum attend to each other, with one set of weights for both directions"
+    norm: Literal["before", "after"] = setting("before")
+    "where layers are normalised; after as published"
     dropout: float = setting(0.0, ge=0, lt=1)
     "in all layers; published: .1. Only where hidden tokens are zero: otherwise those that are left out do its work"
     hidden: Literal["zero", "drop"] = setting("drop")
@@ -108,10 +122,14 @@ class Config(Section):
     "pixels as counts of zero point 27, as published, or arcsinh of the flux over the noise"
     sums: bool = setting(True)
     "a token of an image says besides how much light it has in each band; false as published"
+    apertures: list[Annotated[float, Field(gt=0)]] = setting([0.6, 1.2, 2.4, 4.0])
+    "arcsec, radii of circles: a token more says how much of the light in them is shown, in each band; [] as published"
     turned: bool = setting(True)
     "images are flipped and rotated in training; false as published"
     exposure: float = setting(0.03, gt=0, le=1)
     "least share of its exposure to which noise may shorten a spectrum in training; 1, as published: no noise is added"
+    shift: float = setting(0.06, ge=0)
+    "in training, spectra: velocity without an image are moved by at most this much in ln(1 + z); 0 as published"
     generator: int = setting(0, ge=0)
     "layers that draw spectra from noise, given what is shown; they change nothing else. 0, as published: none"
     masks: Masks = setting(Masks())
@@ -162,6 +180,16 @@ KIND = ModelKind(
     asked_of=lambda query: [name for name, share in ((IMAGE, query.image), (SPECTRUM, query.spectrum)) if share < 1],
     gives_redshift=True,
     hides={IMAGE: "image", SPECTRUM: "spectrum"},
-    free=("masks", "dropout", "turned", "exposure", "image_weight", "spectrum_weight", "redshift_weight", "gamma"),
+    free=(
+        "masks",
+        "dropout",
+        "turned",
+        "exposure",
+        "shift",
+        "image_weight",
+        "spectrum_weight",
+        "redshift_weight",
+        "gamma",
+    ),
     check=check,
 )

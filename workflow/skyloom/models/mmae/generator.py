@@ -29,25 +29,25 @@ class Generator(nn.Module):
         self.embed, self.out = Linear(size, dim), Linear(dim, size)
         self.position = nn.Parameter(0.02 * torch.randn(1, tokens, dim))
         self.time = nn.Sequential(Linear(2 * FREQUENCIES, dim), nn.GELU(), Linear(dim, dim))
-        self.among = nn.ModuleList(Layer(dim, heads, 0.0) for _ in range(layers))
-        self.over = nn.ModuleList(Layer(dim, heads, 0.0) for _ in range(layers))
+        self.among = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
+        self.over = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
 
-    def forward(self, x: Tensor, time: Tensor, seen: Tensor) -> Tensor:
-        """The velocity (n, tokens, size) of x at times (n,), given the states of what is seen (n, k, dim)."""
+    def forward(self, x: Tensor, time: Tensor, seen: Tensor | None) -> Tensor:
+        """The velocity (n, tokens, size) of x at times (n,), given states of what is seen (n, k, dim), if anything."""
         angle = time[:, None] * torch.pi * torch.arange(1, FREQUENCIES + 1, device=x.device) / 2
         state = self.embed(x) + self.position + self.time(torch.cat([angle.sin(), angle.cos()], 1))[:, None]
         for among, over in zip(self.among, self.over, strict=True):
             state = over(among(state, state), seen)
         return self.out(state)
 
-    def loss(self, spectra: Tensor, known: Tensor, seen: Tensor, time: Tensor, noise: Tensor) -> Tensor:
+    def loss(self, spectra: Tensor, known: Tensor, seen: Tensor | None, time: Tensor, noise: Tensor) -> Tensor:
         """Squared error of the velocity on the straight way from noise to a spectrum, both (n, tokens, size), at times
         (n,), each number that is known, (n, tokens, size) bool, counted: their sum."""
         at = time[:, None, None]
         found = self((1 - at) * noise + at * spectra, time, seen).float()
         return ((found - (spectra - noise)).square() * known).sum()
 
-    def draw(self, noise: Tensor, seen: Tensor) -> Tensor:
+    def draw(self, noise: Tensor, seen: Tensor | None) -> Tensor:
         """A spectrum (n, tokens, size) for each start (n, tokens, size), by Euler's steps."""
         x = noise
         for step in range(STEPS):

@@ -1,4 +1,4 @@
-"""The layers of MMAE: post-norm, with dropout."""
+"""The layers of MMAE."""
 
 import torch
 from torch import Tensor, nn
@@ -37,16 +37,24 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and an MLP, each added and then normalised, (B, Q, dim) over (B, T, dim) -> (B, Q, dim); over no tokens
-    (None) nothing is added."""
+    """Attention and an MLP, each added, (B, Q, dim) over (B, T, dim) -> (B, Q, dim); over no tokens (None) nothing is.
 
-    def __init__(self, dim: int, heads: int, dropout: float):
+    `before` : normalise what enters each, instead of their sums, as published.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, before: bool = False):
         super().__init__()
+        self.before = before
         self.attention, self.norm_attention = Attention(dim, heads), nn.LayerNorm(dim)
         self.mlp = nn.Sequential(Linear(dim, 4 * dim), nn.GELU(), Dropout(dropout), Linear(4 * dim, dim))
         self.norm_mlp, self.drop = nn.LayerNorm(dim), Dropout(dropout)
 
     def forward(self, query: Tensor, tokens: Tensor | None) -> Tensor:
+        if self.before:
+            if tokens is not None:
+                own = self.norm_attention(query)
+                query = query + self.attention(own, own if tokens is query else self.norm_attention(tokens))
+            return query + self.mlp(self.norm_mlp(query))
         found = query if tokens is None else query + self.drop(self.attention(query, tokens))
         x = self.norm_attention(found)
         return self.norm_mlp(x + self.drop(self.mlp(x)))
@@ -55,9 +63,9 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """Layers over the tokens of one modality, and a last norm."""
 
-    def __init__(self, dim: int, layers: int, heads: int, dropout: float):
+    def __init__(self, layers: list[Layer], dim: int):
         super().__init__()
-        self.layers = nn.ModuleList(Layer(dim, heads, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The network of MMAE: two encoders, fusion by attention in both directions, one joint vector, three heads."""
 
+import dataclasses
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,18 @@ from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Linear
 from skyloom.nn.draws import number
 from skyloom.settings.section import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """Galaxies as tokens: values, modality -> (B, T, numbers), those that are known, which galaxies have it, (B,);
+    bands of their images, (B, 5); and what the values of spectra are made of. Zero where there is nothing."""
+
+    values: dict[str, Tensor]
+    known: dict[str, Tensor]
+    have: dict[str, Tensor]
+    bands: Tensor
+    bins: tuple[Tensor, Tensor] | None = None
 
 
 class Mmae(nn.Module):
@@ -34,22 +48,27 @@ class Mmae(nn.Module):
         self.flags = len(BANDS) if config.masks.band else 0
         self.numbers = {IMAGE: numbers, SPECTRUM: config.slice}
         self.embed_image = Linear(numbers + self.flags + (len(BANDS) if config.sums else 0), dim)
-        self.embed_spectrum = nn.Sequential(Linear(config.slice, dim))
+        if config.apertures:
+            self.register_buffer("circles", patches.circles(config), persistent=False)
+            self.embed_light = Linear((len(BANDS) + 1) * len(config.apertures) + self.flags, dim)
+        self.embed_spectrum = nn.Sequential(Linear(self.spectra.sees, dim))
         self.norm_spectrum = nn.LayerNorm(dim)
         self.position = nn.ParameterDict(
             {m: nn.Parameter(0.02 * torch.randn(1, n, dim)) for m, n in self.counts.items()}
         )
         self.encoders = nn.ModuleDict(
-            {m: Encoder(dim, config.layers, config.heads, config.dropout) for m in self.counts}
+            {m: Encoder([self.layer() for _ in range(config.layers)], dim) for m in self.counts}
         )
-        self.fusion = nn.ModuleList(Layer(dim, config.heads, config.dropout) for _ in range(config.fusion))
+        self.fusion = nn.ModuleList(self.layer() for _ in range(config.fusion))
+        if config.norm == "before":
+            self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in self.counts})
         self.query = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(1, 1, dim)) for m in self.counts})
         self.pool = nn.ModuleDict({m: nn.MultiheadAttention(dim, config.heads, batch_first=True) for m in self.counts})
         if config.decoder == "pooled":
             sizes = {IMAGE: self.counts[IMAGE] * numbers, SPECTRUM: self.spectra.numbers}
             self.decoder = nn.ModuleDict({m: Head(dim, n, config.dropout) for m, n in sizes.items()})
         else:
-            self.look = nn.ModuleDict({m: Layer(dim, config.heads, config.dropout) for m in self.counts})
+            self.look = nn.ModuleDict({m: self.layer() for m in self.counts})
             self.decoder = nn.ModuleDict({m: Linear(dim, n) for m, n in self.numbers.items()})
         says, activation = (1, nn.ReLU()) if config.redshift == "point" else (3 * config.components, nn.GELU())
         self.redshift = nn.Sequential(Linear(2 * dim, dim), activation, Dropout(0.0), Linear(dim, says))
@@ -63,36 +82,36 @@ class Mmae(nn.Module):
 
     # tokens
 
-    def patches(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """Numbers of all tokens, modality -> (B, T, numbers); which of them are known, alike; which galaxies have it,
-        (B,); and bands, (B, 5).
-
-        Galaxies without a modality, or a modality without any galaxy, have zeros.
-        """
+    def numbers_of(self, batch: Batch) -> Numbers:
+        """Galaxies as numbers of tokens."""
         config, count, device = self.config, len(batch), batch.device
         have = {m: batch.present.get(m, torch.zeros(count, dtype=torch.bool, device=device)) for m in self.counts}
         values = {m: torch.zeros(count, n, self.numbers[m], device=device) for m, n in self.counts.items()}
         known = {m: torch.zeros_like(v, dtype=torch.bool) for m, v in values.items()}
         bands = torch.zeros(count, len(BANDS), dtype=torch.bool, device=device)
+        bins = None
         if IMAGE in batch:
             values[IMAGE], bands = patches.image_patches(batch[IMAGE]["flux"], config)
             known[IMAGE] = bands[:, None, :, None].expand(-1, self.counts[IMAGE], -1, config.patch**2).flatten(2)
         if SPECTRUM in batch:
-            values[SPECTRUM], known[SPECTRUM] = self.spectra(batch[SPECTRUM]["flux"], batch[SPECTRUM]["ivar"])
+            bins = self.spectra.bins(batch[SPECTRUM]["flux"], batch[SPECTRUM]["ivar"])
+            values[SPECTRUM], known[SPECTRUM] = self.spectra(*bins)
         have[IMAGE] = have[IMAGE] & bands.any(1)
-        return values, known, have, bands
+        return Numbers(values, known, have, bands, bins)
 
-    def tokens(self, values: dict[str, Tensor], bands: Tensor) -> dict[str, Tensor]:
+    def tokens(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> dict[str, Tensor]:
         """Embedded tokens with their positions, (B, T, dim); bands that are not there (B, 5) are zero and flagged."""
-        image = values[IMAGE].unflatten(2, (len(BANDS), -1)) * bands[:, None, :, None]
-        image = image.flatten(2)
-        more = [patches.light(image, self.config)] if self.config.sums else []
+        image = numbers.values[IMAGE] * bands[:, None, :, None].expand(-1, 1, -1, self.config.patch**2).flatten(2)
+        more = [patches.light(patches.flux_of(image, self.config))] if self.config.sums else []
         if self.flags:
             more.append(bands[:, None].expand(-1, image.shape[1], -1).to(image.dtype))
-        return {
-            IMAGE: self.embed_image(torch.cat([image, *more], 2)) + self.position[IMAGE],
-            SPECTRUM: self.norm_spectrum(self.embed_spectrum(values[SPECTRUM]) + self.position[SPECTRUM]),
-        }
+        found = {IMAGE: self.embed_image(torch.cat([image, *more], 2)) + self.position[IMAGE]}
+        if numbers.bins is None:  # no galaxy has one
+            found[SPECTRUM] = self.position[SPECTRUM].expand(len(bands), -1, -1)
+        else:
+            seen = self.spectra.seen(numbers.values[SPECTRUM], numbers.bins, shown[SPECTRUM])
+            found[SPECTRUM] = self.norm_spectrum(self.embed_spectrum(seen) + self.position[SPECTRUM])
+        return found
 
     def groups(self, shown: dict[str, Tensor]) -> list[tuple[Tensor, dict[str, Tensor | None]]]:
         """Galaxies that are looked at together: their rows (n,), and where what each modality shows is, (n, k), None if
@@ -110,18 +129,30 @@ class Mmae(nn.Module):
             found.append((own, {m: places_of(shown[m][own]) if n else None for m, n in zip(counts, pair, strict=True)}))
         return found
 
-    def encode(self, values: dict, bands: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, list]:
+    def encode(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, list]:
         """The joint vector (B, 2 dim): what a query of each modality finds; zero for one that shows nothing. And of
         each group its rows and the states of its tokens, modality -> (n, k, dim) or None."""
-        tokens = self.tokens(values, bands)
+        tokens = self.tokens(numbers, bands, shown)
+        light = self.light(numbers.values[IMAGE], bands, shown[IMAGE])
         joint = tokens[IMAGE].new_zeros(len(bands), 2 * self.config.dim)
         groups = []
         for rows, places in self.groups(shown):
-            states = self.fused({m: self.taken(m, tokens, shown, rows, place) for m, place in places.items()})
+            entering = {m: self.taken(m, tokens, shown, rows, place) for m, place in places.items()}
+            if light is not None and entering[IMAGE] is not None:
+                entering[IMAGE] = torch.cat([entering[IMAGE], light[rows]], 1)
+            states = self.fused(entering)
             found = [self.pooled(m, x, len(rows)) for m, x in states.items()]
             joint = joint.index_copy(0, rows, torch.cat(found, 1).to(joint.dtype))
             groups.append((rows, states))
         return joint, groups
+
+    def light(self, image: Tensor, bands: Tensor, shown: Tensor) -> Tensor | None:
+        """A token (B, 1, dim) of the light that is shown within apertures, if the model has such."""
+        if not self.config.apertures:
+            return None
+        flux = patches.flux_of(image, self.config) * bands[:, None, :, None]
+        found = [patches.within(flux, shown, self.circles)]
+        return self.embed_light(torch.cat([*found, bands.to(image.dtype)] if self.flags else found, 1))[:, None]
 
     def taken(self, modality: str, tokens: dict, shown: dict, rows: Tensor, places: Tensor | None) -> Tensor | None:
         """The tokens of a group that enter the encoder."""
@@ -137,7 +168,15 @@ class Mmae(nn.Module):
             image, spectrum = (
                 x if x is None else layer(x, other) for x, other in ((image, seen[1]), (spectrum, seen[0]))
             )
-        return {IMAGE: image, SPECTRUM: spectrum}
+        states = {IMAGE: image, SPECTRUM: spectrum}
+        if self.config.norm == "before":
+            states = {m: x if x is None else self.norm[m](x) for m, x in states.items()}
+        return states
+
+    def layer(self) -> Layer:
+        """One of its layers."""
+        c = self.config
+        return Layer(c.dim, c.heads, c.dropout, c.norm == "before")
 
     def pooled(self, modality: str, states: Tensor | None, count: int) -> Tensor:
         """What the query of a modality finds in its tokens, (B, dim)."""
@@ -154,7 +193,7 @@ class Mmae(nn.Module):
             found = self.spectra.cut(found) if modality == SPECTRUM else found.unflatten(1, (self.counts[modality], -1))
             return found if places is None else at(found, places)
         seen = together(states)
-        query = self.position[modality].expand(len(seen), -1, -1).to(seen.dtype)
+        query = self.position[modality].expand(len(joint), -1, -1).to(joint.dtype)
         query = query if places is None else at(query, places)
         return self.decoder[modality](self.look[modality](query, seen))
 
@@ -162,9 +201,9 @@ class Mmae(nn.Module):
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """The joint vector (B, 2 dim) of all that is there."""
-        values, _, have, bands = self.patches(batch)
-        shown = {m: have[m][:, None].expand(-1, n) for m, n in self.counts.items()}
-        return self.encode(values, bands, shown)[0]
+        numbers = self.numbers_of(batch)
+        shown = {m: numbers.have[m][:, None].expand(-1, n) for m, n in self.counts.items()}
+        return self.encode(numbers, numbers.bands, shown)[0]
 
     def needs(self, name: object) -> tuple[str, ...]:
         """Both modalities, or those that a query shows."""
@@ -179,11 +218,12 @@ class Mmae(nn.Module):
     def predict(self, batch: Batch, query: "Asked") -> dict[str, Tensor]:
         """`z`, with a density `z_lower`, `z_upper` and `posterior` too; `hsc_image` (B, 5 * size^2) and `spectrum`
         (B, numbers), in the units in which the network sees them (`truth`), where they are asked for."""
-        values, _, have, bands = self.patches(batch)
-        bands = bands & torch.tensor([band in query.query.bands for band in BANDS], device=bands.device)
+        numbers = self.numbers_of(batch)
+        have, device = numbers.have, batch.device
+        bands = numbers.bands & torch.tensor([band in query.query.bands for band in BANDS], device=device)
         have[IMAGE] = have[IMAGE] & bands.any(1)
-        shown = {m: have[m][:, None] & ~query.of(m, n, batch).to(batch.device) for m, n in self.counts.items()}
-        joint, groups = self.encode(values, bands, shown)
+        shown = {m: have[m][:, None] & ~query.of(m, n, batch).to(device) for m, n in self.counts.items()}
+        joint, groups = self.encode(numbers, bands, shown)
         says = self.redshift(joint)
         if self.config.redshift == "point":
             found = {"z": says[:, 0].float()}
@@ -204,7 +244,7 @@ class Mmae(nn.Module):
         for sample in range(count):
             noise = starts(ids(batch), sample, self.generator.shape).to(batch.device)
             for rows, states in groups:
-                drawn = self.generator.draw(noise[rows], together(states).float())
+                drawn = self.generator.draw(noise[rows], together(states))
                 found[rows, sample] = self.flat(SPECTRUM, drawn)
         return found
 
@@ -225,7 +265,7 @@ class Mmae(nn.Module):
     def truth(self, batch: Batch) -> dict[str, Tensor]:
         """What is there, as a reconstruction of all of it would be: `hsc_image` (B, 5 * size^2), `spectrum`
         (B, numbers)."""
-        values, *_ = self.patches(batch)
+        values = self.numbers_of(batch).values
         return {m: self.flat(m, values[m]) for m in values}
 
     @property
@@ -258,6 +298,7 @@ def ids(batch: Batch) -> np.ndarray:
     return np.arange(len(batch)) if batch.targetid is None else batch.targetid.cpu().numpy()
 
 
-def together(states: dict[str, Tensor | None]) -> Tensor:
-    """The states of all tokens of a group that are seen, (n, k, dim)."""
-    return torch.cat([x for x in states.values() if x is not None], 1)
+def together(states: dict[str, Tensor | None]) -> Tensor | None:
+    """The states of all tokens of a group that are seen, (n, k, dim); None if that is nothing."""
+    there = [x for x in states.values() if x is not None]
+    return torch.cat(there, 1) if there else None

@@ -1,11 +1,13 @@
 """Training: hide tokens, draw up what is hidden, say the redshift (Himes et al. 2025, and their public code)."""
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM
 from skyloom.models.mmae.layers import at, places_of
-from skyloom.models.mmae.network import Mmae, together
+from skyloom.models.mmae.network import Mmae, Numbers, together
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
@@ -58,12 +60,17 @@ class Objective(nn.Module):
         model, config = self.model, self.model.config
         if model.training:
             batch = self.seen(batch, draws)
-        values, known, have, bands = model.patches(batch)
-        hidden, kept = self.hidden(draws, have)
+        numbers = model.numbers_of(batch)
+        hidden, kept = self.hidden(draws, numbers.have)
+        z = batch.labels["z"]
+        if model.training and model.spectra.step and config.shift and numbers.bins is not None:
+            alone = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
+            numbers, z = self.shifted(numbers, z, alone, draws)
+        values, known, have, bands = numbers.values, numbers.known, numbers.have, numbers.bands
         left = bands & kept.to(bands.device)
         left = torch.where(left.any(1, keepdim=True), left, bands)  # one band at least
         shown = {m: have[m][:, None] & ~hidden[m].to(have[m].device) for m in hidden}
-        joint, groups = model.encode(values, left, shown)
+        joint, groups = model.encode(numbers, left, shown)
         says = model.redshift(joint)
         losses = {}
         for m in model.counts:
@@ -79,7 +86,6 @@ class Objective(nn.Module):
                     drawn = model.drawn(m, states, joint[rows], places).float()
                     error, count = error + ((drawn - truth).square() * counted).sum(), count + counted.sum()
             losses[m] = error / count.clamp(min=1)
-        z = batch.labels["z"]
         finite = z.isfinite()
         if config.redshift == "point":
             pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
@@ -95,11 +101,31 @@ class Objective(nn.Module):
         loss = more + config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
         return loss + config.redshift_weight * losses["redshift"], losses
 
+    def shifted(self, numbers: Numbers, z: Tensor, alone: Tensor, draws: Draws) -> tuple[Numbers, Tensor]:
+        """Spectra that stand alone, (B,) bool, at other redshifts, and these (B,): moved by whole bins, with nothing
+        where nothing was observed."""
+        spectra = self.model.spectra
+        most = int(self.model.config.shift / spectra.step)
+        by = draws.integers(-most, most + 1).to(z.device)
+        by = torch.where(alone & (torch.log1p(z) + by * spectra.step > 0), by, 0)
+        place = torch.arange(spectra.numbers, device=z.device) - by[:, None]
+        inside = (place >= 0) & (place < spectra.numbers)
+        bins = tuple(x.gather(1, place.clamp(0, spectra.numbers - 1)) * inside for x in numbers.bins)
+        values, known = spectra(*bins)
+        numbers = dataclasses.replace(
+            numbers,
+            values={**numbers.values, SPECTRUM: values},
+            known={**numbers.known, SPECTRUM: known},
+            bins=bins,
+        )
+        return numbers, torch.expm1(torch.log1p(z) + by * spectra.step)
+
     def flow(self, spectra: Tensor, known: Tensor, groups: list, draws: Draws) -> Tensor:
         """The generator's loss, whose gradient ends at what the rest of the network has seen."""
         time, noise = draws.uniform().to(spectra.device), draws.normal(*spectra.shape[1:]).to(spectra.device)
         total = spectra.new_zeros(())
         for rows, states in groups:
-            seen = together(states).detach()
+            seen = together(states)
+            seen = seen if seen is None else seen.detach()
             total = total + self.model.generator.loss(spectra[rows], known[rows], seen, time[rows], noise[rows])
         return total / known.sum().clamp(min=1)

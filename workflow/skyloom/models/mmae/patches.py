@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.core.errors import BadInput
-from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY
+from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY, PIXEL_SCALE
 from skyloom.models.mmae import Config
 from skyloom.nn.images import HSC_SOFTENING, arcsinh_flux
-from skyloom.nn.log_grid import LogGrid, Rebin
+from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
 
 SPIKE = 100.0
 """Deviations beyond which the first and last pixel of a spectrum count as the median, as in the public code."""
@@ -56,13 +56,38 @@ def standardise(flux: Tensor, ivar: Tensor) -> Tensor:
     return values
 
 
-def light(patches: Tensor, config: Config) -> Tensor:
-    """How much light each token of an image has in each band, (B, T, 5), arcsinh of it over its noise: of many pixels
-    together, each of which may be faint."""
+def flux_of(patches: Tensor, config: Config) -> Tensor:
+    """Nanomaggy (B, T, 5, patch^2) of patches (B, T, 5 * patch^2)."""
     each = patches.unflatten(2, (-1, config.patch**2))
-    soft = each.new_tensor(HSC_SOFTENING)
-    total = each / COUNTS_PER_NANOMAGGY if config.stretch == "counts" else torch.sinh(each) * soft[:, None]
-    return torch.asinh(total.sum(3) / (soft * config.patch))
+    if config.stretch == "counts":
+        return each / COUNTS_PER_NANOMAGGY
+    return torch.sinh(each) * each.new_tensor(HSC_SOFTENING)[:, None]
+
+
+def light(flux: Tensor) -> Tensor:
+    """How much light each token of an image has in each band, (B, T, 5), arcsinh of it over its noise: of many pixels
+    together, each of which may be faint. `flux` as `flux_of` gives it."""
+    return torch.asinh(flux.sum(3) / (flux.new_tensor(HSC_SOFTENING) * flux.shape[3] ** 0.5))
+
+
+def circles(config: Config) -> Tensor:
+    """Which pixels of each token lie within each aperture, (apertures, T, patch^2)."""
+    middle = (torch.arange(config.image_size) - (config.image_size - 1) / 2) * PIXEL_SCALE
+    radius = (middle[:, None].square() + middle.square()).sqrt()
+    inside = radius <= torch.tensor(config.apertures).view(-1, 1, 1)
+    side, patch = config.image_size // config.patch, config.patch
+    return inside.unflatten(2, (side, patch)).unflatten(1, (side, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
+
+
+def within(flux: Tensor, shown: Tensor, circles: Tensor) -> Tensor:
+    """Light that is shown within apertures (A, T, patch^2), arcsinh of it over its noise, in each band, and which share
+    of their pixels is shown, (B, 6 A); `flux` as `flux_of` gives it, `shown` (B, T) bool."""
+    each = torch.einsum("btnp,atp->btna", flux, circles.to(flux.dtype))
+    total = (each * shown[:, :, None, None]).sum(1)
+    pixels = circles.sum(2).to(flux.dtype).T  # (T, A)
+    count = shown.to(flux.dtype) @ pixels
+    noise = flux.new_tensor(HSC_SOFTENING)[:, None] * count.clamp(min=1).sqrt()[:, None]
+    return torch.cat([torch.asinh(total / noise).flatten(1), count / pixels.sum(0).clamp(min=1)], 1)
 
 
 class Spectra(nn.Module):
@@ -72,6 +97,7 @@ class Spectra(nn.Module):
     ----------
     numbers, tokens : of a spectrum
     wavelength : (numbers,) Angstrom in vacuum
+    step : of bins of equal velocity, in ln(wavelength); otherwise 0
     """
 
     def __init__(self, config: Config):
@@ -80,23 +106,47 @@ class Spectra(nn.Module):
         if config.spectra == "velocity":
             bins = LogGrid.over(*grid.span, config.velocity)
             self.rebin = Rebin(grid.start, grid.step, grid.pixels, bins)
-            self.wavelength = bins.centres
+            self.wavelength, self.near = bins.centres, bins.odd_bins_of(config.continuum)
+            self.step = bins.step
         else:
             middles = config.pooled * np.arange(grid.pixels // config.pooled) + (config.pooled - 1) / 2
-            self.wavelength = grid.start + grid.step * middles
+            self.wavelength, self.step = grid.start + grid.step * middles, 0.0
         self.numbers = len(self.wavelength)
         self.tokens = -(-self.numbers // config.slice)
 
+    def bins(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
+        """What values are made of, flux and ivar, (B, numbers) each, or spectra as they are."""
+        return self.rebin(flux, ivar) if self.config.spectra == "velocity" else (flux, ivar)
+
     def forward(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (B, tokens, slice) and which of them count, bool: all as published, else those with data; the last
-        token is filled up with zeros that do not."""
+        """Of `bins`: values (B, tokens, slice) and which of them count, bool: all as published, else those with data;
+        the last token is filled up with zeros that do not."""
         if self.config.spectra == "velocity":
-            flux, ivar = self.rebin(flux, ivar)
             values, known = torch.asinh(flux * ivar.sqrt()), ivar > 0
         else:
             values = functional.avg_pool1d(standardise(flux, ivar)[:, None], self.config.pooled)[:, 0]
             known = torch.ones_like(values, dtype=torch.bool)
         return tuple(self.cut(x) for x in (values, known))
+
+    def seen(self, values: Tensor, bins: tuple[Tensor, Tensor], shown: Tensor) -> Tensor:
+        """What enters the network of tokens (B, tokens, slice) -> (B, tokens, sees): of those that are not shown,
+        (B, tokens) bool, nothing is in the others."""
+        if not self.lines:
+            return values
+        flux, ivar = bins
+        left = shown[..., None].expand(-1, -1, self.config.slice).flatten(1)[:, : self.numbers]
+        near, _ = running_mean(flux, ivar * left, self.near)
+        return torch.cat([values, self.cut(torch.asinh((flux - near) * ivar.sqrt() / 1.5))], 2)
+
+    @property
+    def lines(self) -> bool:
+        """Whether lines are told from the continuum."""
+        return self.config.lines and self.config.spectra == "velocity"
+
+    @property
+    def sees(self) -> int:
+        """Numbers of a token that enter the network."""
+        return self.config.slice * (2 if self.lines else 1)
 
     def cut(self, values: Tensor) -> Tensor:
         """(B, numbers) -> (B, tokens, slice)."""
