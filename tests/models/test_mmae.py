@@ -503,7 +503,7 @@ def test_apertures_hold_the_light_of_their_pixels_that_is_shown():
     flux = torch.rand(2, 5, 16, 16) * 0.01
     shown = torch.rand(2, 16, generator=torch.Generator().manual_seed(0)) < 0.6
     cut = patches.flux_of(patches.image_patches(flux, config)[0], config)
-    found = patches.within(cut, shown, patches.circles(config))
+    light, share = patches.within(cut, shown, patches.circles(config))
     middle = (np.arange(16) - 7.5) * 0.168
     radius = np.hypot(middle[:, None], middle)
     pixels = shown.view(2, 4, 4).repeat_interleave(4, 1).repeat_interleave(4, 2).numpy()
@@ -511,8 +511,8 @@ def test_apertures_hold_the_light_of_their_pixels_that_is_shown():
     for a, limit in enumerate((0.4, 1.0)):
         mask = (radius <= limit) & pixels
         total = (flux.numpy() * mask[:, None]).sum((2, 3)) / (soft * np.sqrt(mask.sum((1, 2)).clip(1))[:, None])
-        np.testing.assert_allclose(found[:, :10].view(2, 5, 2)[:, :, a], np.arcsinh(total), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(found[:, 10 + a], mask.sum((1, 2)) / (radius <= limit).sum(), rtol=1e-5)
+        np.testing.assert_allclose(light[:, a], np.arcsinh(total), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(share[:, a], mask.sum((1, 2)) / (radius <= limit).sum(), rtol=1e-5)
 
 
 def test_lines_are_told_from_the_continuum_by_what_is_shown_alone():
@@ -556,3 +556,12 @@ def test_a_spectrum_alone_is_moved_to_another_redshift_with_its_lines():
     np.testing.assert_allclose(at, 3620 * (1 + new), atol=1.2)
     gone = torch.log1p(new) - torch.log1p(z) > 2e-3
     assert not moved.bins[1][gone][:, 0].any() and not moved.known[SPECTRUM][gone][:, 0, 0].any()
+
+
+def test_colours_of_a_band_that_is_missing_are_zero():
+    light = torch.tensor([[[1.0, 2.0, 4.0, 3.0, 3.5]]]).expand(2, -1, -1)
+    bands = torch.tensor([[True] * 5, [True, True, False, True, True]])
+    found = patches.coloured(light, bands, 4.0)
+    assert found[0, 0].tolist() == [1, 2, 4, 3, 3.5, 4, 8, -4, 2]
+    assert found[1, 0, 5:].tolist() == [4, 0, 0, 2]
+    assert patches.coloured(light, bands, 0.0) is light

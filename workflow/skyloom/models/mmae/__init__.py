@@ -124,6 +124,8 @@ class Config(Section):
     "a token of an image says besides how much light it has in each band; false as published"
     apertures: list[Annotated[float, Field(gt=0)]] = setting([0.6, 1.2, 2.4, 4.0])
     "arcsec, radii of circles: a token more says how much of the light in them is shown, in each band; [] as published"
+    colours: float = setting(4.0, ge=0)
+    "factor of the differences between neighbouring bands of this light, which enter besides; 0: none"
     turned: bool = setting(True)
     "images are flipped and rotated in training; false as published"
     exposure: float = setting(0.03, gt=0, le=1)

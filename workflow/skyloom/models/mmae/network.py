@@ -47,10 +47,11 @@ class Mmae(nn.Module):
         numbers = len(BANDS) * config.patch**2
         self.flags = len(BANDS) if config.masks.band else 0
         self.numbers = {IMAGE: numbers, SPECTRUM: config.slice}
-        self.embed_image = Linear(numbers + self.flags + (len(BANDS) if config.sums else 0), dim)
+        light = len(BANDS) + (len(BANDS) - 1 if config.colours else 0)
+        self.embed_image = Linear(numbers + self.flags + (light if config.sums else 0), dim)
         if config.apertures:
             self.register_buffer("circles", patches.circles(config), persistent=False)
-            self.embed_light = Linear((len(BANDS) + 1) * len(config.apertures) + self.flags, dim)
+            self.embed_light = Linear((light + 1) * len(config.apertures) + self.flags, dim)
         self.embed_spectrum = nn.Sequential(Linear(self.spectra.sees, dim))
         self.norm_spectrum = nn.LayerNorm(dim)
         self.position = nn.ParameterDict(
@@ -102,7 +103,10 @@ class Mmae(nn.Module):
     def tokens(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> dict[str, Tensor]:
         """Embedded tokens with their positions, (B, T, dim); bands that are not there (B, 5) are zero and flagged."""
         image = numbers.values[IMAGE] * bands[:, None, :, None].expand(-1, 1, -1, self.config.patch**2).flatten(2)
-        more = [patches.light(patches.flux_of(image, self.config))] if self.config.sums else []
+        more = []
+        if self.config.sums:
+            light = patches.light(patches.flux_of(image, self.config))
+            more.append(patches.coloured(light, bands, self.config.colours))
         if self.flags:
             more.append(bands[:, None].expand(-1, image.shape[1], -1).to(image.dtype))
         found = {IMAGE: self.embed_image(torch.cat([image, *more], 2)) + self.position[IMAGE]}
@@ -151,7 +155,8 @@ class Mmae(nn.Module):
         if not self.config.apertures:
             return None
         flux = patches.flux_of(image, self.config) * bands[:, None, :, None]
-        found = [patches.within(flux, shown, self.circles)]
+        light, share = patches.within(flux, shown, self.circles)
+        found = [patches.coloured(light, bands, self.config.colours).flatten(1), share]
         return self.embed_light(torch.cat([*found, bands.to(image.dtype)] if self.flags else found, 1))[:, None]
 
     def taken(self, modality: str, tokens: dict, shown: dict, rows: Tensor, places: Tensor | None) -> Tensor | None:

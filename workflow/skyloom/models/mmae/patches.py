@@ -70,6 +70,16 @@ def light(flux: Tensor) -> Tensor:
     return torch.asinh(flux.sum(3) / (flux.new_tensor(HSC_SOFTENING) * flux.shape[3] ** 0.5))
 
 
+def coloured(light: Tensor, bands: Tensor, factor: float) -> Tensor:
+    """Light (B, ..., 5) with the differences of neighbouring bands besides, times a factor, zero where one of the two
+    is missing, `bands` (B, 5): (B, ..., 9). A network is slow to find them in numbers that are large and alike."""
+    if not factor:
+        return light
+    there = bands[:, 1:] & bands[:, :-1]
+    there = there.view(len(light), *(1,) * (light.ndim - 2), -1)
+    return torch.cat([light, factor * light.diff(dim=-1) * there], -1)
+
+
 def circles(config: Config) -> Tensor:
     """Which pixels of each token lie within each aperture, (apertures, T, patch^2)."""
     middle = (torch.arange(config.image_size) - (config.image_size - 1) / 2) * PIXEL_SCALE
@@ -79,15 +89,15 @@ def circles(config: Config) -> Tensor:
     return inside.unflatten(2, (side, patch)).unflatten(1, (side, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
 
 
-def within(flux: Tensor, shown: Tensor, circles: Tensor) -> Tensor:
-    """Light that is shown within apertures (A, T, patch^2), arcsinh of it over its noise, in each band, and which share
-    of their pixels is shown, (B, 6 A); `flux` as `flux_of` gives it, `shown` (B, T) bool."""
+def within(flux: Tensor, shown: Tensor, circles: Tensor) -> tuple[Tensor, Tensor]:
+    """Light that is shown within apertures (A, T, patch^2), arcsinh of it over its noise, in each band, (B, A, 5), and
+    which share of their pixels is shown, (B, A); `flux` as `flux_of` gives it, `shown` (B, T) bool."""
     each = torch.einsum("btnp,atp->btna", flux, circles.to(flux.dtype))
     total = (each * shown[:, :, None, None]).sum(1)
     pixels = circles.sum(2).to(flux.dtype).T  # (T, A)
     count = shown.to(flux.dtype) @ pixels
     noise = flux.new_tensor(HSC_SOFTENING)[:, None] * count.clamp(min=1).sqrt()[:, None]
-    return torch.cat([torch.asinh(total / noise).flatten(1), count / pixels.sum(0).clamp(min=1)], 1)
+    return torch.asinh(total / noise).transpose(1, 2), count / pixels.sum(0).clamp(min=1)
 
 
 class Spectra(nn.Module):
