@@ -24,7 +24,17 @@ from tests.paths import SHARED
 
 SMALL = {
     **{"image_size": 16, "patch": 4, "grid": {"start": 3600.0, "step": 0.8, "pixels": 200}, "spectra": "averages"},
-    **{"pooled": 10, "slice": 3, "dim": 16, "layers": 1, "heads": 2, "fusion": 1, "dropout": 0.0, "components": 2},
+    **{
+        "pooled": 10,
+        "slice": 3,
+        "dim": 16,
+        "layers": 1,
+        "heads": 2,
+        "fusion": 1,
+        "dropout": 0.0,
+        "components": 2,
+        "stem": 0,
+    },
 }
 ALL, HALF = ({m: torch.ones(n, dtype=torch.bool) for m in (IMAGE, SPECTRUM)} for n in (4000, 2000))
 WAYS = [
@@ -516,11 +526,11 @@ def test_apertures_hold_the_light_of_their_pixels_that_is_shown():
 
 
 def test_lines_are_told_from_the_continuum_by_what_is_shown_alone():
-    model, batch = network(spectra="velocity", velocity=200.0, continuum=2000.0), galaxies()
+    model, batch = network(spectra="velocity", velocity=200.0, continuum=2000.0, slice=4, stem=3), galaxies()
     asked = model.question("a", {"image": 1.0, "spectrum": 0.5})
     hidden = asked.of(SPECTRUM, model.counts[SPECTRUM], batch)
     edges = (3600 + 0.8 * np.arange(200))[:, None] + [-0.4 + 1e-4, 0.4 - 1e-4]
-    token = np.log(edges / 3599.6) / (200 / 299792.458) / 3
+    token = np.log(edges / 3599.6) / (200 / 299792.458) / 4
     inside = torch.from_numpy(np.floor(token)).long().clamp(0, model.counts[SPECTRUM] - 1)
     within = hidden.gather(1, inside[:, 0].expand(12, -1)) & hidden.gather(1, inside[:, 1].expand(12, -1))
     assert 20 < within.sum(1).float().mean() < 150

@@ -96,6 +96,8 @@ class Config(Section):
     "of spectra: velocity, what is seen of a bin is also how far it is from the mean of those near it that are shown"
     continuum: float = setting(18_900.0, gt=0)
     "km/s, width of that mean"
+    stem: int = setting(16, ge=0)
+    "channels of convolutions over what is shown of spectra: velocity, beside it: what finds a line finds it anywhere"
     slice: int = setting(30, ge=1)
     "averages or bins in a token; published: 8 averages"
     dim: int = setting(256, ge=1)
@@ -151,9 +153,16 @@ class Config(Section):
             raise refuse("heads", f"{self.heads} does not divide dim {self.dim}")
         if self.image_size % self.patch:
             raise refuse("patch", f"{self.patch} does not divide image_size {self.image_size}")
+        if self.convolves and self.slice % 2:
+            raise refuse("slice", f"{self.slice} is odd; expected an even number of bins with stem: {self.stem}")
         if self.hidden == "drop" and self.dropout:
             raise refuse("dropout", f"{self.dropout:g} is not allowed with hidden: drop; expected 0")
         return self
+
+    @property
+    def convolves(self) -> bool:
+        """Whether there are convolutions over spectra."""
+        return bool(self.stem) and self.spectra == "velocity"
 
 
 def check(model, survey) -> None:

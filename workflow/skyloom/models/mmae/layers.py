@@ -74,6 +74,25 @@ class Encoder(nn.Module):
         return self.norm(x)
 
 
+class Stem(nn.Module):
+    """Convolutions over a whole spectrum, tokens (B, T, C * slice) -> what they find in each, (B, T, channels * slice).
+
+    Tokens that are not shown are zero: nothing of them is found in others.
+    """
+
+    def __init__(self, given: int, channels: int):
+        super().__init__()
+        self.given = given
+        self.layers = nn.Sequential(
+            *(nn.Conv1d(given, channels, 9, padding=4), nn.GELU()),
+            *(nn.Conv1d(channels, 2 * channels, 9, stride=2, padding=4), nn.GELU()),
+        )
+
+    def forward(self, tokens: Tensor, shown: Tensor) -> Tensor:
+        whole = (tokens * shown[..., None]).unflatten(2, (self.given, -1)).transpose(1, 2).flatten(2)
+        return self.layers(whole).unflatten(2, (tokens.shape[1], -1)).transpose(1, 2).flatten(2)
+
+
 class Head(nn.Sequential):
     """The decoder of the public code: two hidden layers, dropout, (..., 2 dim) -> (..., numbers)."""
 

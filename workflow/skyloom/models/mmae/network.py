@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from skyloom.core.mixing import uniform
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
 from skyloom.models.mmae.generator import Generator, starts
-from skyloom.models.mmae.layers import Dropout, Encoder, Head, Layer, at, places_of
+from skyloom.models.mmae.layers import Dropout, Encoder, Head, Layer, Stem, at, places_of
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Linear
@@ -52,7 +52,11 @@ class Mmae(nn.Module):
         if config.apertures:
             self.register_buffer("circles", patches.circles(config), persistent=False)
             self.embed_light = Linear((light + 1) * len(config.apertures) + self.flags, dim)
-        self.embed_spectrum = nn.Sequential(Linear(self.spectra.sees, dim))
+        sees = self.spectra.sees
+        if config.convolves:
+            self.stem = Stem(sees // config.slice, config.stem)
+            sees += config.stem * config.slice
+        self.embed_spectrum = nn.Sequential(Linear(sees, dim))
         self.norm_spectrum = nn.LayerNorm(dim)
         self.position = nn.ParameterDict(
             {m: nn.Parameter(0.02 * torch.randn(1, n, dim)) for m, n in self.counts.items()}
@@ -114,6 +118,8 @@ class Mmae(nn.Module):
             found[SPECTRUM] = self.position[SPECTRUM].expand(len(bands), -1, -1)
         else:
             seen = self.spectra.seen(numbers.values[SPECTRUM], numbers.bins, shown[SPECTRUM])
+            if self.config.convolves:
+                seen = torch.cat([seen, self.stem(seen, shown[SPECTRUM])], 2)
             found[SPECTRUM] = self.norm_spectrum(self.embed_spectrum(seen) + self.position[SPECTRUM])
         return found
 
