@@ -151,7 +151,7 @@ PAIRS = "results/{}/catalog/DESI_HSC_64x64.hdf5"
         ("mock", {}, None),
         ("mok", {}, "cannot be made: 'mok' is not another survey; there are mock, mock_spectra, desi_samples"),
         ("pairs", {}, "cannot be made: 'pairs' is not another survey"),
-        ("mock_spectra", {}, "'mock_spectra' has not both DESI's coadds and HSC images, but spectrum"),
+        ("mock_grism", {}, "'mock_grism' has not both DESI's coadds and HSC images, but spectrum"),
         ("simulated", {}, "'simulated' has not both"),
         ("mock", {"hsc_size": 127}, r"HSC images of 'mock' have 127 pixels \(surveys.mock.hsc_size\)"),
     ],

@@ -17,15 +17,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PUBLISHED = {
     **{"image_size": 64, "patch": 8, "pooled": 30, "slice": 8, "dim": 256, "layers": 4, "heads": 8, "fusion": 4},
     **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "norm": "after"},
-    **{
-        "stretch": "counts",
-        "spectra": "averages",
-        "sums": False,
-        "apertures": [],
-        "turned": False,
-        "exposure": 1.0,
-        "shift": 0.0,
-    },
+    **{"stretch": "counts", "spectra": "averages", "lines": False, "stem": 0, "sums": False, "apertures": []},
+    **{"colours": 0.0, "turned": False, "exposure": 1.0, "shift": 0.0},
     "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_image": 0.0, "band": 0.0},
 }
 """The shape of the paper and its public code, about 16.4 million weights."""
