@@ -65,7 +65,7 @@ def test_presets_of_mmae_are_the_published_network_in_the_same_training():
         assert shape[key] == value or (key == "masks" and value.items() <= shape[key].items())
 
 
-@pytest.mark.parametrize(("page", "count"), [("README.md", 5), ("workflow/skyloom/surveys/README.md", 4)])
+@pytest.mark.parametrize(("page", "count"), [("README.md", 6), ("workflow/skyloom/surveys/README.md", 4)])
 def test_configurations_shown_are_valid(page, count, tmp_path, monkeypatch):
     for name in (
         "spectra.fits",

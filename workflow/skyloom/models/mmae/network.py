@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from skyloom.core.mixing import uniform
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
 from skyloom.models.mmae.generator import Generator, starts
-from skyloom.models.mmae.layers import Dropout, Encoder, Head, Layer, Stem, at, places_of
+from skyloom.models.mmae.layers import Encoder, Head, Layer, Stem, at, places_of
+from skyloom.models.mmae.light import Light
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Linear
@@ -27,6 +28,22 @@ class Numbers:
     have: dict[str, Tensor]
     bands: Tensor
     bins: tuple[Tensor, Tensor] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """What is shown of galaxies as vectors.
+
+    Attributes
+    ----------
+    joint : (B, 2 dim) what a query of each modality finds; zero for one that shows nothing
+    light : (B, dim) photometry, or None
+    groups : rows (n,) of galaxies that show alike, and states of their tokens, modality -> (n, k, dim) or None
+    """
+
+    joint: Tensor
+    light: Tensor | None
+    groups: list[tuple[Tensor, dict[str, Tensor | None]]]
 
 
 class Mmae(nn.Module):
@@ -47,11 +64,8 @@ class Mmae(nn.Module):
         numbers = len(BANDS) * config.patch**2
         self.flags = len(BANDS) if config.masks.band else 0
         self.numbers = {IMAGE: numbers, SPECTRUM: config.slice}
-        light = len(BANDS) + (len(BANDS) - 1 if config.colours else 0)
-        self.embed_image = Linear(numbers + self.flags + (light if config.sums else 0), dim)
-        if config.apertures:
-            self.register_buffer("circles", patches.circles(config), persistent=False)
-            self.embed_light = Linear((light + 1) * len(config.apertures) + self.flags, dim)
+        self.embed_image = Linear(numbers + self.flags, dim)
+        self.photometry = Light(config) if config.apertures else None
         sees = self.spectra.sees
         if config.convolves:
             self.stem = Stem(sees // config.slice, config.stem)
@@ -75,8 +89,7 @@ class Mmae(nn.Module):
         else:
             self.look = nn.ModuleDict({m: self.layer() for m in self.counts})
             self.decoder = nn.ModuleDict({m: Linear(dim, n) for m, n in self.numbers.items()})
-        says, activation = (1, nn.ReLU()) if config.redshift == "point" else (3 * config.components, nn.GELU())
-        self.redshift = nn.Sequential(Linear(2 * dim, dim), activation, Dropout(0.0), Linear(dim, says))
+        self.redshift = self.head()
         if config.generator:
             shape = (self.counts[SPECTRUM], config.slice)
             self.generator = Generator(*shape, dim, config.heads, config.generator)
@@ -107,13 +120,9 @@ class Mmae(nn.Module):
     def tokens(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> dict[str, Tensor]:
         """Embedded tokens with their positions, (B, T, dim); bands that are not there (B, 5) are zero and flagged."""
         image = numbers.values[IMAGE] * bands[:, None, :, None].expand(-1, 1, -1, self.config.patch**2).flatten(2)
-        more = []
-        if self.config.sums:
-            light = patches.light(patches.flux_of(image, self.config))
-            more.append(patches.coloured(light, bands, self.config.colours))
         if self.flags:
-            more.append(bands[:, None].expand(-1, image.shape[1], -1).to(image.dtype))
-        found = {IMAGE: self.embed_image(torch.cat([image, *more], 2)) + self.position[IMAGE]}
+            image = torch.cat([image, bands[:, None].expand(-1, image.shape[1], -1).to(image.dtype)], 2)
+        found = {IMAGE: self.embed_image(image) + self.position[IMAGE]}
         if numbers.bins is None:  # no galaxy has one
             found[SPECTRUM] = self.position[SPECTRUM].expand(len(bands), -1, -1)
         else:
@@ -139,9 +148,8 @@ class Mmae(nn.Module):
             found.append((own, {m: places_of(shown[m][own]) if n else None for m, n in zip(counts, pair, strict=True)}))
         return found
 
-    def encode(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, list]:
-        """The joint vector (B, 2 dim): what a query of each modality finds; zero for one that shows nothing. And of
-        each group its rows and the states of its tokens, modality -> (n, k, dim) or None."""
+    def encode(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> "Encoded":
+        """What is shown, as vectors."""
         tokens = self.tokens(numbers, bands, shown)
         light = self.light(numbers.values[IMAGE], bands, shown[IMAGE])
         joint = tokens[IMAGE].new_zeros(len(bands), 2 * self.config.dim)
@@ -149,21 +157,34 @@ class Mmae(nn.Module):
         for rows, places in self.groups(shown):
             entering = {m: self.taken(m, tokens, shown, rows, place) for m, place in places.items()}
             if light is not None and entering[IMAGE] is not None:
-                entering[IMAGE] = torch.cat([entering[IMAGE], light[rows]], 1)
+                entering[IMAGE] = torch.cat([entering[IMAGE], light[rows, None].to(entering[IMAGE].dtype)], 1)
             states = self.fused(entering)
             found = [self.pooled(m, x, len(rows)) for m, x in states.items()]
             joint = joint.index_copy(0, rows, torch.cat(found, 1).to(joint.dtype))
             groups.append((rows, states))
-        return joint, groups
+        return Encoded(joint, light, groups)
 
     def light(self, image: Tensor, bands: Tensor, shown: Tensor) -> Tensor | None:
-        """A token (B, 1, dim) of the light that is shown within apertures, if the model has such."""
-        if not self.config.apertures:
+        """Photometry of what is shown, (B, dim), if the model has such."""
+        if self.photometry is None:
             return None
         flux = patches.flux_of(image, self.config) * bands[:, None, :, None]
-        light, share = patches.within(flux, shown, self.circles)
-        found = [patches.coloured(light, bands, self.config.colours).flatten(1), share]
-        return self.embed_light(torch.cat([*found, bands.to(image.dtype)] if self.flags else found, 1))[:, None]
+        return self.photometry(flux, shown, bands)
+
+    def says(self, encoded: "Encoded") -> Tensor:
+        """What the head of the redshift gives, (B, n), in single precision: of the joint vector and the photometry."""
+        with torch.autocast(encoded.joint.device.type, enabled=False):
+            given = [encoded.joint.float()] + ([] if encoded.light is None else [encoded.light])
+            return self.redshift(torch.cat(given, 1))
+
+    def head(self) -> nn.Sequential:
+        """The head of the redshift."""
+        c = self.config
+        width = (3 if c.apertures else 2) * c.dim
+        if c.redshift == "point":
+            return nn.Sequential(nn.Linear(width, c.dim), nn.ReLU(), nn.Linear(c.dim, 1))
+        layers = [nn.Linear(width, 2 * c.dim), nn.GELU(), nn.Linear(2 * c.dim, c.dim), nn.GELU()]
+        return nn.Sequential(*layers, nn.Linear(c.dim, 3 * c.components))
 
     def taken(self, modality: str, tokens: dict, shown: dict, rows: Tensor, places: Tensor | None) -> Tensor | None:
         """The tokens of a group that enter the encoder."""
@@ -214,7 +235,7 @@ class Mmae(nn.Module):
         """The joint vector (B, 2 dim) of all that is there."""
         numbers = self.numbers_of(batch)
         shown = {m: numbers.have[m][:, None].expand(-1, n) for m, n in self.counts.items()}
-        return self.encode(numbers, numbers.bands, shown)[0]
+        return self.encode(numbers, numbers.bands, shown).joint
 
     def needs(self, name: object) -> tuple[str, ...]:
         """Both modalities, or those that a query shows."""
@@ -234,8 +255,8 @@ class Mmae(nn.Module):
         bands = numbers.bands & torch.tensor([band in query.query.bands for band in BANDS], device=device)
         have[IMAGE] = have[IMAGE] & bands.any(1)
         shown = {m: have[m][:, None] & ~query.of(m, n, batch).to(device) for m, n in self.counts.items()}
-        joint, groups = self.encode(numbers, bands, shown)
-        says = self.redshift(joint)
+        encoded = self.encode(numbers, bands, shown)
+        joint, groups, says = encoded.joint, encoded.groups, self.says(encoded)
         if self.config.redshift == "point":
             found = {"z": says[:, 0].float()}
         else:

@@ -1,11 +1,12 @@
 """Training: hide tokens, draw up what is hidden, say the redshift (Himes et al. 2025, and their public code)."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM
+from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, patches
 from skyloom.models.mmae.layers import at, places_of
 from skyloom.models.mmae.network import Mmae, Numbers, together
 from skyloom.nn import redshift_density
@@ -19,10 +20,26 @@ class Objective(nn.Module):
     """.1 of the squared error of hidden image tokens, .01 of hidden spectrum tokens, and the loss of the redshift."""
 
     labels = ("z",)
+    begin_samples = 2000
 
     def __init__(self, model: Mmae):
         super().__init__()
         self.model, self.inputs = model, model.inputs
+
+    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
+        """Standardise the photometry by that of whole images of training galaxies."""
+        model, found = self.model, []
+        if model.photometry is None:
+            return
+        for batch in batches:
+            numbers = model.numbers_of(batch)
+            whole = numbers.bands.all(1)
+            flux = patches.flux_of(numbers.values[IMAGE][whole], model.config)
+            shown = torch.ones(flux.shape[:2], dtype=torch.bool, device=flux.device)
+            found.append(model.photometry.measured(flux, shown)[0])
+        found = torch.cat(found) if found else torch.zeros(0)
+        if len(found) > 1:
+            model.photometry.standardise(found)
 
     def hidden(self, draws: Draws, have: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Which tokens are hidden, modality -> (B, T) bool, and which bands are left, (B, 5) bool.
@@ -70,8 +87,8 @@ class Objective(nn.Module):
         left = bands & kept.to(bands.device)
         left = torch.where(left.any(1, keepdim=True), left, bands)  # one band at least
         shown = {m: have[m][:, None] & ~hidden[m].to(have[m].device) for m in hidden}
-        joint, groups = model.encode(numbers, left, shown)
-        says = model.redshift(joint)
+        encoded = model.encode(numbers, left, shown)
+        joint, groups, says = encoded.joint, encoded.groups, model.says(encoded)
         losses = {}
         for m in model.counts:
             error, count = joint.new_zeros((), dtype=torch.float32), joint.new_zeros((), dtype=torch.float32)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.core.errors import BadInput
-from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY, PIXEL_SCALE
+from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY
 from skyloom.models.mmae import Config
 from skyloom.nn.images import HSC_SOFTENING, arcsinh_flux
 from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
@@ -62,42 +62,6 @@ def flux_of(patches: Tensor, config: Config) -> Tensor:
     if config.stretch == "counts":
         return each / COUNTS_PER_NANOMAGGY
     return torch.sinh(each) * each.new_tensor(HSC_SOFTENING)[:, None]
-
-
-def light(flux: Tensor) -> Tensor:
-    """How much light each token of an image has in each band, (B, T, 5), arcsinh of it over its noise: of many pixels
-    together, each of which may be faint. `flux` as `flux_of` gives it."""
-    return torch.asinh(flux.sum(3) / (flux.new_tensor(HSC_SOFTENING) * flux.shape[3] ** 0.5))
-
-
-def coloured(light: Tensor, bands: Tensor, factor: float) -> Tensor:
-    """Light (B, ..., 5) with the differences of neighbouring bands besides, times a factor, zero where one of the two
-    is missing, `bands` (B, 5): (B, ..., 9). A network is slow to find them in numbers that are large and alike."""
-    if not factor:
-        return light
-    there = bands[:, 1:] & bands[:, :-1]
-    there = there.view(len(light), *(1,) * (light.ndim - 2), -1)
-    return torch.cat([light, factor * light.diff(dim=-1) * there], -1)
-
-
-def circles(config: Config) -> Tensor:
-    """Which pixels of each token lie within each aperture, (apertures, T, patch^2)."""
-    middle = (torch.arange(config.image_size) - (config.image_size - 1) / 2) * PIXEL_SCALE
-    radius = (middle[:, None].square() + middle.square()).sqrt()
-    inside = radius <= torch.tensor(config.apertures).view(-1, 1, 1)
-    side, patch = config.image_size // config.patch, config.patch
-    return inside.unflatten(2, (side, patch)).unflatten(1, (side, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
-
-
-def within(flux: Tensor, shown: Tensor, circles: Tensor) -> tuple[Tensor, Tensor]:
-    """Light that is shown within apertures (A, T, patch^2), arcsinh of it over its noise, in each band, (B, A, 5), and
-    which share of their pixels is shown, (B, A); `flux` as `flux_of` gives it, `shown` (B, T) bool."""
-    each = torch.einsum("btnp,atp->btna", flux, circles.to(flux.dtype))
-    total = (each * shown[:, :, None, None]).sum(1)
-    pixels = circles.sum(2).to(flux.dtype).T  # (T, A)
-    count = shown.to(flux.dtype) @ pixels
-    noise = flux.new_tensor(HSC_SOFTENING)[:, None] * count.clamp(min=1).sqrt()[:, None]
-    return torch.asinh(total / noise).transpose(1, 2), count / pixels.sum(0).clamp(min=1)
 
 
 class Spectra(nn.Module):
