@@ -19,7 +19,7 @@ PUBLISHED = {
     **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "norm": "after"},
     **{"stretch": "counts", "spectra": "averages", "lines": False, "stem": 0, "apertures": []},
     **{"turned": False, "exposure": 1.0, "shift": 0.0},
-    "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_image": 0.0, "band": 0.0},
+    "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_spectrum": 0.5, "no_image": 0.0, "band": 0.0},
 }
 """The shape of the paper and its public code, about 16.4 million weights."""
 
@@ -54,9 +54,9 @@ class Masks(Section):
     "least and largest share of the image's tokens; [.75, .75] as published"
     spectrum: Annotated[list[Share], Field(min_length=2, max_length=2)] = setting([0.0, 1.0])
     "the same of the spectrum's"
-    no_spectrum: Share = setting(0.5)
-    "how often the whole spectrum is hidden, a coin for each galaxy"
-    no_image: Share = setting(0.5)
+    no_spectrum: Share = setting(0.4)
+    "how often the whole spectrum is hidden, a coin for each galaxy; .5 as published"
+    no_image: Share = setting(0.6)
     "how often the whole image is hidden, where the spectrum is not; 0 as published"
     band: Share = setting(0.1)
     "how often a band is missing, each for itself; 0 as published"
