@@ -6,15 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skyloom.core.mixing import uniform
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
 from skyloom.models.mmae.generator import Generator, starts
 from skyloom.models.mmae.layers import Encoder, Head, Layer, Stem, at, places_of
 from skyloom.models.mmae.light import Light
+from skyloom.models.mmae.question import Asked, ids
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Linear
-from skyloom.nn.draws import number
 from skyloom.settings.section import parse
 
 
@@ -148,7 +147,7 @@ class Mmae(nn.Module):
             found.append((own, {m: places_of(shown[m][own]) if n else None for m, n in zip(counts, pair, strict=True)}))
         return found
 
-    def encode(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> "Encoded":
+    def encode(self, numbers: Numbers, bands: Tensor, shown: dict[str, Tensor]) -> Encoded:
         """What is shown, as vectors."""
         tokens = self.tokens(numbers, bands, shown)
         light = self.light(numbers.values[IMAGE], bands, shown[IMAGE])
@@ -171,7 +170,7 @@ class Mmae(nn.Module):
         flux = patches.flux_of(image, self.config) * bands[:, None, :, None]
         return self.photometry(flux, shown, bands)
 
-    def says(self, encoded: "Encoded") -> Tensor:
+    def says(self, encoded: Encoded) -> Tensor:
         """What the head of the redshift gives, (B, n), in single precision: of the joint vector and the photometry."""
         with torch.autocast(encoded.joint.device.type, enabled=False):
             given = [encoded.joint.float()] + ([] if encoded.light is None else [encoded.light])
@@ -243,11 +242,11 @@ class Mmae(nn.Module):
             return IMAGE, SPECTRUM
         return tuple(m for m, share in name.hidden.items() if share < 1)
 
-    def question(self, name: str, asked: dict) -> "Asked":
+    def question(self, name: str, asked: dict) -> Asked:
         """A query of the configuration."""
         return Asked(name, parse(Query, asked, f"queries.{name}"))
 
-    def predict(self, batch: Batch, query: "Asked") -> dict[str, Tensor]:
+    def predict(self, batch: Batch, query: Asked) -> dict[str, Tensor]:
         """`z`, with a density `z_lower`, `z_upper` and `posterior` too; `hsc_image` (B, 5 * size^2) and `spectrum`
         (B, numbers), in the units in which the network sees them (`truth`), where they are asked for."""
         numbers = self.numbers_of(batch)
@@ -286,7 +285,7 @@ class Mmae(nn.Module):
             return patches.image_of(values, self.config).flatten(1)
         return values.flatten(1)[:, : self.spectra.numbers]
 
-    def about(self, query: "Asked") -> dict:
+    def about(self, query: Asked) -> dict:
         """What was hidden, and on which redshifts `posterior` is."""
         said = {"hidden": query.hidden, "bands": query.query.bands, "level": query.query.level}
         said |= {"samples": query.query.samples} if query.query.samples else {}
@@ -304,30 +303,6 @@ class Mmae(nn.Module):
     def wavelength(self) -> np.ndarray:
         """Angstrom (numbers,) in vacuum of the numbers of `spectrum`."""
         return self.spectra.wavelength
-
-
-class Asked:
-    """A query, and which tokens of a galaxy it hides."""
-
-    def __init__(self, name: str, query: Query):
-        self.name, self.query = name, query
-        self.hidden = {IMAGE: query.image, SPECTRUM: query.spectrum}
-
-    def __str__(self) -> str:
-        return self.name
-
-    def of(self, modality: str, count: int, batch: Batch) -> Tensor:
-        """Hidden tokens (B, count) bool: int(share * count) of each galaxy, as published, by hashes of its targetid."""
-        some = int(self.hidden[modality] * count)
-        own = ids(batch)
-        chance = np.stack([uniform(number(modality, place) % 2**31, own) for place in range(count)], 1)
-        order = torch.from_numpy(chance.argsort(1).argsort(1))
-        return order < some
-
-
-def ids(batch: Batch) -> np.ndarray:
-    """What a galaxy's own random numbers are made of, (B,)."""
-    return np.arange(len(batch)) if batch.targetid is None else batch.targetid.cpu().numpy()
 
 
 def together(states: dict[str, Tensor | None]) -> Tensor | None:

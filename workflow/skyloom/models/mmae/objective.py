@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, patches
 from skyloom.models.mmae.layers import at, places_of
-from skyloom.models.mmae.network import Mmae, Numbers, together
+from skyloom.models.mmae.network import Encoded, Mmae, Numbers, together
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
@@ -83,44 +83,47 @@ class Objective(nn.Module):
         if model.training and model.spectra.step and config.shift and numbers.bins is not None:
             alone = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
             numbers, z = self.shifted(numbers, z, alone, draws)
-        values, known, have, bands = numbers.values, numbers.known, numbers.have, numbers.bands
-        left = bands & kept.to(bands.device)
-        left = torch.where(left.any(1, keepdim=True), left, bands)  # one band at least
-        shown = {m: have[m][:, None] & ~hidden[m].to(have[m].device) for m in hidden}
+        left = numbers.bands & kept.to(z.device)
+        left = torch.where(left.any(1, keepdim=True), left, numbers.bands)  # one band at least
+        shown = {m: numbers.have[m][:, None] & ~hidden[m].to(z.device) for m in hidden}
         encoded = model.encode(numbers, left, shown)
-        joint, groups, says = encoded.joint, encoded.groups, model.says(encoded)
-        losses = {}
-        for m in model.counts:
-            error, count = joint.new_zeros((), dtype=torch.float32), joint.new_zeros((), dtype=torch.float32)
-            for rows, states in groups:
-                counted = (~shown[m][rows] & have[m][rows, None])[..., None] & known[m][rows]
-                # of tokens that are dropped all galaxies of a group have as many: no other is drawn up
-                places = None if config.hidden == "zero" else places_of(~shown[m][rows])
-                truth = values[m][rows]
-                if places is not None:
-                    truth, counted = at(truth, places), at(counted, places)
-                if counted.any():
-                    drawn = model.drawn(m, states, joint[rows], places).float()
-                    error, count = error + ((drawn - truth).square() * counted).sum(), count + counted.sum()
-            losses[m] = error / count.clamp(min=1)
-        finite = z.isfinite()
-        if config.redshift == "point":
-            pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
-            each = 1 - 1 / (1 + pull.square())
-            losses["redshift"] = (each * finite).sum() / finite.sum().clamp(min=1)
-        else:
-            losses["redshift"] = redshift_density.loss(says, z.nan_to_num(), finite)
-        more = 0.0
+        losses = {m: self.redrawn(m, numbers, shown[m], encoded) for m in model.counts}
+        losses["redshift"] = self.redshift(model.says(encoded), z)
+        loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
+        loss = loss + config.redshift_weight * losses["redshift"]
         if config.generator:
-            losses["generator"] = more = self.flow(
-                values[SPECTRUM], known[SPECTRUM] & have[SPECTRUM][:, None, None], groups, draws
-            )
-        loss = more + config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
-        return loss + config.redshift_weight * losses["redshift"], losses
+            losses["generator"] = self.flow(numbers, encoded, draws)
+            loss = loss + losses["generator"]
+        return loss, losses
+
+    def redrawn(self, modality: str, numbers: Numbers, shown: Tensor, encoded: Encoded) -> Tensor:
+        """Mean squared error of the numbers that are known in tokens that are hidden."""
+        error, count = (encoded.joint.new_zeros((), dtype=torch.float32) for _ in range(2))
+        for rows, states in encoded.groups:
+            truth = numbers.values[modality][rows]
+            counted = ~shown[rows] & numbers.have[modality][rows, None]
+            counted = counted[..., None] & numbers.known[modality][rows]
+            # of tokens that are dropped all galaxies of a group have as many: no other is drawn up
+            places = None if self.model.config.hidden == "zero" else places_of(~shown[rows])
+            if places is not None:
+                truth, counted = at(truth, places), at(counted, places)
+            if counted.any():
+                drawn = self.model.drawn(modality, states, encoded.joint[rows], places).float()
+                error, count = error + ((drawn - truth).square() * counted).sum(), count + counted.sum()
+        return error / count.clamp(min=1)
+
+    def redshift(self, says: Tensor, z: Tensor) -> Tensor:
+        """The loss of what the head says (B, n), of redshifts (B,) that are known."""
+        known, config = z.isfinite(), self.model.config
+        if config.redshift == "density":
+            return redshift_density.loss(says, z.nan_to_num(), known)
+        pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
+        each = 1 - 1 / (1 + pull.square())
+        return (each * known).sum() / known.sum().clamp(min=1)
 
     def shifted(self, numbers: Numbers, z: Tensor, alone: Tensor, draws: Draws) -> tuple[Numbers, Tensor]:
         """Spectra that stand alone, (B,) bool, at other redshifts, and these (B,): moved by whole bins, with nothing
-        where nothing was observed."""
+        where nothing was observed. The images, which are not seen, are of the old ones: they teach nothing."""
         spectra = self.model.spectra
         most = int(self.model.config.shift / spectra.step)
         by = draws.integers(-most, most + 1).to(z.device)
@@ -128,20 +131,18 @@ class Objective(nn.Module):
         place = torch.arange(spectra.numbers, device=z.device) - by[:, None]
         inside = (place >= 0) & (place < spectra.numbers)
         bins = tuple(x.gather(1, place.clamp(0, spectra.numbers - 1)) * inside for x in numbers.bins)
-        values, known = spectra(*bins)
-        numbers = dataclasses.replace(
-            numbers,
-            values={**numbers.values, SPECTRUM: values},
-            known={**numbers.known, SPECTRUM: known},
-            bins=bins,
-        )
+        values, there = spectra(*bins)
+        known = {IMAGE: numbers.known[IMAGE] & (by == 0)[:, None, None], SPECTRUM: there}
+        numbers = dataclasses.replace(numbers, values={**numbers.values, SPECTRUM: values}, known=known, bins=bins)
         return numbers, torch.expm1(torch.log1p(z) + by * spectra.step)
 
-    def flow(self, spectra: Tensor, known: Tensor, groups: list, draws: Draws) -> Tensor:
+    def flow(self, numbers: Numbers, encoded: Encoded, draws: Draws) -> Tensor:
         """The generator's loss, whose gradient ends at what the rest of the network has seen."""
+        spectra = numbers.values[SPECTRUM]
+        known = numbers.known[SPECTRUM] & numbers.have[SPECTRUM][:, None, None]
         time, noise = draws.uniform().to(spectra.device), draws.normal(*spectra.shape[1:]).to(spectra.device)
         total = spectra.new_zeros(())
-        for rows, states in groups:
+        for rows, states in encoded.groups:
             seen = together(states)
             seen = seen if seen is None else seen.detach()
             total = total + self.model.generator.loss(spectra[rows], known[rows], seen, time[rows], noise[rows])
