@@ -54,7 +54,7 @@ def posterior(out: Tensor) -> Tensor:
     """Probability of each bin of ln(1+z), (B, BINS), adding up to one; what lies beyond counts at the ends."""
     edges = STEP * torch.arange(1, BINS, device=out.device).expand(len(out), -1)
     under = torch.nn.functional.pad(mixture(out).cdf(edges.T).T, (1, 0))
-    return torch.nn.functional.pad(under, (0, 1), value=1.0).diff(dim=1)
+    return torch.nn.functional.pad(under, (0, 1), value=1.0).diff(dim=1).clamp(min=0)  # rounding may fall
 
 
 def quantiles(out: Tensor, levels: list[float]) -> Tensor:
