@@ -359,7 +359,7 @@ def test_the_posterior_is_the_mixtures_probability_of_each_bin():
     found = density.posterior(out)
     assert found.shape == (5, density.BINS)
     assert (
-        density.posterior(torch.randn(500, 18)) >= 0
+        density.posterior(torch.randn(4000, 18)) >= 0
     ).all()  # sums of six distribution functions, in single precision
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
     first, step, count = density.LOG_SCALE
