@@ -28,10 +28,19 @@ def draw(axis, network) -> None:
         _box(axis, 2.1, y, 1.6, 1.1, f"encoder\n{_many(config.layers, 'layer')}, width {config.dim}\n{weights}", colour)
         pooled = f"pooled by\nattention\n{_count(network.pool[name])}"
         _box(axis, 6.05, y, 1.2, 1.1, pooled, colour)
-        heads = _count(network.decoder[name])
-        _box(axis, 8.7, y, 1.65, 1.1, f"{style.pretty(name)} drawn\nof what was hidden\nhead, {heads}", colour)
+        parts = [network.decoder[name]] + ([network.look[name]] if config.decoder == "tokens" else [])
+        drawn = f"{style.pretty(name)} drawn\nof what was hidden\nhead, {_count(*parts)}"
+        if name == "spectrum" and config.generator:
+            drawn += f"\ngenerator, {parameter_count(network.generator):,}"
+        _box(axis, 8.7, y, 1.65, 1.1, drawn, colour)
         for x0, x1 in ((1.8, 2.1), (3.7, 4.0), (5.75, 6.05)):
             _arrow(axis, (x0, y + 0.55), (x1, y + 0.55))
+    if network.photometry is not None:
+        circles = _many(len(config.apertures), "circle")
+        light = f"photometry of what is shown,\n{circles}, {_count(network.photometry)};\nto the redshift's head too"
+        _box(axis, 1.05, 1.65, 2.15, 0.7, light, COLOURS["hsc_image"])
+        _arrow(axis, (1.4, 2.55), (1.4, 2.35))
+        _arrow(axis, (2.6, 2.35), (2.6, 2.55))
     fusion = f"fusion\n{_many(config.fusion, 'block')}:\neach attends\nto the other\n{_count(network.fusion)}"
     _box(axis, 4.0, 0.35, 1.75, 3.3, fusion, style.CYCLE[2])
     _box(axis, 7.35, 1.6, 1.05, 0.8, f"joint vector\n{2 * config.dim}", style.INK)
@@ -51,8 +60,8 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" + ("" if count == 1 else "s")
 
 
-def _count(module) -> str:
-    return f"{parameter_count(module):,} weights"
+def _count(*modules) -> str:
+    return f"{sum(map(parameter_count, modules)):,} weights"
 
 
 def _box(axis, x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
