@@ -40,7 +40,14 @@ SMALL = {
 ALL, HALF = ({m: torch.ones(n, dtype=torch.bool) for m in (IMAGE, SPECTRUM)} for n in (4000, 2000))
 WAYS = [
     {},
-    {"hidden": "zero", "decoder": "pooled", "redshift": "point", "norm": "after", "masks": {"band": 0.0}},
+    {
+        "hidden": "zero",
+        "decoder": "pooled",
+        "redshift": "point",
+        "norm": "after",
+        "flags": False,
+        "masks": {"band": 0.0},
+    },
     {"hidden": "zero", "decoder": "tokens"},
     {"spectra": "velocity", "velocity": 500.0, "apertures": []},
 ]

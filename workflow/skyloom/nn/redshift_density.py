@@ -1,12 +1,16 @@
 """A density of the redshift: a mixture of Gaussians in ln(1+z), from the 3 K numbers that a network's head gives."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
+from skyloom.nn import distributed
+
+LABELS = ("z", "zwarn")
+"""Columns of galaxies.parquet that a redshift is learned from."""
 HIGHEST = 6.0
 """Largest redshift of the grid on which quantiles are found."""
 STEP, BINS = 0.001, 1800
@@ -79,7 +83,19 @@ def said(out: Tensor, level: float) -> dict[str, Tensor]:
     return {"z": middle, "z_lower": lower, "z_upper": upper, "posterior": posterior(out)}
 
 
+def learned(labels: Mapping[str, Tensor]) -> Tensor:
+    """The redshifts (B,) that are learned: NaN where the catalogue warns of its own."""
+    z = labels["z"]
+    return torch.where(labels["zwarn"] > 0, torch.nan, z) if "zwarn" in labels else z
+
+
 def loss(out: Tensor, z: Tensor, known: Tensor) -> Tensor:
-    """Minus the mean log density of the redshifts that are known, (B,) bool."""
+    """Minus the mean log density of the redshifts that are known, (B,) bool, of all processes' galaxies."""
     each = log_density(out, torch.where(known, z, 0))
-    return -(each * known).sum() / known.sum().clamp(min=1)
+    return -(each * known).sum() / counted(known)
+
+
+def counted(known: Tensor) -> Tensor:
+    """What a sum over the known numbers of this process is divided by, so that the mean over processes is the mean over
+    all numbers."""
+    return distributed.mean(known.sum().float()).clamp(min=torch.finfo(torch.float32).tiny)

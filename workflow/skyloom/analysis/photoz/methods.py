@@ -98,8 +98,8 @@ def read_method(path: str) -> Method:
 
 @dataclasses.dataclass(frozen=True)
 class Sky:
-    """Galaxies of known redshift by targetid (`z_known`, `spectype`, `split`, the magnitude), and which of them all
-    methods are scored on."""
+    """Galaxies of known redshift by targetid (`z_known`, `z_learned`, `spectype`, `split`, the magnitude), and which of
+    them all methods are scored on."""
 
     galaxies: pandas.DataFrame
     scored: np.ndarray
@@ -117,10 +117,11 @@ class Sky:
 def read_sky(job: Job, methods: Sequence[Method]) -> Sky:
     """The galaxies; BadInput when there is none that all methods have in common."""
     s: Settings = job.settings
-    table = tables.read_known(job.one("galaxies"), ["z", "z_true", "spectype", "spectype_true", s.magnitude])
+    table = tables.read_known(job.one("galaxies"), ["z", "zwarn", "z_true", "spectype", "spectype_true", s.magnitude])
     splits = tables.read_parquet(job.one("splits"), ["targetid", "split"]).set_index("targetid")
     table = table.join(splits, how="inner").sort_index()
     table["z_known"] = table["z_true"].where(np.isfinite(table["z_true"].astype(float)), table["z"]).astype(float)
+    table["z_learned"] = table["z"].where(~(table["zwarn"].fillna(0) > 0)).astype(float)  # as networks learn it
     put_in = table["spectype_true"].fillna("")
     table["spectype"] = put_in.where(put_in != "", table["spectype"].fillna("")).astype(object)
     table = table[np.isfinite(table["z_known"])]

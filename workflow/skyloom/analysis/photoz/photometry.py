@@ -93,11 +93,13 @@ def boosted(seen: dict[str, np.ndarray], z: dict[str, np.ndarray], settings: Set
 def photometry(paths: Sequence[str], galaxies: pandas.DataFrame, settings: Settings, seed: int) -> Method | None:
     """The baseline's redshifts of the test galaxies; None where too few galaxies could teach it.
 
-    `galaxies` : by targetid, with `z_known` and `split`, as `skyloom.analysis.photoz.methods.Sky` has them.
+    `galaxies` : by targetid, with `z_learned` and `split`, as `skyloom.analysis.photoz.methods.Sky` has them.
     """
     shards = Shards(paths)
     galaxies = galaxies[np.isin(galaxies.index, shards.targetid)]
     parts = {split: galaxies[galaxies["split"] == split] for split in ("train", "validation", "test")}
+    for split in ("train", "validation"):
+        parts[split] = parts[split][np.isfinite(parts[split]["z_learned"])]
     if min(map(len, parts.values())) == 0 or len(parts["train"]) < LEAST:
         log.info("no photometry baseline: %s galaxies with images", {name: len(part) for name, part in parts.items()})
         return None
@@ -109,6 +111,6 @@ def photometry(paths: Sequence[str], galaxies: pandas.DataFrame, settings: Setti
     pixels = np.pi * (np.asarray(settings.apertures) / pixel) ** 2
     softening = np.nan_to_num(np.nanmedian(scatter["train"], axis=0), nan=1.0).clip(1e-6)[:, None] * np.sqrt(pixels)
     seen = {split: features(flux, softening) for split, flux in light.items()}
-    found = boosted(seen, {split: part["z_known"].to_numpy() for split, part in parts.items()}, settings, seed)
+    found = boosted(seen, {split: part["z_learned"].to_numpy() for split, part in parts.items()}, settings, seed)
     modality = str(shards.attrs.get("modality", IMAGES[-1]))
     return Method(PHOTOMETRY, PHOTOMETRY, (modality,), pandas.Series(found, parts["test"].index))

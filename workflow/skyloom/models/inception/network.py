@@ -173,7 +173,7 @@ class Inception(nn.Module):
 class Objective(nn.Module):
     """Minus the log density of the redshifts that are known."""
 
-    labels = ("z",)
+    labels = redshift_density.LABELS
     begin_samples = 2000
 
     def __init__(self, model: Inception):
@@ -192,7 +192,7 @@ class Objective(nn.Module):
         model, flux = self.model, self.model.images(batch)
         if self.training and model.config.augment:
             flux = turned(flux, draws.integers(0, 8).to(flux.device))
-        z = batch.labels["z"]
+        z = redshift_density.learned(batch.labels)
         says = model.says(model.hidden(flux, draws if self.training else None))
         return redshift_density.loss(says, z.nan_to_num(), z.isfinite()), {}
 

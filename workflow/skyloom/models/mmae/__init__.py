@@ -18,7 +18,8 @@ PUBLISHED = {
     **{"image_size": 64, "patch": 8, "pooled": 30, "slice": 8, "dim": 256, "layers": 4, "heads": 8, "fusion": 4},
     **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "norm": "after"},
     **{"stretch": "counts", "spectra": "averages", "lines": False, "stem": 0, "apertures": []},
-    **{"turned": False, "exposure": 1.0, "shift": 0.0},
+    **{"turned": False, "exposure": 1.0, "shift": 0.0, "flags": False},
+    **{"image_weight": 0.1, "spectrum_weight": 0.01, "redshift_weight": 1.0, "gamma": 0.15},
     "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_spectrum": 0.5, "no_image": 0.0, "band": 0.0},
 }
 """The shape of the paper and its public code, about 16.4 million weights."""
@@ -117,6 +118,8 @@ class Config(Section):
     "pixels as counts of zero point 27, as published, or arcsinh of the flux over the noise"
     apertures: list[Annotated[float, Field(gt=0)]] = setting([0.6, 1.2, 2.4, 4.0])
     "arcsec, radii of circles: a token more says how much of the light in them is shown, in each band; [] as published"
+    flags: bool = setting(True)
+    "tokens of an image say which bands are there; false as published"
     turned: bool = setting(True)
     "images are flipped and rotated in training; false as published"
     exposure: float = setting(0.03, gt=0, le=1)

@@ -61,7 +61,7 @@ class Mmae(nn.Module):
         self.spectra = patches.Spectra(config)
         self.counts = {IMAGE: (config.image_size // config.patch) ** 2, SPECTRUM: self.spectra.tokens}
         numbers = len(BANDS) * config.patch**2
-        self.flags = len(BANDS) if config.masks.band else 0
+        self.flags = len(BANDS) if config.flags else 0
         self.numbers = {IMAGE: numbers, SPECTRUM: config.slice}
         self.embed_image = Linear(numbers + self.flags, dim)
         self.photometry = Light(config) if config.apertures else None

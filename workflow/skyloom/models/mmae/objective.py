@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, patches
 from skyloom.models.mmae.layers import at, places_of
 from skyloom.models.mmae.network import Encoded, Mmae, Numbers, together
-from skyloom.nn import redshift_density
+from skyloom.nn import distributed, redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 from skyloom.nn.images import turned
@@ -19,7 +19,7 @@ from skyloom.nn.spectra import shortened
 class Objective(nn.Module):
     """.1 of the squared error of hidden image tokens, .01 of hidden spectrum tokens, and the loss of the redshift."""
 
-    labels = ("z",)
+    labels = redshift_density.LABELS
     begin_samples = 2000
 
     def __init__(self, model: Mmae):
@@ -79,7 +79,7 @@ class Objective(nn.Module):
             batch = self.seen(batch, draws)
         numbers = model.numbers_of(batch)
         hidden, kept = self.hidden(draws, numbers.have)
-        z = batch.labels["z"]
+        z = redshift_density.learned(batch.labels)
         if model.training and model.spectra.step and config.shift and numbers.bins is not None:
             alone = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
             numbers, z = self.shifted(numbers, z, alone, draws)
@@ -94,7 +94,8 @@ class Objective(nn.Module):
         if config.generator:
             losses["generator"] = self.flow(numbers, encoded, draws)
             loss = loss + losses["generator"]
-        return loss, losses
+        # what no galaxy of the step used has a gradient of zero, not none: on several processes all have all
+        return loss + 0.0 * sum(p.sum() for p in self.parameters() if p.requires_grad), losses
 
     def redrawn(self, modality: str, numbers: Numbers, shown: Tensor, encoded: Encoded) -> Tensor:
         """Mean squared error of the numbers that are known in tokens that are hidden."""
@@ -110,7 +111,7 @@ class Objective(nn.Module):
             if counted.any():
                 drawn = self.model.drawn(modality, states, encoded.joint[rows], places).float()
                 error, count = error + ((drawn - truth).square() * counted).sum(), count + counted.sum()
-        return error / count.clamp(min=1)
+        return error / distributed.mean(count).clamp(min=1e-6)
 
     def redshift(self, says: Tensor, z: Tensor) -> Tensor:
         """The loss of what the head says (B, n), of redshifts (B,) that are known."""
@@ -119,7 +120,7 @@ class Objective(nn.Module):
             return redshift_density.loss(says, z.nan_to_num(), known)
         pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
         each = 1 - 1 / (1 + pull.square())
-        return (each * known).sum() / known.sum().clamp(min=1)
+        return (each * known).sum() / redshift_density.counted(known)
 
     def shifted(self, numbers: Numbers, z: Tensor, alone: Tensor, draws: Draws) -> tuple[Numbers, Tensor]:
         """Spectra that stand alone, (B,) bool, at other redshifts, and these (B,): moved by whole bins, with nothing
@@ -146,4 +147,4 @@ class Objective(nn.Module):
             seen = together(states)
             seen = seen if seen is None else seen.detach()
             total = total + self.model.generator.loss(spectra[rows], known[rows], seen, time[rows], noise[rows])
-        return total / known.sum().clamp(min=1)
+        return total / redshift_density.counted(known)
