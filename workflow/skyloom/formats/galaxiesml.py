@@ -21,13 +21,12 @@ from astropy.table import Table
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.formats.hdf5_files import dataset_named, open_hdf5, read_rows
+from skyloom.formats.hsc import BANDS as BANDS
+from skyloom.formats.hsc import COUNTS_PER_NANOMAGGY as COUNTS_PER_NANOMAGGY
+from skyloom.formats.hsc import PIXEL_SCALE as PIXEL_SCALE
+from skyloom.formats.hsc import ZERO_POINT as ZERO_POINT
 
-BANDS = ("g", "r", "i", "z", "y")
 SIZES = (64, 127)
-PIXEL_SCALE = 0.168
-"""Arcsec a pixel."""
-ZERO_POINT = 27.0
-COUNTS_PER_NANOMAGGY = 10 ** (0.4 * (ZERO_POINT - 22.5))
 REQUIRED = ("object_id", "ra", "dec")
 SHAPES = {
     "sersic_index": "",

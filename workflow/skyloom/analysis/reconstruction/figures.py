@@ -6,7 +6,7 @@ from skyloom.analysis.reconstruction import Settings, schema
 from skyloom.analysis.reconstruction.answers import SAMPLES, Answers, Block, Sky, in_flux
 from skyloom.figures import style
 from skyloom.figures.galaxies import LABEL_BOX, draw_image
-from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY
+from skyloom.formats.hsc import COUNTS_PER_NANOMAGGY
 from skyloom.nn.images import HSC_SOFTENING
 from skyloom.tokens.images import hsc_rgb
 

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from skyloom.core.errors import BadConfig
+from skyloom.formats.hsc import BANDS
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.names import JOINT
 from skyloom.settings.section import Section, refuse, setting
 from skyloom.settings.survey import Grid, check_grid
 
 IMAGE, SPECTRUM = "hsc_image", "spectrum"
-BANDS = ("g", "r", "i", "z", "y")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 PUBLISHED = {

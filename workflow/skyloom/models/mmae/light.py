@@ -7,7 +7,7 @@ differences, standardised by those of whole training images, in single precision
 import torch
 from torch import Tensor, nn
 
-from skyloom.formats.galaxiesml import BANDS, PIXEL_SCALE
+from skyloom.formats.hsc import BANDS, PIXEL_SCALE
 from skyloom.models.mmae import Config
 from skyloom.nn.images import HSC_SOFTENING
 

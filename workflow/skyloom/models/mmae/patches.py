@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.core.errors import BadInput
-from skyloom.formats.galaxiesml import COUNTS_PER_NANOMAGGY
+from skyloom.formats.hsc import COUNTS_PER_NANOMAGGY
 from skyloom.models.mmae import Config
 from skyloom.nn.images import HSC_SOFTENING, arcsinh_flux
 from skyloom.nn.log_grid import LogGrid, Rebin, running_mean
