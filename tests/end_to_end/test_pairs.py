@@ -106,7 +106,8 @@ def test_the_preset_trains_on_the_published_file_in_the_other_form(folder, tmp_p
         assert file["HSC_metadata"].dtype.names and file["spectrum/flux"].shape[1] == 7781
     with serving(Archive({PUBLISHED: published})) as archive:
         survey = {"files": [archive.url + PUBLISHED], "shards": 1, "split": SPLIT}
-        fewer = {**SMALL, "queries": dict.fromkeys(("quarter", "low", "high"))}
+        others = ("image", "image_quarter_hidden", "spectrum", "both", "three_bands", "low")
+        fewer = {**SMALL, "queries": {**dict.fromkeys(others), "whole": WHOLE}}
         given = {"surveys": {"galaxiesml_spectra": survey}, "models": {"mmae": fewer}}
         (folder / "small.yaml").write_text(yaml.safe_dump(given))
         chosen = ("--configfile", PRESET, "small.yaml", "--cores", "1")
