@@ -40,7 +40,9 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     table, lines = read_csv(paths["table"]), read_csv(paths["lines"])
     found = [*claims(table, lines, settings), *(Figure(paths[name]) for name in FIGURES[:3])]
     found += [line_table(lines), beside_published(lines), error_table(table), classifiers(table)]
-    return [block for block in found if block] + [Figure(paths["figure_draws"])]
+    if table["property"].eq("draws").any():
+        found.append(Figure(paths["figure_draws"]))
+    return [block for block in found if block]
 
 
 def claims(table: pandas.DataFrame, lines: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:

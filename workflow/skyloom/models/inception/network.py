@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from skyloom.core.errors import BadInput
 from skyloom.models.inception import Config
-from skyloom.nn import redshift_density
+from skyloom.nn import photometry, redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 from skyloom.nn.images import HSC_SOFTENING, arcsinh_flux, dihedral, turned
@@ -121,9 +121,7 @@ class Inception(nn.Module):
     def photometry(self, flux: Tensor) -> Tensor:
         """Fluxes in apertures, their colours, and how they grow with the radius, (B, numbers), stretched."""
         with torch.autocast(flux.device.type, enabled=False):
-            sums = flux.flatten(2) @ self.discs  # (B, bands, radii)
-            found = torch.asinh(sums / self.discs.sum(0).sqrt() / flux.new_tensor(self.softening)[:, None])
-        return torch.cat([found.flatten(1), found.diff(dim=1).flatten(1), found.diff(dim=2).flatten(1)], 1)
+            return photometry.stretched(flux.flatten(2) @ self.discs, self.discs.sum(0), self.softening)
 
     def maps(self, flux: Tensor) -> Tensor:
         """Averages of the last block's maps in squares around the middle, (B, squares * channels)."""
@@ -213,6 +211,4 @@ def dropped(x: Tensor, rate: float, draws: Draws | None) -> Tensor:
 
 def discs(size: int) -> Tensor:
     """Which pixels of an image lie in each aperture, (size^2, radii), 0 or 1."""
-    place = torch.arange(size) - (size - 1) / 2
-    radius = torch.hypot(place[:, None], place).flatten()
-    return torch.stack([(radius < max(1, share * size)).float() for share in RADII], 1)
+    return photometry.circles(size, [max(1, share * size) for share in RADII]).flatten(1).T.float()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skyloom.formats.hsc import BANDS, PIXEL_SCALE
 from skyloom.models.mmae import Config
+from skyloom.nn import photometry
 from skyloom.nn.images import HSC_SOFTENING
 
 
@@ -34,10 +35,8 @@ class Light(nn.Module):
         total = (each * shown[:, :, None, None]).sum(1)  # (B, bands, circles)
         pixels = self.circles.sum(2).to(flux.dtype).T
         count = shown.to(flux.dtype) @ pixels
-        noise = flux.new_tensor(HSC_SOFTENING)[:, None] * count.clamp(min=1).sqrt()[:, None]
-        light = torch.asinh(total / noise)
-        found = [light.flatten(1), light.diff(dim=1).flatten(1), light.diff(dim=2).flatten(1)]
-        return torch.cat(found, 1), count / pixels.sum(0).clamp(min=1)
+        numbers = photometry.stretched(total, count, HSC_SOFTENING)
+        return numbers, count / pixels.sum(0).clamp(min=1)
 
     def standardise(self, numbers: Tensor) -> None:
         """Take mean and deviation of numbers (N, n) of whole images."""
@@ -59,8 +58,6 @@ class Light(nn.Module):
 
 def circles(config: Config) -> Tensor:
     """Which pixels of each token lie within each circle, (circles, T, patch^2)."""
-    middle = (torch.arange(config.image_size) - (config.image_size - 1) / 2) * PIXEL_SCALE
-    radius = (middle[:, None].square() + middle.square()).sqrt()
-    inside = radius <= torch.tensor(config.apertures).view(-1, 1, 1)
+    inside = photometry.circles(config.image_size, [radius / PIXEL_SCALE for radius in config.apertures])
     side, patch = config.image_size // config.patch, config.patch
     return inside.unflatten(2, (side, patch)).unflatten(1, (side, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
