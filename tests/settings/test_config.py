@@ -161,7 +161,8 @@ PAIRS = "results/{}/catalog/DESI_HSC_64x64.hdf5"
 )
 def test_pairs_that_another_survey_makes_need_not_be_there(survey, more, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = merged(DEFAULT, {"surveys": {"mock": more}})
+    imaged = {"modalities": ["spectrum", "image", "hsc_image"]}
+    config = merged(DEFAULT, {"surveys": {"mock": imaged | more}})
     config["surveys"]["pairs"] = {"kind": "galaxiesml_spectra", "files": [PAIRS.format(survey)]}
     if words is None:
         assert validate(config).surveys["pairs"].samples["spectrum"] == [PAIRS.format("mock")]
@@ -213,7 +214,9 @@ def test_a_column_of_a_catalogue_of_ones_own_has_a_checked_form(entry, words):
 
 def test_a_model_of_a_modality_that_the_survey_lacks_is_neither_embedded_nor_reported():
     for modalities, expected in ((["spectrum", "image", "hsc_image"], True), (["spectrum", "image"], False)):
-        config = validate(changed("surveys.mock.modalities", modalities))
+        config = changed("surveys.mock.modalities", modalities)
+        config["surveys"]["mock"]["models"] = [*config["surveys"]["mock"]["models"], "pca_hsc_image"]
+        config = validate(config)
         cards = layout.report_files("mock", config)["cards"]
         assert ("results/mock/models/pca_hsc_image/model.json" in cards) == expected
         assert ("pca_hsc_image-hsc_image" in layout.embeddings("mock", config)) == expected
