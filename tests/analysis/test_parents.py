@@ -201,11 +201,11 @@ def test_what_a_survey_lacks_is_said(entry, words):
 
 def test_parents_of_a_survey_of_pairs_are_not_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    built = "results/mock/catalog/DESI_HSC_64x64.hdf5"
+    built = "results/mock_spectra/catalog/DESI_HSC_64x64.hdf5"
     inputs = loaded({"kind": "galaxiesml_spectra", "files": [built]}).made["parents", "other"]
     assert set(inputs) == {"galaxies", "published", "pairs"} and inputs["pairs"] == [built]
     url = "https://an.archive/records/1/DESI_HSC_64x64_v2.hdf5"
     inputs = loaded({"kind": "galaxiesml_spectra", "files": [url]}).made["parents", "other"]
     assert inputs["pairs"] == ["results/downloads/web/https/an.archive/records/1/DESI_HSC_64x64_v2.hdf5"]
-    inputs = load(DEFAULT).made["parents", "mock"]
-    assert set(inputs) == {"galaxies", "published", "hsc", "zcatalog"} and len(inputs["hsc"]) == 7
+    inputs = load(DEFAULT).made["parents", "mock_spectra"]
+    assert set(inputs) == {"galaxies", "published", "hsc", "zcatalog"} and len(inputs["hsc"]) == 8

@@ -180,10 +180,11 @@ def test_less_is_shown_where_modalities_or_bands_are_missing_and_nothing_is_adde
     assert not OTHER.shows_less(BOTH) and not FIXED.shows_less(FIXED)
 
 
-def test_the_quarter_hidden_is_drawn_and_the_whole_image_is_what_is_compared():
+def test_the_quarter_hidden_is_drawn_and_the_whole_image_is_what_is_compared(caplog):
     methods = [FIXED, GRI, BOTH, QUARTER, WHOLE]
     assert first_shown(methods, None) is QUARTER and first_shown(methods, "both") is BOTH
     assert first_shown([FIXED, BOTH], None) is FIXED and first_shown([BOTH, ALONE], "gone") is BOTH
+    assert "shown: gone is not among what was asked, both, " in caplog.text
     assert whole_image(methods) is WHOLE and whole_image([FIXED, BOTH]) is None
 
 

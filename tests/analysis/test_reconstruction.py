@@ -365,6 +365,9 @@ def test_hidden_numbers_are_those_of_the_tokens_that_the_network_did_not_see(sur
     asked = answers.question
     before, after = model.predict(changed, asked), model.predict(changed.changed("hsc_image", flux=flux), asked)
     torch.testing.assert_close(before["spectrum"], after["spectrum"], rtol=1e-4, atol=1e-4)
+    answers.question = model.question("low", LOW | {"bands": ["g", "r", "z", "y"]})  # a band not shown is hidden
+    fewer = answers.mask(model, "hsc_image", sky.batch(block.targetid), image[0].size).reshape(-1, 5, 16, 16)
+    assert fewer[:, 2].all() and (fewer[:, [0, 1, 3, 4]] == image[:, [0, 1, 3, 4]]).all()
 
 
 def test_other_tables_are_refused(survey, tmp_path):
@@ -440,7 +443,8 @@ def with_mmae(**given):
         "model": {},
         "queries": queries,
     }
-    config["surveys"]["mock"]["models"] = [*config["surveys"]["mock"]["models"], "tiny"]
+    mock = config["surveys"]["mock"]
+    mock |= {"models": [*mock["models"], "tiny"], "modalities": ["spectrum", "image", "hsc_image"]}
     return config
 
 

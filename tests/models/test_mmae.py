@@ -553,7 +553,9 @@ def test_a_galaxy_without_anything_is_answered_too():
     model = network(generator=1)
     asked = model.question("a", {"reconstruct": [IMAGE, SPECTRUM], "samples": 1})
     nothing = Batch({IMAGE: {"flux": torch.zeros(2, 5, 20, 20)}}, targetid=torch.arange(2))
-    assert all(values.isfinite().all() for values in model.predict(nothing, asked).values())
+    said = model.predict(nothing, asked)
+    assert all(values.isfinite().all() for values in said.values()) and not said["shown"].any()
+    assert model.predict(galaxies(3), model.question("b", {"image": 1.0}))["shown"].all()
 
 
 def test_a_spectrum_alone_is_moved_to_another_redshift_with_its_lines():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from skyloom.core.errors import BadInput
 from skyloom.embedding.parts import METADATA
 from skyloom.settings.analysis import Job
 from skyloom.settings.names import IMAGES
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +143,7 @@ def first_shown(methods: Sequence[Method], wanted: str | None) -> Method:
         for method in methods:
             if method.name == wanted:
                 return method
+        log.warning("shown: %s is not among what was asked, %s", wanted, ", ".join(method.name for method in methods))
     able = [method for method in methods if method.of_images and method.name != PHOTOMETRY] or list(methods)
     published = [method for method in able if abs(method.image_hidden - PUBLISHED_SHARE) < 1e-9]
     return (published or able)[0]

@@ -14,6 +14,7 @@ import torch
 from skyloom.analysis.common import tables
 from skyloom.core.errors import BadInput
 from skyloom.core.mixing import uniform
+from skyloom.formats.hsc import BANDS
 from skyloom.nn.batch import Batch
 from skyloom.settings.analysis import Job
 from skyloom.tokens.store import Shards
@@ -165,7 +166,8 @@ class Answers:
         side = round(tokens.shape[1] ** 0.5)
         squares = tokens.reshape(-1, 1, side, side)
         pixels = squares.repeat(network.config.patch, 2).repeat(network.config.patch, 3)
-        return pixels.repeat(size // pixels[0].size, 1).reshape(len(tokens), size)
+        unseen = np.array([band not in self.question.query.bands for band in BANDS])[:, None, None]
+        return (pixels | unseen).reshape(len(tokens), size)
 
     def lists(self, sky: Sky, targetid: np.ndarray) -> "Spectra":
         """The spectra of all these galaxies, one draw of each where there are draws."""

@@ -247,8 +247,9 @@ class Mmae(nn.Module):
         return Asked(name, parse(Query, asked, f"queries.{name}"))
 
     def predict(self, batch: Batch, query: Asked) -> dict[str, Tensor]:
-        """`z`, with a density `z_lower`, `z_upper` and `posterior` too; `hsc_image` (B, 5 * size^2) and `spectrum`
-        (B, numbers), in the units in which the network sees them (`truth`), where they are asked for."""
+        """`z`, with a density `z_lower`, `z_upper` and `posterior` too; `shown` (B,) bool, false where nothing of the
+        galaxy was: what is said of it then holds for any; `hsc_image` (B, 5 * size^2) and `spectrum` (B, numbers), in
+        the units in which the network sees them (`truth`), where they are asked for."""
         numbers = self.numbers_of(batch)
         have, device = numbers.have, batch.device
         bands = numbers.bands & torch.tensor([band in query.query.bands for band in BANDS], device=device)
@@ -260,6 +261,7 @@ class Mmae(nn.Module):
             found = {"z": says[:, 0].float()}
         else:
             found = redshift_density.said(says, query.query.level)
+        found["shown"] = torch.stack([there.any(1) for there in shown.values()]).any(0)
         for m in query.query.reconstruct:
             drawn = joint.new_zeros(len(joint), self.counts[m], self.numbers[m], dtype=torch.float32)
             for rows, states in groups:
