@@ -243,3 +243,21 @@ def test_models_are_ordered_by_their_traits():
     assert sorted(traits, key=lambda name: style.rank(traits[name])) == [
         "photometry", "baseline", "untrained", "trained", "aligned",
     ]  # fmt: skip
+
+
+def test_a_figure_is_written_in_another_form_too_where_that_is_wanted(tmp_path):
+    png, pdf, svg = (tmp_path / f"a.{form}" for form in ("png", "pdf", "svg"))
+    for other in (pdf, svg):
+        contents = []
+        for _ in range(2):
+            fig = style.figure(height=2)
+            axis = fig.subplots()
+            axis.plot(np.random.default_rng(0).normal(size=200_000), ".", ms=1)
+            axis.set_xlabel("redshift")
+            with style.also({str(png): str(other)}):
+                style.save(fig, png)
+            contents.append(other.read_bytes())
+        assert contents[0] == contents[1] and len(contents[0]) < 1_000_000  # 200,000 points would take many megabytes
+    assert b"redshift" in svg.read_bytes() and b"<image" in svg.read_bytes() and pdf.read_bytes().startswith(b"%PDF")
+    style.save(style.figure(height=1), tmp_path / "b.png")
+    assert not (tmp_path / "b.pdf").exists()

@@ -21,7 +21,7 @@ def analysis_outputs(analysis) -> dict:
     """What an analysis makes, by role; what has a caption stands in Snakemake's own report."""
     declared, made = analysis.kind.outputs, layout.outputs(analysis, "{survey}")
     return {
-        role: shown(path, caption) if (caption := captions.caption_file(analysis.kind_name, declared[role])) else path
+        role: shown(path, caption) if (caption := captions.caption_file(analysis.kind_name, declared.get(role, ""))) else path
         for role, path in made.items()
     }
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import matplotlib
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from skyloom.core.files import atomic
 from skyloom.settings.names import PROPERTIES
@@ -54,10 +56,38 @@ def figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+_WANTED: dict[str, str] = {}
+"""PNG -> the same figure in another form, of the running job."""
+MANY = 2000
+"""Points of a line or a cloud that are pixels in a vector figure."""
+UNDATED = {"pdf": {"Creator": None, "Producer": None, "CreationDate": None}, "svg": {"Creator": None, "Date": None}}
+
+
+@contextlib.contextmanager
+def also(forms: Mapping[str, str]) -> Iterator[None]:
+    """Within this, `save` writes figures in another form too: PNG -> path that ends in .pdf or .svg."""
+    _WANTED.update(forms)
+    try:
+        yield
+    finally:
+        _WANTED.clear()
+
+
 def save(fig: Figure, path: str | os.PathLike) -> None:
-    """Write a PNG atomically, without date or software version: the same figure gives the same bytes."""
+    """Write a PNG atomically, without date or software version: the same figure gives the same bytes. And another form
+    beside it, where the job wants one (`also`): text stays text, clouds of many points become pixels."""
     with atomic(path) as temporary:
         fig.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    other = _WANTED.get(str(path))
+    if other is None:
+        return
+    for artist in fig.findobj(lambda artist: isinstance(artist, Line2D | PathCollection)):
+        points = artist.get_xdata() if isinstance(artist, Line2D) else artist.get_offsets()
+        if len(points) > MANY:
+            artist.set_rasterized(True)
+    form = str(other).rpartition(".")[2]
+    with atomic(other) as temporary, matplotlib.rc_context({"svg.hashsalt": "skyloom", "svg.fonttype": "none"}):
+        fig.savefig(temporary, format=form, dpi=2 * DPI, metadata=UNDATED[form])
 
 
 class Palette:
@@ -127,6 +157,4 @@ def nothing(text: str, path: str | os.PathLike) -> None:
 
 def line(colour: str, text: str):
     """An entry of a legend: a line."""
-    from matplotlib.lines import Line2D
-
     return Line2D([], [], color=colour, label=text)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ class Root(Section):
     "of each training; fixed, so that the numbers do not depend on how many jobs run at a time"
     report: str | list[str] = setting()
     "the survey, or surveys, whose report `snakemake all` makes"
+    vector: Literal["pdf", "svg"] | None = setting(None)
+    "figures of analyses in this form too, beside each PNG: for papers; null: PNG alone"
     extensions: list[str] = setting([])
     "folders with modules of your own: kinds of survey, model and analysis"
     surveys: Annotated[dict[str, dict | None], Field(min_length=1)] = setting()
@@ -113,12 +115,13 @@ class Survey:
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """An analysis of the configuration."""
+    """An analysis of the configuration; `vector` is the form, besides PNG, of its figures, or None."""
 
     name: str
     kind_name: str
     kind: AnalysisKind
     settings: AnalysisSettings
+    vector: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,9 +242,10 @@ def _load(config: Mapping) -> Config:
         ),
         "modality": sorted({m for s in surveys.values() for m in s.settings.modalities}),
         "property": list(PROPERTIES),
+        "analysis": list(entries["analyses"]),
     }
     for name, entry in entries["analyses"].items():
-        loaded.analyses[name] = _analysis(name, entry, known)
+        loaded.analyses[name] = dataclasses.replace(_analysis(name, entry, known), vector=root.vector)
     for name in loaded.reports:
         if name not in surveys:
             raise BadConfig(f"report: '{name}' is not a survey; allowed are {', '.join(surveys)}")

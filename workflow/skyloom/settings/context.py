@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from skyloom.core.errors import BadConfig
 from skyloom.settings import layout
 from skyloom.settings.analysis import Lacking
 
@@ -69,6 +70,25 @@ class Context:
         """``{model}-{modality}`` of every embedding table -> its model."""
         given = {model.name: self.config.embeddings_of(model, self.survey.name) for model in self.models()}
         return {f"{model}-{name}": model for model, names in given.items() for name in names}
+
+    def output_of(self, key: str, role: str) -> list[str]:
+        """A file that another analysis makes of the survey: the one that a key of this analysis names.
+
+        Raises
+        ------
+        BadConfig : the other one makes no such file.
+        """
+        name = getattr(self.settings, key)
+        other = self.config.analyses.get(name)
+        if other is None:
+            raise Lacking(f"has no analysis '{name}'")
+        if role not in other.kind.outputs:
+            where = f"analyses.{self.analysis.name}.{key}"
+            raise BadConfig(f"{where}: '{name}' is of kind {other.kind_name}, which makes no {role}")
+        if other.settings.surveys is not None and self.survey.name not in other.settings.surveys:
+            raise Lacking(f"is not among the surveys of '{name}'")
+        other.kind.inputs(dataclasses.replace(self, analysis=other))
+        return [layout.outputs(other, self.survey.name)[role]]
 
     def model_files(self, model: str) -> list[str]:
         """Weights and card of a model that embeds the survey."""

@@ -15,6 +15,8 @@ PUBLISHED = "resources/published.csv"
 """Published numbers that analyses set beside ours."""
 
 
+VECTOR = "_vector"
+"""What follows the role of a figure in that of its other form."""
 _PAIRS = re.compile(rf"{RESULTS}/([^/]+)/catalog/DESI_HSC_(\d+)x\2\.hdf5")
 
 
@@ -140,10 +142,15 @@ def outputs(analysis: "Analysis", survey: str) -> dict[str, str]:
     """The files an analysis makes, by role.
 
     An entry that is not called as its kind has its own name in theirs: ``regression.png`` of an entry `published` is
-    ``published.png``, and a file that does not begin with the kind gets the name in front.
+    ``published.png``, and a file that does not begin with the kind gets the name in front. A figure that is wanted in
+    another form too has it beside the PNG, of the role ``{role}_vector``.
     """
     folder = f"{survey_folder(survey)}/{analysis.kind.folder}"
-    return {role: f"{folder}/{_own(name, analysis)}" for role, name in analysis.kind.outputs.items()}
+    found = {role: f"{folder}/{_own(name, analysis)}" for role, name in analysis.kind.outputs.items()}
+    if analysis.vector:
+        figures = {role: path for role, path in found.items() if path.endswith(".png")}
+        found |= {f"{role}{VECTOR}": f"{path.removesuffix('png')}{analysis.vector}" for role, path in figures.items()}
+    return found
 
 
 def _own(name: str, analysis: "Analysis") -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from skyloom.settings import kinds
 from skyloom.settings.analysis import Job
+from skyloom.settings.layout import VECTOR
 from skyloom.settings.section import parse
 
 
@@ -33,4 +34,11 @@ def run_analysis(
     section = parse(found.settings, dict(settings), f"analyses.{kind}")
     files = {role: [given] if isinstance(given, str) else [str(path) for path in given] for role, given in inputs}
     job = Job(survey, files, {role: str(path) for role, path in outputs}, section, seed, dict(of_survey or {}))
-    kinds.load(found.run)(job)
+    made = job.outputs
+    forms = {made[role.removesuffix(VECTOR)]: path for role, path in made.items() if role.endswith(VECTOR)}
+    if not forms:
+        return kinds.load(found.run)(job)
+    from skyloom.figures import style  # after its kind was found: what draws nothing needs no matplotlib
+
+    with style.also(forms):
+        kinds.load(found.run)(job)

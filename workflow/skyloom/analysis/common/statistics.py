@@ -101,6 +101,57 @@ def bootstrap_r2(truth: np.ndarray, prediction: np.ndarray, count: int = 1000, s
     return np.concatenate(values)
 
 
+def bootstrap_r2_of_many(
+    truth: np.ndarray, predictions: np.ndarray, members: np.ndarray | None = None, count: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Bootstrap values (M, G, count) of R2 of M predictions in G groups of galaxies, all of the same resamples of all
+    galaxies: any two of them are paired.
+
+    As `bootstrap_r2`, with the draws and the matrix products shared by all: 50 predictions of 20,000 galaxies, 1,000
+    resamples, take seconds.
+
+    Parameters
+    ----------
+    truth : (n,), NaN where unknown
+    predictions : (M, n), NaN where there is none: such galaxies do not count for that prediction
+    members : (G, n) bool; None for one group of all
+    """
+    truth, predictions = np.asarray(truth, dtype=float), np.asarray(predictions, dtype=float)
+    n = len(truth)
+    members = np.ones((1, n), bool) if members is None else np.asarray(members, bool)
+    known = np.isfinite(truth) & np.isfinite(predictions)
+    centred = np.where(np.isfinite(truth), truth - np.nanmean(truth), 0.0) if np.isfinite(truth).any() else 0 * truth
+    error = np.where(known, (np.nan_to_num(truth) - np.nan_to_num(predictions)) ** 2, 0.0)
+    patterns, which = np.unique(known, axis=0, return_inverse=True)  # most models know the same galaxies
+    inside = patterns[:, None] & members  # (K, G, n)
+    moments = np.stack([inside * centred, inside * centred**2, inside.astype(float)])
+    terms = np.concatenate([(error[:, None] * members).reshape(-1, n), moments.reshape(-1, n)]).T
+    cut, shape = len(predictions) * len(members), (-1, len(predictions), len(members))
+    values = []
+    for rows in resamples(n, count, seed):
+        sums = _times_drawn(rows, n) @ terms
+        first, second, number = np.moveaxis(sums[:, cut:].reshape(len(rows), 3, len(patterns), len(members)), 1, 0)
+        total = second - first**2 / np.where(number > 0, number, 1)
+        total = total[:, which.ravel()]
+        varies = total > 1e-12 * np.where(second[:, which.ravel()] > 0, second[:, which.ravel()], 1)
+        ratio = sums[:, :cut].reshape(shape) / np.where(varies, total, 1)
+        values.append(np.where(varies, 1 - ratio, np.nan))
+    return np.moveaxis(np.concatenate(values), 0, -1)
+
+
+def r2_of_many(truth: np.ndarray, predictions: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R2 (M, G) and numbers of galaxies (M, G) of what `bootstrap_r2_of_many` resamples."""
+    known = np.isfinite(truth) & np.isfinite(predictions)
+    values = np.full((len(predictions), len(members)), np.nan)
+    numbers = np.zeros(values.shape, int)
+    for m, g in np.ndindex(values.shape):
+        rows = known[m] & members[g]
+        numbers[m, g] = rows.sum()
+        if numbers[m, g] > 1:
+            values[m, g] = r2(truth[rows], predictions[m, rows])
+    return values, numbers
+
+
 def difference_r2(truth, prediction, other, count: int = 1000, seed: int = 0) -> tuple[float, tuple[float, float]]:
     """R2 of `prediction` minus R2 of `other` on the same galaxies, and its paired 95 % interval."""
     first, second = (bootstrap_r2(truth, p, count, seed) for p in (prediction, other))
