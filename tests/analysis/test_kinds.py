@@ -19,13 +19,17 @@ KINDS = kinds.own_kinds("analysis")
 
 def changed(**analyses):
     """The default configuration with these analyses in place of its own."""
-    return {**copy.deepcopy(DEFAULT), "analyses": analyses}
+    config = {**copy.deepcopy(DEFAULT), "analyses": analyses}
+    for survey in config["surveys"].values():
+        survey.pop("analyses", None)
+    return config
 
 
 def test_the_default_analyses_are_made_where_they_can_be():
     made = set(load(DEFAULT).made)
     of_mock = {"regression", "retrieval", "umap", "clusters", "mock_validation"}
-    of_mock |= {"catalog", "examples", "redshift", "calibration"}
+    of_mock |= {"catalog", "examples", "redshift", "calibration", "sky", "environment", "brightness", "residuals"}
+    of_mock |= {"outliers", "anomalies", "audit", "benchmark", "published_protocol", "training_scores"}
     assert {analysis for analysis, survey in made if survey == "mock"} == of_mock
     assert {analysis for analysis, survey in made if survey == "simulated"} == {"catalog", "examples", "queries"}
     assert {a for a, survey in made if survey == "desi_samples"} == {"redshift", "catalog", "examples", "domain_gap"}
@@ -47,6 +51,36 @@ def test_inputs_of_a_survey_are_what_it_has():
     assert "embeddings" not in made["redshift", "mock_spectra"]
     samples = made["mock_validation", "mock"]["samples"]
     assert len(samples) == 4 and all(path.startswith("results/desi_samples/raw/") for path in samples)
+
+
+def test_a_survey_can_name_what_is_made_of_it():
+    config = changed(sky={}, regression={}, catalog={}, published={"kind": "regression"})
+    config["surveys"]["mock"]["analyses"] = ["regression", "catalog"]
+    assert {name for name, survey in load(config).made if survey == "mock"} == {"regression", "catalog"}
+    config["surveys"]["mock"]["analyses"] = ["sky", "published"]  # whose predictions are not made
+    assert {name for name, survey in load(config).made if survey == "mock"} == {"published"}
+    config["analyses"]["sky"]["surveys"] = ["mock"]
+    with pytest.raises(BadConfig, match="sky.surveys: 'mock' does not name 'regression' among its `analyses`"):
+        load(config)
+    config["surveys"]["mock"]["analyses"] = ["skye"]
+    del config["analyses"]["sky"]["surveys"]
+    assert load(config).notices == ["surveys.mock.analyses: 'skye' is not an analysis; did you mean 'sky'?"]
+
+
+def test_what_another_analysis_makes_is_taken_from_where_it_is():
+    made = load(changed(regression={}, published={"kind": "regression"}, sky={"regression": "published"})).made
+    assert made["sky", "mock"]["predictions"] == ["results/mock/analysis/published-predictions.parquet"]
+    assert ("sky", "simulated") not in made and ("sky", "desi_samples") not in made
+    with pytest.raises(BadConfig, match="sky.regression: 'umap' is of kind umap, which makes no predictions"):
+        load(changed(umap={}, sky={"regression": "umap"}))
+    assert not load(changed(regression=None, sky={})).made  # taken out: nothing is scored
+
+
+def test_figures_come_in_another_form_too_where_that_is_wanted():
+    loaded = load({**changed(catalog={}), "vector": "pdf"})
+    names = layout.outputs(loaded.analyses["catalog"], "mock")
+    pictures = {role: path for role, path in names.items() if path.endswith(".png")}
+    assert pictures and all(names[f"{role}_vector"] == path[:-3] + "pdf" for role, path in pictures.items())
 
 
 def test_two_analyses_of_a_kind_stand_side_by_side():

@@ -1,6 +1,7 @@
 """The regression on made-up galaxies whose best embedding is known."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -9,11 +10,14 @@ import pyarrow.parquet
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
-from skyloom.analysis.common import statistics, tables
+from skyloom.analysis.common import heads, significance, statistics, tables
+from skyloom.analysis.common.blocks import Shown
 from skyloom.analysis.common.embeddings import read_embedding, write_embedding
+from skyloom.analysis.common.predictors import sources
+from skyloom.analysis.common.predictors.choices import read_choices
 from skyloom.analysis.common.traits import describe_all
-from skyloom.analysis.regression import Settings, figures, scores, sources
-from skyloom.analysis.regression.present import claims, present
+from skyloom.analysis.regression import Settings, figures, redshifts, scores
+from skyloom.analysis.regression.present import claims, difference_table, present
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.figures import style
 from skyloom.settings.section import parse
@@ -23,6 +27,7 @@ from . import synthetic
 CONFIG = {"k": [16, 64], "epochs": [3], "components": [2, 8, 32]}
 CONFIG["differences"] = [["specformer", "specformer_untrained"], ["astroclip", "astrodino"]]
 CONFIG["differences"] += [["astroclip", "photometry"]]
+SHOWN = Shown("mock", simulated=True, published=str(Path(__file__).parents[2] / "resources/published.csv"))
 QUICK = {"k": [16], "epochs": [1], "whitened": [0], "properties": ["z"]}
 
 
@@ -155,6 +160,7 @@ def test_what_a_user_calls_a_model_changes_nothing(survey, result, tmp_path):
     table, _, _ = run(renamed(survey, tmp_path, names), tmp_path / "out", config)
     named = result[0].replace({"model": names | {"specformer - specformer_untrained": "pca - astroclip"}})
     keep = [*names.values(), "photometry", "photometry+z", "pca - astroclip"]
+    named, table = (t[~t["metric"].str.contains("delta_r2_p")] for t in (named, table))  # these go by their number
     same = named[named["model"].isin(keep)].set_index(["model", "modality", "method", "property", "split", "metric"])
     table = table.set_index(list(same.index.names))
     assert set(table.index) == set(same.index) and ("foo", "image->spectrum", "knn", "z", "test", "r2") in table.index
@@ -266,13 +272,14 @@ def test_verdicts_follow_the_numbers(result):
     )
     table = result[0].copy()
     pair = table["model"] == "specformer - specformer_untrained"
-    table.loc[pair, ["value", "ci_low", "ci_high"]] *= -1
+    table.loc[pair & (table["metric"] == "delta_r2"), ["value", "ci_low", "ci_high"]] *= -1
     table.loc[pair, "model"] = "specformer_untrained - specformer"
     turned = [claim for claim in claims(table.query("split == 'test'"), swapped) if "untrained beats" in claim.text]
     assert [(claim.holds, claim.verdict) for claim in turned] == [(False, "fails")]
 
 
 KNOWN = {"model": ["specformer", "astroclip"], "property": ["z"], "embedding": ["specformer-spectrum"]}
+KNOWN["modality"] = ["image", "spectrum"]
 
 
 @pytest.mark.parametrize(
@@ -287,6 +294,9 @@ KNOWN = {"model": ["specformer", "astroclip"], "property": ["z"], "embedding": [
         ({"k": []}, "k: .* needs at least 1"),
         ({"k": [0]}, "k.0: 0 is not allowed; must be at least 1"),
         ({"resamples": 10}, "must be at least 1000"),
+        ({"seeds": 0}, "must be at least 1"),
+        ({"batch_sizes": {"image": {"mass": 3}}}, "batch_sizes.image.mass.*: 'mass' is not a property"),
+        ({"batch_sizes": {"imag": {"z": 3}}}, "batch_sizes.imag.*: 'imag' is not a modality; did you mean 'image'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_job(config, words):
@@ -391,3 +401,164 @@ def test_a_table_that_says_of_no_model_is_refused(survey, tmp_path):
     inputs |= {"embeddings": only(survey, "specformer")["embeddings"], "predictions": [survey["splits"]]}
     with pytest.raises(BadInput, match="splits.parquet: not a table of predictions"):
         synthetic.run("regression", inputs, tmp_path / "out", QUICK)
+
+
+def test_holm_is_its_closed_form():
+    p = [0.01, 0.04, 0.03, np.nan, 0.005, 0.9]
+    expected = [4 * 0.01, 3 * 0.03, 3 * 0.03, np.nan, 5 * 0.005, 0.9]  # .04 * 2 is below .03 * 3
+    assert significance.holm(p) == pytest.approx(expected, nan_ok=True)
+    assert significance.holm([0.6, 0.7]).tolist() == [1, 1] and len(significance.holm([])) == 0
+
+
+def test_a_p_value_is_twice_the_smaller_side():
+    draws = np.concatenate([-np.ones(30), np.ones(970)])
+    assert significance.two_sided(draws) == pytest.approx(0.06) == significance.two_sided(-draws)
+    assert significance.two_sided(np.ones(1000)) == 1 / 1001 and significance.two_sided(np.zeros(9)) == 1
+    assert np.isnan(significance.two_sided(np.full(5, np.nan)))
+    # of differences that are not there, as many are below .05 as that says
+    rng = np.random.default_rng(0)
+    found = [significance.two_sided(rng.normal() + rng.normal(size=2000)) for _ in range(400)]
+    assert 0.02 < np.mean(np.array(found) < 0.05) < 0.09
+
+
+def test_however_many_differences_the_largest_can_be_told_from_chance():
+    count = significance.resamples_for(300, 1000)
+    assert significance.holm([significance.two_sided(np.ones(count))] * 300)[0] < significance.LEVEL
+    assert significance.resamples_for(3, 1000) == 1000
+
+
+def test_differences_have_p_values_corrected_for_all_of_the_table(result):
+    table = result[0]
+    key = ["model", "modality", "method", "property"]
+    by = {name: rows.set_index(key)["value"] for name, rows in table.groupby("metric") if "delta" in name}
+    assert set(by) == {"delta_r2", "delta_r2_p", "delta_r2_p_holm"} and len(set(map(len, by.values()))) == 1
+    p, corrected = by["delta_r2_p"], by["delta_r2_p_holm"]
+    assert corrected.to_numpy() == pytest.approx(significance.holm(p), rel=1e-4)
+    assert (corrected >= p).all() and p.min() < corrected.min() <= 0.05
+    differences = table[table["metric"] == "delta_r2"].set_index(key)
+    outside = (differences["ci_low"] > 0) | (differences["ci_high"] < 0)
+    clear = ((p - 0.05).abs() > 0.02).to_numpy()
+    assert ((p < 0.05) == outside)[clear].all()  # the interval says the same as the value alone
+
+
+def test_of_several_differences_only_what_holm_leaves_is_certain(result):
+    settings = parse(Settings, CONFIG, "")
+    table = result[0].query("split == 'test'").copy()
+    table.loc[table["metric"] == "delta_r2_p_holm", "value"] = 0.2
+    assert all("within the uncertainty" in claim.verdict for claim in claims(table, settings))
+    one = table[~table["model"].str.contains(" - ") | (table["model"] == "specformer - specformer_untrained")]
+    assert [claim.verdict for claim in claims(one, settings)] == ["holds"]  # a single one goes by its interval
+    marked = [c for c in present_scores(result[0]) if c.best]
+    assert 0 < len(marked) < len([c for c in present_scores(table) if c.value]) and not any(
+        c.best for c in present_scores(table)
+    )
+
+
+def present_scores(table):
+    return [cell for _, cells in difference_table(table[table["split"] == "test"]).lines for cell in cells]
+
+
+def test_intervals_do_not_depend_on_how_many_differences_there_are(survey, tmp_path):
+    pairs = [["specformer", name] for name in ("photometry", "photometry+z")] + [["photometry", "photometry+z"]]
+    config = {**QUICK, "properties": ["log_mstar", "log_z_mw", "t_age", "log_ssfr"]}
+    few, _, _ = run(only(survey, "specformer"), tmp_path / "few", config | {"differences": pairs[:1]})
+    many, _, _ = run(only(survey, "specformer"), tmp_path / "many", config | {"differences": pairs * 4})
+    key = ("specformer - photometry", "spectrum", "delta_r2", "knn", "t_age")
+    first, second = value(few, *key), many[many["model"] == key[0]].query("metric == 'delta_r2' and method == 'knn'")
+    second = second[second["property"] == "t_age"].iloc[0]
+    assert first["ci_low"] == second["ci_low"] and first["ci_high"] == second["ci_high"]
+
+
+def test_bootstrapped_redshift_statistics_are_those_of_the_plain_way(monkeypatch):
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(0, 1, 60)
+    predictions = truth + (1 + truth) * np.stack([0.1 * rng.standard_t(2, 60), rng.normal(0, 0.05, 60), np.zeros(60)])
+    fast = redshifts.bootstrap(truth, predictions, 64, 3)
+    plainly = redshifts.metrics() | {"bias": lambda t, p: statistics.bias(t, p)}
+    for name, function in plainly.items():
+        for m, row in enumerate(predictions):
+            plain = [function(truth[rows], row[rows]) for block in statistics.resamples(60, 64, 3) for rows in block]
+            assert fast[name][m] == pytest.approx(plain, abs=1e-12), name
+    # what a prediction does not have does not count, and what nobody has is NaN
+    some = np.where(np.arange(60) % 3 == 0, np.nan, predictions[0])
+    unknown = truth.copy()
+    unknown[:5] = np.nan
+    found = redshifts.bootstrap(unknown, np.stack([some, np.full(60, np.nan)]), 32, 3)
+    known = np.isfinite(some) & np.isfinite(unknown)
+    plain = [
+        statistics.sigma_nmad(unknown[r][known[r]], some[r][known[r]])
+        for block in statistics.resamples(60, 32, 3)
+        for r in block
+    ]
+    assert found["sigma_nmad"][0] == pytest.approx(plain, abs=1e-12)
+    assert all(np.isnan(values[1]).all() for values in found.values())
+    monkeypatch.setattr(statistics, "BLOCK", 500)
+    assert redshifts.bootstrap(truth, predictions, 64, 3)["bias"] == pytest.approx(fast["bias"])
+
+
+def test_several_trainings_state_their_scatter_and_leave_the_first_as_it_was(survey, tmp_path):
+    config = QUICK | {"properties": ["z", "t_age"], "differences": [["specformer", "photometry"]]}
+    own = only(survey, "specformer")
+    once, first, _ = run(own, tmp_path / "once", config)
+    table, predictions, out = run(own, tmp_path / "thrice", config | {"seeds": 3})
+    pandas.testing.assert_frame_equal(first, predictions)
+    further = table["metric"].str.contains("_seed_")
+    pandas.testing.assert_frame_equal(once, table[~further].reset_index(drop=True))
+    assert set(table[further]["method"]) == {"mlp"} and set(table[further]["split"]) == {"test"}
+    # each training is that of its own seed
+    values = [value(table, "specformer", "spectrum", method="mlp")["value"]]
+    for seed in (1, 2):
+        inputs = {role: own[role] for role in ("galaxies", "splits", "embeddings")}
+        again = pandas.read_csv(synthetic.run("regression", inputs, tmp_path / f"{seed}", config, seed=seed)["table"])
+        values.append(value(again, "specformer", "spectrum", method="mlp")["value"])
+    got = {m: value(table, "specformer", "spectrum", f"r2_seed_{m}", "mlp")["value"] for m in ("mean", "std")}
+    assert got["mean"] == pytest.approx(np.mean(values), abs=1e-5)
+    assert got["std"] == pytest.approx(np.std(values, ddof=1), rel=1e-3) and got["std"] > 0
+    row = value(table, "specformer - photometry", "spectrum", "delta_r2_seed_mean", "mlp")["value"]
+    means = [value(table, *key, "r2_seed_mean", "mlp")["value"] for key in
+             (("specformer", "spectrum"), ("photometry", "photometry"))]  # fmt: skip
+    assert row == pytest.approx(means[0] - means[1], abs=1e-5)
+    titles = [getattr(block, "title", "") for block in present(out, parse(Settings, config | {"seeds": 3}, ""), SHOWN)]
+    assert "How much is the luck of a training" in titles
+
+
+def test_a_batch_size_is_that_of_its_modality_and_property(survey, tmp_path, monkeypatch):
+    seen = []
+    plain = heads.fit_predict
+
+    def fit_predict(train, labels, queries, config):
+        seen.append((labels.shape[1], config["batch_size"]))
+        return plain(train, labels, queries, config)
+
+    monkeypatch.setattr(heads, "fit_predict", fit_predict)
+    config = QUICK | {"properties": ["z", "t_age"], "photometry": [], "batch_sizes": {"image": {"z": 32}}}
+    table, _, _ = run(only(survey, "astroclip"), tmp_path, config)
+    assert seen == [(2, 64), (1, 32), (1, 64)]  # spectrum, then image
+    assert set(table.query("method == 'mlp'")["property"]) == {"z", "t_age"}
+
+
+def test_the_published_quantity_stands_beside_ours_and_under_its_own_name(survey, tmp_path):
+    galaxies = pandas.read_parquet(survey["galaxies"])
+    galaxies["ssfr_legacy"] = 2 * galaxies["log_ssfr"] + 30
+    tables.write_parquet(tmp_path / "galaxies.parquet", galaxies)
+    own = {**only(survey, "astroclip"), "galaxies": tmp_path / "galaxies.parquet"}
+    config = QUICK | {"properties": ["log_ssfr", "ssfr_legacy"], "k": [64], "metric": ["euclidean"]}
+    table, _, out = run(own, tmp_path / "out", config)
+    pair = [value(table, "astroclip", "image", name=name)["value"] for name in config["properties"]]
+    assert pair[0] == pytest.approx(pair[1], abs=1e-4)
+    blocks = present(out, parse(Settings, config, ""), SHOWN)
+    (beside,) = [block for block in blocks if getattr(block, "title", "") == "Published numbers beside ours"]
+    assert "sSFR (legacy)" in beside.columns and "published sSFR" not in beside.note
+    place = list(beside.columns).index("sSFR (legacy)")
+    assert any(beside.lines[i][place] == f"{pair[1]:.2f}" for i in beside.marked)
+
+
+def test_predictions_say_what_they_were_made_with(survey, result):
+    made = read_choices(result[2]["predictions"])
+    assert made.settings.k == [16, 64] and made.settings.plain()["components"] == [2, 8, 32]
+    chosen = made.chosen["pca_spectrum", "spectrum", "knn"]["z"]
+    row = value(result[0], "pca_spectrum", "spectrum", "chosen_components", split="validation")
+    assert chosen["components"] == row["value"] and chosen["metric"] == "euclidean"
+    assert made.chosen["astroclip", "image", "mlp"]["t_age"] == {"components": 32, "epochs": 3}
+    with pytest.raises(BadInput, match="splits.parquet: not predictions that say what was chosen"):
+        read_choices(survey["splits"])

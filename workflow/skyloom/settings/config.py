@@ -185,7 +185,10 @@ class Config:
             asked = analysis.settings.surveys
             lacking = {}
             for survey in asked or self.surveys:
+                listed = self.surveys[survey].settings.analyses
                 try:
+                    if listed is not None and analysis.name not in listed:
+                        raise Lacking("does not name it among its `analyses`")
                     inputs = analysis.kind.inputs(Context(self, self.surveys[survey], analysis))
                     found[analysis.name, survey] = {role: list(paths) for role, paths in inputs.items()}
                 except Lacking as error:
@@ -226,7 +229,8 @@ def _load(config: Mapping) -> Config:
     for part, table in entries.items():
         for name in table:
             check_name(part, name)
-    known = {"survey": list(entries["surveys"]), "model": list(entries["models"])}
+    # an analysis that was taken out may still be named: a preset need not know who names it
+    known = {"survey": list(entries["surveys"]), "model": list(entries["models"]), "analysis": list(root.analyses)}
     models = {name: read_model(name, entry) for name, entry in entries["models"].items()}
     for model in models.values():
         check_backbones(model, models)
@@ -242,7 +246,6 @@ def _load(config: Mapping) -> Config:
         ),
         "modality": sorted({m for s in surveys.values() for m in s.settings.modalities}),
         "property": list(PROPERTIES),
-        "analysis": list(entries["analyses"]),
     }
     for name, entry in entries["analyses"].items():
         loaded.analyses[name] = dataclasses.replace(_analysis(name, entry, known), vector=root.vector)
@@ -252,6 +255,11 @@ def _load(config: Mapping) -> Config:
         for other in surveys[name].settings.report_with:
             if other not in surveys:  # one of the default run that was taken out is no error
                 loaded.notices.append(f"surveys.{name}.report_with: '{other}' is not a survey: the report goes without")
+    for survey in surveys.values():
+        for other in survey.settings.analyses or ():
+            if other not in root.analyses:
+                close = hint(other, list(root.analyses))
+                loaded.notices.append(f"surveys.{survey.name}.analyses: '{other}' is not an analysis; {close}")
     loaded.made  # noqa: B018 (an analysis that was asked for and cannot be made is an error now)
     return loaded
 

@@ -85,10 +85,23 @@ class Context:
         if role not in other.kind.outputs:
             where = f"analyses.{self.analysis.name}.{key}"
             raise BadConfig(f"{where}: '{name}' is of kind {other.kind_name}, which makes no {role}")
+        return [self._made(other)[role]]
+
+    def made_of(self, name: str) -> dict[str, str]:
+        """The files that another analysis makes of the survey, by role; none where it is not made."""
+        try:
+            return self._made(self.config.analyses[name])
+        except Lacking:
+            return {}
+
+    def _made(self, other: "Analysis") -> dict[str, str]:
+        listed = self.survey.settings.analyses
+        if listed is not None and other.name not in listed:
+            raise Lacking(f"does not name '{other.name}' among its `analyses`")
         if other.settings.surveys is not None and self.survey.name not in other.settings.surveys:
-            raise Lacking(f"is not among the surveys of '{name}'")
+            raise Lacking(f"is not among the surveys of '{other.name}'")
         other.kind.inputs(dataclasses.replace(self, analysis=other))
-        return [layout.outputs(other, self.survey.name)[role]]
+        return layout.outputs(other, self.survey.name)
 
     def model_files(self, model: str) -> list[str]:
         """Weights and card of a model that embeds the survey."""

@@ -159,6 +159,8 @@ class SurveySettings(Section):
     "what who uses its data cites, each with its address (https://doi.org/...); without it that of its kind"
     report_with: list[str] = setting([])
     "further surveys in its report, besides those that it shares models with; those that there are"
+    analyses: list[str] | None = setting(None)
+    "that are made of it, those that there are and as far as it has what they take; without this key all that can be"
     shards: int = setting(1, ge=1, le=9999)
     "token files a modality, one job each"
     compression: Literal["none", "bitshuffle-lz4"] = setting("none")

@@ -9,6 +9,9 @@ from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
 from skyloom.settings.section import reference, refuse, setting
 
+RAW = "hdbscan_raw"
+"""The method of HDBSCAN on a whole embedding."""
+
 
 class Settings(AnalysisSettings):
     """Keys of k-means and HDBSCAN."""
@@ -25,12 +28,20 @@ class Settings(AnalysisSettings):
     "of the elbow"
     n_init: int = setting(3, ge=3)
     "starts of k-means, of which the best is kept"
+    resamples_stability: int = setting(10, ge=3, le=100)
+    "fits on bootstrap resamples, whose agreement says how stable the clusters are"
+    permutations: int = setting(200, ge=19)
+    "of the cluster labels, for the p of their mutual information"
     hdbscan_components: int = setting(10, ge=1)
     "principal components that HDBSCAN sees: density means little in hundreds of dimensions"
     min_cluster_size: int = setting(20, ge=2)
     "of HDBSCAN"
     min_samples: int = setting(5, ge=1)
     "of HDBSCAN"
+    raw_galaxies: int = setting(5000, ge=2, le=8000)
+    "galaxies at most, by a hash, whose whole embedding HDBSCAN sees, as published: all distances between them are held"
+    raw_min_cluster_size: int = setting(5, ge=2)
+    "of HDBSCAN there; published: at most 6, the number of galaxies in the smallest cluster"
 
     @model_validator(mode="after")
     def _three_k(self):
@@ -56,4 +67,5 @@ KIND = AnalysisKind(
         "figure_hdbscan": "hdbscan.png",
     },
     run="skyloom.analysis.clusters.clusters:cluster",
+    present="skyloom.analysis.clusters.present:present",
 )

@@ -3,7 +3,11 @@
 import numpy as np
 import pandas
 
+from skyloom.analysis.clusters import RAW
 from skyloom.figures import style
+
+SEEN = {"hdbscan": "components", RAW: "whole embedding"}
+"""What HDBSCAN sees, by method."""
 
 
 @style.look()
@@ -36,8 +40,8 @@ def draw_kmeans(table: pandas.DataFrame, properties: list[str], palette: style.P
 
 @style.look()
 def draw_hdbscan(table: pandas.DataFrame, palette: style.Palette, path, shown: int = 8) -> None:
-    """How many galaxies HDBSCAN puts in each cluster, noise first."""
-    groups = list(table[table["method"] == "hdbscan"].groupby(["model", "modality"], sort=False))
+    """How many galaxies HDBSCAN puts in each cluster, noise first: on components and on whole embeddings."""
+    groups = list(table[table["method"].isin(SEEN)].groupby(["model", "modality", "method"], sort=False))
     if not groups:
         return style.nothing("too few galaxies for clusters", path)
     columns = min(4, len(groups))
@@ -46,15 +50,15 @@ def draw_hdbscan(table: pandas.DataFrame, palette: style.Palette, path, shown: i
     axes = fig.subplots(lines, columns, squeeze=False)
     for axis in axes.ravel()[len(groups) :]:
         axis.set_axis_off()
-    for axis, ((model, modality), rows) in zip(axes.ravel(), groups, strict=False):
+    for axis, ((model, modality, method), rows) in zip(axes.ravel(), groups, strict=False):
         counts = _counts(rows)
         noise = counts.pop(-1) if -1 in counts else 0
         head = counts.head(shown)
         heights = [noise, *head] + ([counts.iloc[shown:].sum()] if len(counts) > shown else [])
-        names = ["noise", *map(str, head.index)] + (["rest"] if len(counts) > shown else [])
+        names = ["-1", *map(str, head.index)] + (["rest"] if len(counts) > shown else [])
         bars = axis.bar(names, heights, color=[style.GRID, *[palette.colour(model)] * (len(names) - 1)])
         axis.bar_label(bars, labels=[f"{h:.0f}" for h in heights], fontsize=7)
-        axis.set_title(f"{style.pretty(model)}, {style.pretty(modality)}")
+        axis.set_title(f"{style.pretty(model)}, {style.pretty(modality)}\n{SEEN[method]}", fontsize=9)
         axis.set_xlim(-0.8, max(3, len(names)) - 0.2)
         axis.margins(y=0.15)
     for axis in axes[:, 0]:
@@ -68,9 +72,14 @@ def _elbow(axis, rows: pandas.DataFrame, colour: str) -> None:
     k = inertia["property"].str.removeprefix("k=").astype(int).to_numpy()
     value = inertia["value"].to_numpy() / inertia["value"].iloc[0]
     chosen = rows[rows["metric"] == "chosen_k"]["value"].iloc[0]
+    mark = style.OTHER_MARK if colour != style.OTHER_MARK else style.INK
+    axis.plot(k[[0, -1]], value[[0, -1]], color=style.GREYS[1], ls="--", lw=1)
     axis.plot(k, value, "o-", ms=3.5, color=colour)
-    axis.axvline(chosen, color=style.OTHER_MARK if colour != style.OTHER_MARK else style.INK, ls=":", lw=1.3)
-    axis.text(chosen + 0.2, 0.95, f"k = {chosen:.0f}", transform=axis.get_xaxis_transform(), va="top")
+    axis.axvline(chosen, color=mark, ls=":", lw=1.3)
+    axis.vlines(chosen, *sorted([value[k == chosen][0], np.interp(chosen, k[[0, -1]], value[[0, -1]])]), mark, lw=2.2)
+    below = rows[(rows["metric"] == "below_chord") & (rows["property"] == f"k={chosen:.0f}")]["value"]
+    why = f"\n{below.iloc[0]:.2f} below the chord" if len(below) else ""
+    axis.text(chosen + 0.2, 0.98, f"k = {chosen:.0f}{why}", transform=axis.get_xaxis_transform(), va="top", fontsize=8)
     axis.set_xticks(k[:: max(1, len(k) // 5)])
 
 

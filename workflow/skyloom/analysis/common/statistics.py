@@ -94,7 +94,7 @@ def bootstrap_r2(truth: np.ndarray, prediction: np.ndarray, count: int = 1000, s
     n = len(truth)
     values = []
     for rows in resamples(n, count, seed):
-        drawn = _times_drawn(rows, n)
+        drawn = times_drawn(rows, n)
         residual, first, second = (drawn @ terms).T
         total = second - first**2 / n
         values.append(np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), np.nan))
@@ -129,7 +129,7 @@ def bootstrap_r2_of_many(
     cut, shape = len(predictions) * len(members), (-1, len(predictions), len(members))
     values = []
     for rows in resamples(n, count, seed):
-        sums = _times_drawn(rows, n) @ terms
+        sums = times_drawn(rows, n) @ terms
         first, second, number = np.moveaxis(sums[:, cut:].reshape(len(rows), 3, len(patterns), len(members)), 1, 0)
         total = second - first**2 / np.where(number > 0, number, 1)
         total = total[:, which.ravel()]
@@ -158,7 +158,7 @@ def difference_r2(truth, prediction, other, count: int = 1000, seed: int = 0) ->
     return float(r2(truth, prediction) - r2(truth, other)), interval(first - second)
 
 
-def _times_drawn(rows: np.ndarray, n: int) -> np.ndarray:
+def times_drawn(rows: np.ndarray, n: int) -> np.ndarray:
     """How often each of n rows occurs in each resample: (b, n) float64."""
     flat = rows + np.arange(len(rows))[:, None] * n
     return np.bincount(flat.ravel(), minlength=len(rows) * n).reshape(len(rows), n).astype(float)

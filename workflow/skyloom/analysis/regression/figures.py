@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 
 from skyloom.analysis.common.blocks import method_name
-from skyloom.analysis.regression import BASELINES, PHOTOMETRY
+from skyloom.analysis.common.predictors import BASELINES, PHOTOMETRY
 from skyloom.figures import style
 
 CROWDED = 3000  # points above which density replaces dots

@@ -1,4 +1,8 @@
-"""What the report says of a regression: claims, scores, comparisons, and published numbers beside ours."""
+"""What the report says of a regression: claims, scores, comparisons, and published numbers beside ours.
+
+A difference is certain when its interval excludes 0; of several in one table, when p corrected for their number (Holm)
+is below LEVEL.
+"""
 
 from collections.abc import Iterator
 
@@ -18,15 +22,12 @@ from skyloom.analysis.common.blocks import (
     scored,
     with_interval,
 )
-from skyloom.analysis.regression import BASELINES, PHOTOMETRY, Settings
+from skyloom.analysis.common.predictors import BASELINES
+from skyloom.analysis.common.significance import LEVEL
+from skyloom.analysis.regression import Settings
+from skyloom.analysis.regression.published import METRICS, published_photoz, published_table, references
 from skyloom.figures import style
-from skyloom.settings.names import PROPERTIES
 
-METRICS = {"sigma_nmad": "sigma_NMAD", "bias": "bias", "outliers_0.15": "|dz| > 0.15", "outliers_0.05": "|dz| > 0.05"}
-# Published sSFR is the benchmark's own ("legacy") quantity; it stands in the column of ours, marked.
-PUBLISHED_AS = {"ssfr_legacy": "log_ssfr"}
-PHOTOMETRIC = ("image", "hsc_image", PHOTOMETRY)
-"""Inputs of photometric redshifts."""
 HEADS = ("input", "model", "method")
 
 
@@ -38,13 +39,14 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     test = table[table["split"] == "test"]
     intro = Text(
         "R2 in original units on the test split with 95 % bootstrap intervals over galaxies; every network was trained "
-        "once, with one seed. kNN is zero-shot, MLP few-shot. Each model is scored on the galaxies that it has; "
-        '"a->b" takes the property from the nearest training galaxies in modality b of a test galaxy in modality a. '
-        "Of a simulated survey, `truth` is what the noiseless truth of all properties reaches against labels that are "
-        "measured: nobody does better but by chance."
+        f"once, with one seed{_trainings(settings)}. kNN is zero-shot, MLP few-shot. Each model is scored on the "
+        'galaxies that it has; "a->b" takes the property from the nearest training galaxies in modality b of a test '
+        "galaxy in modality a. Of a simulated survey, `truth` is what the noiseless truth of all properties reaches "
+        "against labels that are measured: nobody does better but by chance."
     )
     found = [*claims(test, settings), intro, score_table(test), Figure(paths["figure_scores"])]
-    found += [Figure(paths["figure_predictions"]), photoz_table(test), difference_table(test), choice_table(table)]
+    found += [Figure(paths["figure_predictions"]), photoz_table(test), difference_table(test)]
+    found += [seed_table(test), choice_table(table)]
     if survey.published:
         published = read_csv(survey.published)
         found += [published_table(survey, published, test), references(published)]
@@ -54,21 +56,41 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
 
 def claims(test: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
     """The pairs of `differences`: the first is better than the second in the zero-shot R2 of the first property that
-    both predict."""
+    both predict. Of more than one, what is certain is so after Holm's correction over all differences of the table."""
     rows = test[test["method"] == "knn"]
     places = {name: place for place, name in enumerate(settings.properties)}
-    differences = rows[rows["metric"] == "delta_r2"]
+    differences = _differences(test).query("method == 'knn'")
     differences = differences.iloc[differences["property"].map(places).argsort(kind="stable")]
-    for _, row in differences.drop_duplicates(["model", "modality"]).sort_index().iterrows():
+    claimed = differences.drop_duplicates(["model", "modality"]).sort_index()
+    for _, row in claimed.iterrows():
         scores = rows[(rows["metric"] == "r2") & (rows["property"] == row["property"])]
         values = [_value(scores[scores["model"] == model], row["modality"]) for model in row["model"].split(" - ")]
         better, worse = (style.pretty(model) for model in row["model"].split(" - "))
+        holm = f", p {row['p_holm']:.2g} (Holm)" if len(claimed) > 1 and row["p_holm"] == row["p_holm"] else ""
         yield claim(
             f"{better} beats {worse} ({style.pretty(row['modality'])}): zero-shot R2 of {style.label(row['property'])}",
-            f"{' against '.join(values)}, difference {with_interval(row, 3)}, n = {row['n']:,}",
+            f"{' against '.join(values)}, difference {with_interval(row, 3)}{holm}, n = {row['n']:,}",
             row["value"] > 0,
-            row["ci_low"] > 0 or row["ci_high"] < 0,
+            _certain(row, len(claimed)),
         )
+
+
+def _differences(test: pandas.DataFrame) -> pandas.DataFrame:
+    """Rows delta_r2, with a column `p_holm` (NaN where the table has none)."""
+    key = ["model", "modality", "method", "property"]
+    corrected = test[test["metric"] == "delta_r2_p_holm"].set_index(key)["value"]
+    found = test[test["metric"] == "delta_r2"]
+    return found.assign(p_holm=[corrected.get(tuple(row), float("nan")) for row in found[key].to_numpy()])
+
+
+def _certain(row: pandas.Series, among: int) -> bool:
+    if among > 1 and row["p_holm"] == row["p_holm"]:
+        return row["p_holm"] < LEVEL
+    return row["ci_low"] > 0 or row["ci_high"] < 0
+
+
+def _trainings(settings: Settings) -> str:
+    return f", the MLP with {settings.seeds}, of which scores are the first" if settings.seeds > 1 else ""
 
 
 def _value(scores: pandas.DataFrame, modality: str) -> str:
@@ -110,19 +132,38 @@ def photoz_table(test: pandas.DataFrame) -> Scores | None:
 
 
 def difference_table(test: pandas.DataFrame) -> Scores | None:
-    """Paired differences of R2; a difference whose interval excludes 0 is marked."""
-    rows = test[test["metric"] == "delta_r2"]
+    """Paired differences of R2; those that are certain, after Holm's correction if there are several, are marked."""
+    rows = _differences(test)
     properties = list(dict.fromkeys(rows["property"]))
     lines = []
     for name, group in _by_source(rows):
         cells = {
-            row["property"]: scored(row, row["ci_low"] > 0 or row["ci_high"] < 0, sign=True, note=f"n = {row['n']:,}")
+            row["property"]: scored(row, _certain(row, len(rows)), sign=True, note=f"n = {row['n']:,}")
             for _, row in group.iterrows()
         }
         lines.append((name, in_order(cells, properties)))
-    note = "Difference of R2 on the test galaxies that both have, paired bootstrap. Bold: the 95 % interval excludes 0."
+    corrected = len(rows) > 1 and rows["p_holm"].notna().any()
+    mark = f"p, corrected for {len(rows):,} differences (Holm), is below {LEVEL}" if corrected else (
+        "the 95 % interval excludes 0")  # fmt: skip
+    note = f"Difference of R2 on the test galaxies that both have, paired bootstrap. Bold: {mark}."
     columns = [style.label(p) for p in properties]
     return Scores(HEADS, columns, lines, "Who is better than whom", note) if lines else None
+
+
+def seed_table(test: pandas.DataFrame) -> Table | None:
+    """Mean and scatter of R2, and of differences, over trainings of the MLP: the variance that intervals over galaxies
+    lack."""
+    rows = test[test["metric"].str.contains("_seed_")]
+    properties = list(dict.fromkeys(rows["property"]))
+    lines = []
+    for name, group in _by_source(rows):
+        values = {(row["property"], row["metric"].rpartition("_")[2]): row["value"] for _, row in group.iterrows()}
+        cells = [f"{values[p, 'mean']:.3f} \u00b1 {values[p, 'std']:.3f}" if (p, "mean") in values else ""
+                 for p in properties]  # fmt: skip
+        lines.append([*name, *cells])
+    note = "R2 on the same test galaxies: mean and standard deviation over trainings with different seeds."
+    columns = [*HEADS, *map(style.label, properties)]
+    return Table(columns, lines, "How much is the luck of a training", note) if lines else None
 
 
 def choice_table(table: pandas.DataFrame) -> Table | None:
@@ -139,61 +180,7 @@ def choice_table(table: pandas.DataFrame) -> Table | None:
     return Table(columns, lines, "What was chosen on the validation split", folded=True) if lines else None
 
 
-def published_table(survey: Shown, published: pandas.DataFrame, test: pandas.DataFrame) -> Table | None:
-    """Published R2, each followed by ours of the same kind of model, modality and method; each line says its survey."""
-    ours = test[(test["metric"] == "r2") & (test["trained"].astype(str) == "True")]
-    rows = published[published["metric"] == "r2"].replace({"property": PUBLISHED_AS})
-    properties = [p for p in PROPERTIES if p in set(rows["property"])]
-    lines, marked = [], []
-    for (model, modality, method), group in rows.groupby(["model", "modality", "method"], sort=False):
-        name = [style.pretty(modality), method_name(method)]
-        for (source, where), some in group.groupby(["source", "survey"], sort=False):
-            values = some.set_index("property")["value"]
-            lines.append([source, where, model, *name, *_two_digits(values, properties)])
-        own = ours[(ours["kind"] == model) & (ours["modality"] == modality) & (ours["method"] == method)]
-        for trained, some in own.groupby("model", sort=False):
-            marked.append(len(lines))
-            values = some.set_index("property")["value"]
-            lines.append(["this run", survey.name, style.pretty(trained), *name, *_two_digits(values, properties)])
-    note = "Each line names its survey. "
-    if survey.simulated:
-        note += (
-            "Ours come from simulated galaxies: these are easier or harder than the sky in ways nobody has measured, "
-            "so no line of ours beats, or is beaten by, a line from real data. "
-        )
-    note += "The published sSFR is the benchmark's own quantity, not the logarithm used here."
-    columns = ["source", "survey", "model", "input", "method", *map(style.label, properties)]
-    return Table(columns, lines, "Published numbers beside ours", note, marked=marked) if lines else None
-
-
-def references(published: pandas.DataFrame) -> Table:
-    """Source and reference of everything published, each once."""
-    rows = published[["source", "reference"]].drop_duplicates()
-    return Table(["source", "reference"], rows.to_numpy().tolist(), "References of the published numbers", folded=True)
-
-
-def published_photoz(survey: str, published: pandas.DataFrame, test: pandas.DataFrame) -> Table | None:
-    """Published photometric-redshift statistics, and those of our trained models and baselines of magnitudes."""
-    rows = published[published["metric"].isin(METRICS)]
-    lines = [
-        [row.source, row.survey, row.model, row.modality, METRICS[row.metric], f"{row.value:g}", row.reference]
-        for row in rows.itertuples()
-    ]
-    own = test[(test["property"] == "z") & test["modality"].isin(PHOTOMETRIC) & test["metric"].isin(METRICS)]
-    own = own[own["trained"].astype(str) == "True"]
-    marked = range(len(lines), len(lines) + len(own))
-    for _, row in own.iterrows():
-        name = ["this run", survey, style.pretty(row["model"]), style.pretty(row["modality"]), METRICS[row["metric"]]]
-        lines.append([*name, with_interval(row, 4), method_name(row["method"])])
-    columns = ["source", "survey", "model", "input", "metric", "value", "note"]
-    return Table(columns, lines, "Photometric redshifts, published and ours", marked=marked, folded=True)
-
-
 def _by_source(rows: pandas.DataFrame) -> Iterator[tuple[list[str], pandas.DataFrame]]:
     """Rows of each input, model and method, in the order of the table, with their names for people."""
     for (modality, model, method), group in rows.groupby(["modality", "model", "method"], sort=False):
         yield [style.pretty(modality), style.pretty(model), method_name(method)], group
-
-
-def _two_digits(values: pandas.Series, properties: list[str]) -> list[str]:
-    return [f"{values[p]:.2f}" if p in values.index else "" for p in properties]

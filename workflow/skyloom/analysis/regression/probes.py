@@ -9,7 +9,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from skyloom.analysis.regression.predict import Prediction
+from skyloom.analysis.common.predictors.predict import Prediction
 from skyloom.core.errors import BadInput
 
 METHOD = "probe"

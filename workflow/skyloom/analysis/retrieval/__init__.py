@@ -24,6 +24,12 @@ class Settings(AnalysisSettings):
     "k of recall@k"
     resamples: int = setting(1000, ge=1000)
     "of the bootstrap"
+    narrow: float = setting(0.01, gt=0, lt=1)
+    "largest |dz|/(1+z) of galaxies of the same redshift: does an embedding find more than that?"
+    least: int = setting(20, ge=2)
+    "galaxies of the same redshift without which a query is left out there"
+    likeness: list[str] = setting(["log_mstar", "mag_g - mag_r", "shape_r"])
+    "columns of galaxies.parquet, or differences of two, in which what is found is compared; unknown ones are left out"
     examples: int = setting(2, ge=1)
     "queries shown in each pairing"
     neighbours: int = setting(4, ge=1)
@@ -56,7 +62,12 @@ KIND = AnalysisKind(
     title="Does a galaxy find itself in another modality?",
     settings=Settings,
     inputs=inputs,
-    outputs={"table": "retrieval.csv", "figure": "retrieval.png", "figure_recall": "retrieval-recall.png"},
+    outputs={
+        "table": "retrieval.csv",
+        "figure": "retrieval.png",
+        "figure_recall": "retrieval-recall.png",
+        "figure_likeness": "retrieval-likeness.png",
+    },
     run="skyloom.analysis.retrieval.ranks:retrieve",
     present="skyloom.analysis.retrieval.present:present",
 )

@@ -1,7 +1,10 @@
-"""Example queries with what was retrieved, and recall against k."""
+"""Example queries with what was retrieved, recall against k, and what is found beyond redshift."""
 
 import numpy as np
+import pandas
 
+from skyloom.analysis.retrieval.likeness import RATIO, called
+from skyloom.analysis.retrieval.narrow import NARROW
 from skyloom.figures import style
 from skyloom.figures.samples import IMAGE, draw
 
@@ -59,3 +62,46 @@ def draw_ranks(ranks: dict[str, np.ndarray], path) -> None:
     axis.grid(color=style.GRID, lw=0.5)
     axis.legend(loc="best")
     style.save(fig, path)
+
+
+@style.look()
+def draw_likeness(table: pandas.DataFrame, narrow: float, path) -> None:
+    """A line each pairing: where the counterpart ranks among galaxies of its redshift, and how alike what is found is.
+
+    `table` is the tidy one; a panel for the rank fraction and for each property of `likeness`, with 95 % intervals and
+    chance, or random galaxies of the same redshift, as a dashed line.
+    """
+    rows = table[table["method"] == "cosine"]
+    ranked = rows[rows["metric"] == f"{NARROW}median_rank_fraction"]
+    ratios = rows[rows["metric"] == RATIO]
+    panels = [("rank among galaxies of the\nsame redshift (fraction)", 0.5, ranked)] if len(ranked) else []
+    for name, own in ratios.groupby("property", sort=False):
+        panels.append((f"difference in {called(name)}\n/ that of random galaxies", 1.0, own))
+    if not panels:
+        return style.nothing("too few galaxies of the same redshift", path)
+    pairs = pandas.concat([own for *_, own in panels])[["model", "modality"]].drop_duplicates()
+    models = list(dict.fromkeys(pairs["model"]))
+    names = sorted(pairs.itertuples(index=False, name=None), key=lambda pair: models.index(pair[0]))
+    fig = style.figure(height=0.3 * len(names) + 1.2, width=min(style.WIDTH, 2.2 + 2.3 * len(panels)))
+    axes = fig.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis, (title, chance, own) in zip(axes, panels, strict=True):
+        _intervals(axis, own, names, models)
+        axis.axvline(chance, color=style.GREYS[0], ls="--", lw=1)
+        axis.set_xlabel(title)
+        axis.set_xlim(0, max(1.1 * chance, 1.05 * np.nan_to_num(own["ci_high"].max())))
+        axis.grid(axis="x", color=style.GRID, lw=0.5)
+    axes[0].set_yticks(
+        range(len(names)), [f"{style.pretty(m)}, {style.pretty(p).replace('->', ' -> ')}" for m, p in names]
+    )
+    axes[0].invert_yaxis()
+    fig.suptitle(f"the same redshift: |dz|/(1 + z) < {narrow:g}; dashed: chance", fontsize=9)
+    style.save(fig, path)
+
+
+def _intervals(axis, own: pandas.DataFrame, names: list, models: list[str]) -> None:
+    """Values with their intervals at the line of each (model, modality), one colour a model."""
+    for row in own.itertuples():
+        line = names.index((row.model, row.modality))
+        colour = style.CYCLE[models.index(row.model) % len(style.CYCLE)]
+        axis.plot([row.ci_low, row.ci_high], [line, line], color=colour, lw=1.6)
+        axis.plot(row.value, line, "o", color=colour, ms=4.5)

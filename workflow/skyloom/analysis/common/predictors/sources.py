@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas
 
-from skyloom.analysis.common import neighbours
+from skyloom.analysis.common import neighbours, tables
 from skyloom.analysis.common.embeddings import open_embedding
+from skyloom.analysis.common.predictors import PHOTOMETRY, TRUTH, WITH_REDSHIFT, PredictorSettings
 from skyloom.analysis.common.traits import Described
-from skyloom.analysis.regression import PHOTOMETRY, TRUTH, WITH_REDSHIFT, Settings
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +65,27 @@ class Source:
             yield width, dict(zip(SPLITS, cut, strict=True))
 
 
+def read_samples(galaxies: str, splits: str, settings: PredictorSettings) -> dict[str, pandas.DataFrame]:
+    """Split -> its galaxies by rising targetid, with properties, their truth and magnitudes, if the catalogue has them,
+    and REDSHIFT."""
+    there = tables.column_names(galaxies)
+    wanted = [*settings.properties, *map(true_name, settings.properties), *settings.photometry, "z", true_name("z")]
+    names = [name for name in dict.fromkeys(wanted) if name in there]
+    found = tables.read_galaxies(galaxies, splits, names).sort_index()
+    redshifts = [found[name] for name in (true_name("z"), "z") if name in found]
+    if redshifts:
+        found[REDSHIFT] = redshifts[0].fillna(redshifts[-1])
+    return {split: found[found["split"] == split] for split in SPLITS}
+
+
 def sources(
-    samples: dict[str, pandas.DataFrame], described: Sequence[Described], settings: Settings
+    samples: dict[str, pandas.DataFrame],
+    described: Sequence[Described],
+    settings: PredictorSettings,
+    crossed: bool = True,
 ) -> Iterator[Source]:
-    """Columns of the catalogue, every embedding, and queries in one modality among another if a model has one space.
+    """Columns of the catalogue, every embedding, and (`crossed`) queries in one modality among another if a model has
+    one space.
 
     `samples` : split -> its galaxies by targetid. An embedding lives no longer than its turn; each source holds the
     galaxies that it has, so that a sparse modality takes none from the others. One with fewer than LEAST galaxies in a
@@ -77,7 +94,7 @@ def sources(
     yield from filter(_enough, _columns(samples, settings))
     for place in described:
         yield from filter(_enough, [_embedding(samples, place, settings)])
-    for query, reference in itertools.permutations(described, 2):
+    for query, reference in itertools.permutations(described, 2) if crossed else ():
         if query.model == reference.model and query.shared_space:
             yield from filter(_enough, [_crossed(samples, query, reference)])
 
@@ -90,7 +107,7 @@ def _enough(source: Source) -> bool:
     return not short
 
 
-def _columns(samples: dict[str, pandas.DataFrame], settings: Settings) -> Iterator[Source]:
+def _columns(samples: dict[str, pandas.DataFrame], settings: PredictorSettings) -> Iterator[Source]:
     """Magnitudes; magnitudes and the redshift; and what was put in, which is noiseless where the labels are not."""
     magnitudes = settings.photometry
     truth = [true_name(name) for name in settings.properties]
@@ -116,7 +133,7 @@ def true_name(name: str) -> str:
     return f"{name}_true"
 
 
-def _embedding(samples: dict[str, pandas.DataFrame], place: Described, settings: Settings) -> Source:
+def _embedding(samples: dict[str, pandas.DataFrame], place: Described, settings: PredictorSettings) -> Source:
     features, rows = _read(samples, place, SPLITS)
     width = features["train"].shape[1]
     widths, whitened = (width,), tuple(n for n in settings.whitened if n <= width) or (0,)
