@@ -54,6 +54,11 @@ rule mock_validation:
         made_when_asked("mock_validation"),
 
 
+rule benchmark:
+    input:
+        beside_the_page("benchmark"),
+
+
 rule astroclip:
     input:
         embeddings=embeddings_by(aligned=True),

@@ -21,7 +21,11 @@ def analysis_outputs(analysis) -> dict:
     """What an analysis makes, by role; what has a caption stands in Snakemake's own report."""
     declared, made = analysis.kind.outputs, layout.outputs(analysis, "{survey}")
     return {
-        role: shown(path, caption) if (caption := captions.caption_file(analysis.kind_name, declared.get(role, ""))) else path
+        role: (
+            shown(path, caption)
+            if (caption := captions.caption_file(analysis.kind_name, declared.get(role, "")))
+            else path
+        )
         for role, path in made.items()
     }
 
@@ -42,6 +46,13 @@ def made_when_asked(kind: str) -> list[str]:
     """The results of all analyses of a kind for every survey that has what they take, shown in a report or not."""
     made = [(settings.analyses[name], survey) for name, survey in settings.made]
     return [path for a, survey in made if a.kind_name == kind for path in layout.outputs(a, survey).values()]
+
+
+def beside_the_page(kind: str) -> list[str]:
+    """All analyses of every survey of which a kind of page is made."""
+    surveys = dict.fromkeys(survey for name, survey in settings.made if settings.analyses[name].kind_name == kind)
+    made = [(analysis, survey) for survey in surveys for analysis in settings.analyses_of(survey)]
+    return [path for a, survey in made if a.kind.default for path in layout.outputs(a, survey).values()]
 
 
 def embeddings_of_survey(wildcards) -> list[str]:

@@ -74,6 +74,12 @@ def test_rate_and_kinds(grid):
     assert set(unseen.kind) == {"calibration_step"}
 
 
+def test_a_tile_without_a_quasar_in_a_host_stays_as_it_is(grid):
+    population = draw(200, np.random.default_rng(1), {}, grid)
+    kept = anomalies.with_quasars(population, anomalies.none(200), grid, np.random.default_rng(0))
+    assert kept is population
+
+
 def test_everybody_else_is_untouched(clean, odd):
     same = odd.truth["anomaly"] == ""
     np.testing.assert_array_equal(odd.truth["redshift"], clean.truth["redshift"])

@@ -55,8 +55,7 @@ def pooled_coincidence(
     terms = terms.reshape(n, -1).astype(float)  # of each model P rates, those in several properties, those that count
     values = [_excess(np.ones((1, n)) @ terms, models)]
     for rows in statistics.resamples(n, count, seed):
-        flat = (rows + np.arange(len(rows))[:, None] * n).ravel()
-        drawn = np.bincount(flat, minlength=len(rows) * n).reshape(len(rows), n).astype(float)
+        drawn = statistics.times_drawn(rows, n)
         values.append(_excess(drawn @ terms, models))
     found = np.concatenate(values)
     return float(found[0]), found[1:]

@@ -49,18 +49,12 @@ def bootstrap(
     names = ["bias", "sigma_nmad", *(f"outliers_{limit}" for limit in limits)]
     found: dict[str, list] = {name: [] for name in names}
     for rows in statistics.resamples(len(truth), count, seed):
-        drawn = _times_drawn(rows, len(truth))
+        # (n, b): an order of galaxies is then one of whole lines
+        drawn = np.ascontiguousarray(statistics.times_drawn(rows, len(truth)).T.astype(np.int32))
         blocks = [_block(values, drawn[places], limits) for values, places in zip(ascending, order, strict=True)]
         for place, name in enumerate(names):
             found[name].append(np.stack([block[place] for block in blocks]))
     return {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
-
-
-def _times_drawn(rows: np.ndarray, n: int) -> np.ndarray:
-    """How often each of n rows occurs in each resample: (n, b), so that an order of galaxies is one of whole lines."""
-    flat = rows + np.arange(len(rows))[:, None] * n
-    counts = np.bincount(flat.ravel(), minlength=len(rows) * n).reshape(len(rows), n)
-    return np.ascontiguousarray(counts.T.astype(np.int32))
 
 
 def _block(dz: np.ndarray, drawn: np.ndarray, limits: Sequence[float]) -> list[np.ndarray]:

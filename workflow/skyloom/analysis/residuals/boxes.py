@@ -46,8 +46,7 @@ def bootstrap_means(values: np.ndarray, count: int = 1000, seed: int = 0) -> np.
     terms = np.concatenate([np.nan_to_num(values), np.isfinite(values)]).T  # (n, 2 M)
     found = []
     for rows in statistics.resamples(n, count, seed):
-        flat = (rows + np.arange(len(rows))[:, None] * n).ravel()
-        drawn = np.bincount(flat, minlength=len(rows) * n).reshape(len(rows), n).astype(float)
+        drawn = statistics.times_drawn(rows, n)
         total, number = np.split(drawn @ terms, 2, axis=1)
         found.append(np.where(number > 0, total / np.where(number > 0, number, 1), np.nan))
     return np.concatenate(found).T

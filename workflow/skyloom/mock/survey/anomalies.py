@@ -86,6 +86,8 @@ def draw(
 def with_quasars(population: Population, anomalies: Anomalies, grid: SSPGrid, rng: np.random.Generator) -> Population:
     """The population in which the hosts of `qso_in_host` have a nucleus .4 to 2.5 times as bright in r as they are."""
     rows = np.flatnonzero(anomalies.kind == "qso_in_host")
+    if not len(rows):
+        return population
     z, slope = population.redshift[rows], population.agn_slope[rows]
     ratio = 10 ** rng.uniform(-0.4, 0.4, len(rows))
     # AB magnitude -> 1e-17 erg/s/cm2/Angstrom at REFERENCE -> Lsun/Angstrom at the rest wavelength -> at 3000 Angstrom
