@@ -45,7 +45,7 @@ def default() -> dict[str, dict]:
 def drawn(tmp_path_factory) -> dict[str, dict]:
     """Every rule, all populations drawn by diffsky, HSC images large in one survey, and none in another."""
     surveys = {name: {"population": "diffsky"} for name in ("mock", "mock_spectra", "mock_grism", "simulated")}
-    surveys["mock"]["hsc_size"] = 127
+    surveys["mock"] |= {"hsc_size": 127, "modalities": ["spectrum", "image", "hsc_image"]}
     surveys["mock_spectra"] |= {"modalities": ["spectrum"], "models": ["redshift"]}
     path = tmp_path_factory.mktemp("drawn") / "drawn.yaml"
     path.write_text(yaml.safe_dump({"surveys": surveys}))

@@ -236,12 +236,6 @@ def test_properties_of_nearly_the_same_galaxies_are_learned_together():
     assert plans.together(np.zeros((0, 2), bool)) == []
 
 
-def test_holm_by_hand():
-    assert report.holm(np.array([0.01, 0.04, 0.03, 0.005]), 0.05).tolist() == [True, False, False, True]
-    assert report.holm(np.array([0.01, 0.02]), 0.05).all() and not report.holm(np.array([0.03, 0.04]), 0.05).any()
-    assert report.holm(np.zeros(0), 0.05).tolist() == []
-
-
 def test_claims_say_where_r2_is_lost_and_what_photometry_loses(biased):
     table, outputs = biased
     blocks = report.present({role: str(path) for role, path in outputs.items()}, Settings(), Shown("mock", True))

@@ -2,9 +2,8 @@
 
 Run: ``PYTHONPATH=workflow python -m tests.bench.bench_benchmark [--galaxies 20000] [--width 128] [--only sky]``
 
-Each analysis runs in a process of its own, two at a time, with the settings of config.yaml, as the workflow would run it:
-the sum of their seconds over two cores is what 20 minutes are asked of. Those whose figures show galaxies (retrieval,
-examples) need token shards; retrieval gets them of its few examples' kinds of noise.
+Each analysis runs in a process of its own, two at a time, with the settings of config.yaml. The time on two cores is
+asked to be below 20 minutes. Retrieval and examples, whose figures need token shards, are not among them.
 """
 
 import argparse

@@ -19,6 +19,7 @@ from skyloom.analysis.common.blocks import (
     scored,
     with_interval,
 )
+from skyloom.analysis.common.significance import holm
 from skyloom.analysis.domain_shift import PHOTOMETRY, SKY, Settings
 from skyloom.analysis.domain_shift.domains import AGAIN, RANDOM
 from skyloom.analysis.domain_shift.scores import COVERAGE, DENSITY, R2
@@ -60,7 +61,7 @@ def _claim(text: str, some: pandas.DataFrame, beside: pandas.DataFrame) -> Claim
     """Holds if one of the differences is a loss after Holm's correction; fails for certain if none can be more than
     SMALL."""
     error = np.hypot((some["ci_high"] - some["ci_low"]) / _WIDE, some["noise"])
-    lost = holm(stats.norm.cdf(some["value"] / error.clip(lower=1e-9)), LEVEL)
+    lost = holm(stats.norm.cdf(some["value"] / error.clip(lower=1e-9))) <= LEVEL
     worst = some.iloc[int(np.argmin(some["value"]))]
     where = "" if worst["property"] not in beside.index else f"; photometry {_number(beside.loc[worst['property']])}"
     name = f"{style.label(worst['property'])} from {style.pretty(worst['model'])} ({style.pretty(worst['modality'])})"
@@ -69,16 +70,6 @@ def _claim(text: str, some: pandas.DataFrame, beside: pandas.DataFrame) -> Claim
     )
     none = (some["value"] - _WIDE / 2 * error > -SMALL).all()
     return claim(text, numbers, bool(lost.any()), bool(lost.any() or none))
-
-
-def holm(p: np.ndarray, level: float) -> np.ndarray:
-    """Which (n,) hypotheses are refused at a family-wise level (Holm 1979)."""
-    p = np.asarray(p, float)
-    order = np.argsort(p, kind="stable")
-    fails = p[order] > level / np.arange(len(p), 0, -1)
-    refused = np.zeros(len(p), bool)
-    refused[order[: int(np.argmax(fails)) if fails.any() else len(p)]] = True
-    return refused
 
 
 def training_noise(table: pandas.DataFrame, metric: str) -> float:

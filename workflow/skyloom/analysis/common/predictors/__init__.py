@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from skyloom.settings.analysis import AnalysisSettings
-from skyloom.settings.names import JOINT
+from skyloom.settings.names import JOINT, MODALITIES
 from skyloom.settings.section import reference, setting
 
 Count = Annotated[int, Field(ge=1)]
@@ -45,7 +45,7 @@ class PredictorSettings(AnalysisSettings):
     "of the MLP"
     batch_size: int = setting(64, ge=1)
     "of the MLP"
-    batch_sizes: dict[reference("modality", JOINT, *BASELINES), dict[reference("property"), Count]] = setting({})
+    batch_sizes: dict[Literal[(*MODALITIES, JOINT, *BASELINES)], dict[reference("property"), Count]] = setting({})
     "modality -> property -> another batch size of the MLP there; published: { image: { z: 32 } }"
     epochs: list[Count] = setting([10], min_length=1)
     "of the MLP; published: 10"
