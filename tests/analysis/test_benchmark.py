@@ -107,7 +107,8 @@ def test_the_page_is_written(tmp_path):
     row = NET | {"property": "log_mstar", "value": 0.5, "survey": "mock", "split": "test"}
     regression = ours(row).assign(kind="astroclip", trained=True)
     tables.write_csv(protocol, regression)
-    tables.write_csv(sky, ours(row | {"property": "log_z_mw", "group": "3", "ci_low": 0.4, "ci_high": 0.6}))
+    count = {"method": "kmeans", "property": "position", "group": "0", "metric": "count", "value": 12}
+    tables.write_csv(sky, ours(row | {"property": "log_z_mw", "group": "3", "ci_low": 0.4, "ci_high": 0.6}, count))
     for kind, table in (("regression", protocol), ("sky", sky)):
         paths = []
         for name in kinds.find("analysis", kind, "").outputs.values():

@@ -44,7 +44,7 @@ def beside(published: pandas.DataFrame, ours: pandas.DataFrame, kinds: Mapping[s
             key = tuple({**line, "property": name}[part] for part in KEYS)
             own = by_key.get((key[0].replace("astroclip_v1", "astroclip"), *key[1:]))
             if own is not None and np.isfinite(own["value"]):
-                line |= {"ours": own["value"], "our_model": own["model"], "our_property": name}
+                line |= {"ours": own["value"], "our_model": _text(own["model"]), "our_property": name}
                 line |= {part: own[part] for part in ("ci_low", "ci_high", "n")}
                 break
         yield line
