@@ -1,4 +1,4 @@
-"""The audit: every check finds what is planted and is silent otherwise; the slips of papers/004; nothing of ours."""
+"""The audit: every check finds what is planted and is silent otherwise; the published slips; nothing of ours."""
 
 import copy
 import sys

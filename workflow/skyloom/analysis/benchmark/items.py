@@ -2,7 +2,7 @@
 
 import dataclasses
 
-BENCHMARK, ASTROCLIP = "papers/004", "papers/001"
+BENCHMARK, ASTROCLIP = "AstroCLIP benchmark", "AstroCLIP"
 NAMES = {
     BENCHMARK: "Benchmarking AstroCLIP for Galaxy Property Estimation, Information 2026, 17(5), 422",
     ASTROCLIP: "AstroCLIP: Cross-Modal Pre-Training for Astronomical Foundation Models, arXiv 2310.03024",

@@ -14,7 +14,7 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     table = read_csv(paths["table"])
     if table.empty:
         return [Text("Too few galaxies with predictions and a brightness.", warns=True)]
-    differences = group_table(table, "delta_r2", "Bright minus faint (papers/004, Table 17)")
+    differences = group_table(table, "delta_r2", "Bright minus faint (AstroCLIP benchmark, Table 17)")
     return [*claims(table, settings), Figure(paths["figure"]), differences, group_table(table)]
 
 

@@ -20,7 +20,7 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     counts = table[table["metric"].isin(["count", "share"])].pivot(index="group", columns="metric", values="value")
     counts = counts.sort_values("count", ascending=False)
     lines = [[str(name), f"{row['count']:,.0f}", f"{100 * row['share']:.1f}"] for name, row in counts.iterrows()]
-    frequencies = Table(["cluster of the sky", "galaxies", "%"], lines, "Frequencies (papers/004, Table 13)")
+    frequencies = Table(["cluster of the sky", "galaxies", "%"], lines, "Frequencies (AstroCLIP benchmark, Table 13)")
     return [*claims(table), frequencies, Figure(paths["figure"]), Figure(paths["figure_scores"]), group_table(table)]
 
 
