@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from skyloom.analysis.common import blocks, tables
 from skyloom.analysis.reconstruction import KIND, Line, Settings, errors, fooling, published, recovery
-from skyloom.analysis.reconstruction.answers import Answers, Sky, Spectra, in_flux
+from skyloom.analysis.reconstruction.answers import Answers, Sky, Spectra, in_common, in_flux
 from skyloom.analysis.reconstruction.fit import fit, height_in
 from skyloom.analysis.reconstruction.present import claims, present
 from skyloom.core.errors import BadConfig, BadInput
@@ -486,6 +486,21 @@ def test_numbers_in_units_of_the_noise_are_compared_in_flux(survey):
     top = np.abs(model.wavelength - line[:, None]) < 8
     assert np.nanmean(flux[top]) == pytest.approx(4, abs=0.4)
     assert in_flux(truth["spectrum"], None) is truth["spectrum"]
+
+
+def test_the_noise_of_a_line_is_not_what_is_drawn_there():
+    rng = np.random.default_rng(0)
+    usual = 1 + 0.5 * np.exp(-0.5 * ((WAVE - 8800) / 300) ** 2)
+    place = rng.uniform(5000, 8000, 30)
+    bump = 1 + 0.3 * np.exp(-0.5 * ((WAVE - place[:, None]) / 30) ** 2)
+    height = rng.uniform(0.5, 2, (30, 1))
+    common = in_common(height * usual * bump, usual)
+    np.testing.assert_allclose(common, height * usual, rtol=0.01)
+    drawn = np.arcsinh(np.full((30, len(WAVE)), 3.0))  # nothing is said of a line
+    lines = fit(WAVE, in_flux(drawn, height * usual * bump), place, np.full(30, 350.0))
+    assert (lines.snr > 5).mean() > 0.8  # what a galaxy's own noise would make of it
+    lines = fit(WAVE, in_flux(drawn, common), place, np.full(30, 350.0))
+    assert (np.nan_to_num(lines.height) < 0.02 * height[:, 0]).all()
 
 
 def test_what_noise_does_with_wavelength_is_no_line():

@@ -1,8 +1,10 @@
 """Tables of what is drawn, what is there in the same units, and what was hidden; galaxy by galaxy, in blocks."""
 
 import dataclasses
+import functools
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from skyloom.tokens.store import Shards
 TRAIN, SPLIT = "train", "test"
 BLOCK = 128
 SAMPLES = "_samples"
+TYPICAL = 1024
+"""Training galaxies at most whose noise is taken for the usual one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,13 +100,30 @@ class Sky:
     @torch.inference_mode()
     def noise(self, batch: Batch) -> np.ndarray | None:
         """Noise (B, n) in the unit of the flux, of a network whose numbers are arcsinh of flux over noise; None where
-        they are linear in the flux. It is found from what the network makes of a flux of 1."""
+        they are linear in the flux: what training galaxies have in common, as high as a galaxy's own.
+
+        A galaxy's own noise rises where its lines are bright: times that, whatever is drawn has lines in their places.
+        """
         if self.model.config.spectra != "velocity" or "spectrum" not in batch:
             return None
+        return in_common(self.own_noise(batch), self.usual_noise)
+
+    def own_noise(self, batch: Batch) -> np.ndarray:
+        """Noise (B, n) of each galaxy, NaN where nothing was measured, from what the network makes of a flux of 1."""
         given = batch["spectrum"]
         ones = {"spectrum": {**given, "flux": torch.ones_like(given["flux"])}}
         inverse = np.sinh(self.model.truth(Batch(ones))["spectrum"].double().numpy())
         return np.where(inverse > 0, 1 / np.where(inverse > 0, inverse, 1), np.nan)
+
+    @functools.cached_property
+    def usual_noise(self) -> np.ndarray:
+        """Median noise (n,) of training galaxies, each in units of its own median."""
+        ids = self.some(TRAIN, TYPICAL)
+        parts = [self.own_noise(self.batch(ids[start : start + BLOCK])) for start in range(0, len(ids), BLOCK)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a number, or a galaxy, without data
+            found = np.concatenate(parts)
+            return np.nanmedian(found / np.nanmedian(found, axis=1, keepdims=True), axis=0)
 
     def some(self, split: str, most: int) -> np.ndarray:
         """Galaxies of a split with a known redshift, at most so many, by a hash of the targetid; in rising order."""
@@ -198,6 +219,13 @@ class Spectra:
     said: np.ndarray
     draw: np.ndarray | None
     noise: np.ndarray | None = None
+
+
+def in_common(noise: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """The usual noise (n,), as high as that of each galaxy, (B, n): their median ratio."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return usual * np.nanmedian(noise / usual, axis=1, keepdims=True)
 
 
 def in_flux(values: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
