@@ -88,7 +88,7 @@ def test_default_configuration_shows_every_optional_setting_of_a_tile_with_its_d
     own = (
         set(MockSettings.model_fields)
         - set(SurveySettings.model_fields)
-        - {"targets_per_tile", "exposure", "anomaly_rate"}
+        - {"targets_per_tile", "exposure"}
     )
     for key in own:
         assert yaml.safe_load(shown[key]) == MockSettings.model_fields[key].default, key
