@@ -85,11 +85,7 @@ def test_a_kind_names_code_that_exists(room, kind):
 def test_default_configuration_shows_every_optional_setting_of_a_tile_with_its_default():
     mock, _ = (ROOT / "config.yaml").read_text().split("\n  desi_samples:")
     shown = dict(re.findall(r"^    (?:# )?(\w+): ([\w.]+) #", mock, re.MULTILINE))
-    own = (
-        set(MockSettings.model_fields)
-        - set(SurveySettings.model_fields)
-        - {"targets_per_tile", "exposure"}
-    )
+    own = set(MockSettings.model_fields) - set(SurveySettings.model_fields) - {"targets_per_tile", "exposure"}
     for key in own:
         assert yaml.safe_load(shown[key]) == MockSettings.model_fields[key].default, key
 
