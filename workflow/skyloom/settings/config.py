@@ -241,8 +241,10 @@ def _load(config: Mapping) -> Config:
         _check_pairs(survey, surveys)
         _check_models(survey, loaded)
     known |= {
+        # of models that no survey has, too: which are embedded is said in one place, and need not be said again here
         "embedding": sorted(
-            {f"{m.name}-{e}" for s in surveys for m in loaded.models_of(s) for e in loaded.embeddings_of(m, s)}
+            {f"{m.name}-{e}" for m in models.values() for e in m.embeddings}
+            | {f"{m.name}-{e}" for s in surveys for m in loaded.models_of(s) for e in loaded.embeddings_of(m, s)}
         ),
         "modality": sorted({m for s in surveys.values() for m in s.settings.modalities}),
         "property": list(PROPERTIES),

@@ -4,6 +4,7 @@ import dataclasses
 
 from skyloom.analysis.common.predictors import PredictorSettings
 from skyloom.core.errors import BadConfig
+from skyloom.settings import layout
 from skyloom.settings.analysis import AnalysisSettings, Lacking
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
@@ -16,7 +17,7 @@ class Settings(AnalysisSettings):
     regression: reference("analysis") = setting("regression")
     "entry of `analyses` whose choices are scored, of kind regression"
     embeddings: list[reference("embedding")] = setting([])
-    "of that regression, as MODEL-MODALITY; [] for all. Columns of the catalogue are scored in any case"
+    "of that regression, as MODEL-MODALITY, those that a survey has; [] for all. Columns of the catalogue are scored in any case"
     folds: int = setting(5, ge=2)
     "of the cross-validated MLP"
     galaxies: int = setting(20_000, ge=100)
@@ -33,10 +34,11 @@ def inputs(context: Context) -> dict[str, list[str]]:
         where = f"analyses.{context.analysis.name}.regression"
         raise BadConfig(f"{where}: '{other.name}' is of kind {other.kind_name}; name one of kind regression")
     given = other.kind.inputs(dataclasses.replace(context, analysis=other))
-    wanted = context.settings.embeddings
-    embeddings = context.embeddings(wanted) if wanted else given["embeddings"]
-    if not set(embeddings) <= set(given["embeddings"]):
-        raise Lacking(f"has embeddings that '{other.name}' leaves out: {', '.join(wanted)}")
+    there = layout.embeddings(context.survey.name, context.config)
+    embeddings = [there[name] for name in context.settings.embeddings if name in there] or given["embeddings"]
+    embeddings = [path for path in embeddings if path in given["embeddings"]]
+    if not embeddings:
+        raise Lacking(f"has no embedding that '{other.name}' has too")
     found = {"galaxies": given["galaxies"], "splits": given["splits"]}
     return found | {"embeddings": embeddings, "predictions": predictions}
 
