@@ -17,7 +17,7 @@ class Settings(AnalysisSettings):
     regression: reference("analysis") = setting("regression")
     "entry of `analyses` whose choices are scored, of kind regression"
     embeddings: list[reference("embedding")] = setting([])
-    "of that regression, as MODEL-MODALITY, those that a survey has; [] for all. Columns of the catalogue are scored in any case"
+    "of that regression, MODEL-MODALITY, those that a survey has; [] for all. Columns of the catalogue are scored anyway"
     folds: int = setting(5, ge=2)
     "of the cross-validated MLP"
     galaxies: int = setting(20_000, ge=100)
