@@ -17,7 +17,7 @@ class Settings(AnalysisSettings):
     regression: reference("analysis") = setting("regression")
     "entry of `analyses` whose choices are scored, of kind regression"
     embeddings: list[reference("embedding")] = setting([])
-    "of that regression, MODEL-MODALITY, those that a survey has; [] for all. Columns of the catalogue are scored anyway"
+    "of that regression, as MODEL-MODALITY, those that a survey has; [] for all. The catalogue's columns are scored too"
     folds: int = setting(5, ge=2)
     "of the cross-validated MLP"
     galaxies: int = setting(20_000, ge=100)
