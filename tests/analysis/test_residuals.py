@@ -186,6 +186,19 @@ def test_a_planted_difference_is_found_and_none_where_there_is_none(tmp_path):
     assert [block.shape for block in shown] == ["claim", "claim", "figure", "scores", "figure", "figure", "table"]
 
 
+def test_a_property_that_hardly_varies_is_drawn(tmp_path):
+    rng, frames = np.random.default_rng(0), []
+    for spread in (0.0, 2e-16, 1e-15):
+        truth = -1.873 + spread * rng.integers(0, 3, 40)
+        columns = {"targetid": np.arange(40), "truth": truth, "prediction": truth + rng.normal(size=40)}
+        one = {"model": "net", "modality": "image", "method": "knn", "property": f"p{spread}"}
+        frames.append(pandas.DataFrame(columns).assign(**one))
+    tables.write_parquet(tmp_path / "predictions.parquet", pandas.concat(frames))
+    given = {"predictions": tmp_path / "predictions.parquet", "embeddings": [], "aligned": [], "backbones": []}
+    outputs = synthetic.run("residuals", given, tmp_path / "out", {"resamples": 100})
+    assert outputs["figure_bins"].stat().st_size > 5000
+
+
 def test_pairs_of_the_settings_replace_those_that_are_found(tmp_path):
     predictions(tmp_path, n=60)
     _, bins, _ = run(tmp_path, {"pairs": [["specformer", "astroclip"]], "error_bins": 3, "bins": 2}, aligned=False)

@@ -88,7 +88,9 @@ def draw_bins(truth: Mapping[str, np.ndarray], bins: pandas.DataFrame, path) -> 
     for axis, (name, values) in zip(axes, truth.items(), strict=False):
         rows = bins[(bins["property"] == name) & (bins["method"] == "quantiles")]
         found = rows.pivot(index="target", columns="metric", values="value").loc[list(dict.fromkeys(rows["target"]))]
-        low, high = np.percentile(values, [0.2, 99.8]) if len(values) > 1 else (values[0] - 1, values[0] + 1)
+        low, high = np.percentile(values, [0.2, 99.8])
+        if high - low <= 1e-9 * max(1.0, abs(high)):  # one galaxy, or one value but for rounding
+            low, high = low - 1, high + 1
         margin = 0.02 * (high - low)
         colours = colours_of(len(found))
         for (_, one), colour in zip(found.iterrows(), colours, strict=True):
@@ -96,7 +98,7 @@ def draw_bins(truth: Mapping[str, np.ndarray], bins: pandas.DataFrame, path) -> 
             ends = max(one["from"], low - margin), min(one["to"], high + margin)
             inside = values[(values >= ends[0]) & (values <= ends[1])]
             bars = max(1, round(HISTOGRAM * (ends[1] - ends[0]) / (high - low))) if high > low else 1
-            if ends[1] > ends[0] and len(inside):
+            if ends[1] - ends[0] > 1e-9 * (high - low) and len(inside):
                 heights, edges = np.histogram(inside, bars, range=ends)
                 axis.bar(edges[:-1], heights / np.diff(edges) / len(values), np.diff(edges), align="edge", color=colour)
         axis.set(xlabel=style.label(name), ylabel="share of galaxies per unit")
