@@ -296,7 +296,7 @@ KNOWN["modality"] = ["image", "spectrum"]
         ({"resamples": 10}, "must be at least 1000"),
         ({"seeds": 0}, "must be at least 1"),
         ({"batch_sizes": {"image": {"mass": 3}}}, "batch_sizes.image.mass.*: 'mass' is not a property"),
-        ({"batch_sizes": {"imag": {"z": 3}}}, "batch_sizes.imag.*: 'imag' is not a modality; did you mean 'image'"),
+        ({"batch_sizes": {"imag": {"z": 3}}}, "batch_sizes.imag.*: 'imag' is not allowed; allowed are spectrum, image"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_job(config, words):
