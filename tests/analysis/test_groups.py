@@ -35,13 +35,15 @@ def survey(folder, n=600, noise=lambda galaxies: 0.3, **columns):
     return {"galaxies": folder / "galaxies.parquet", "predictions": folder / "predictions.parquet"}, galaxies, frame
 
 
-def test_many_are_resampled_as_one_is():
+def test_many_are_resampled_as_plainly_as_one():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=300)
     said = truth + rng.normal(size=(3, 300)) * np.array([[0.1], [0.5], [1.0]])
     found = statistics.bootstrap_r2_of_many(truth, said, count=50, seed=3)
     for values, prediction in zip(found[:, 0], said, strict=True):
-        np.testing.assert_allclose(values, statistics.bootstrap_r2(truth, prediction, 50, 3), rtol=1e-9)
+        np.testing.assert_allclose(
+            values, statistics.bootstrap(statistics.r2, truth, prediction, count=50, seed=3), rtol=1e-9
+        )
 
 
 def test_what_is_unknown_or_in_another_group_does_not_count():
@@ -56,7 +58,7 @@ def test_what_is_unknown_or_in_another_group_does_not_count():
     found = statistics.bootstrap_r2_of_many(gone, holes, members, 4000, 0)
     for m, g in np.ndindex(2, 2):
         use = np.isfinite(gone) & np.isfinite(holes[m]) & members[g]
-        alone = statistics.bootstrap_r2(truth[use], said[m, use], 4000, 1)
+        alone = statistics.bootstrap(statistics.r2, gone[use], said[m, use], count=4000, seed=1)
         assert np.isclose(found[m, g].mean(), alone.mean(), atol=0.02)
         assert np.isclose(found[m, g].std(), alone.std(), rtol=0.1)  # the number in a group varies, by little
     value, number = statistics.r2_of_many(gone, holes, members)

@@ -43,9 +43,14 @@ def test_fast_bootstrap_of_r2_is_the_plain_one(monkeypatch):
     truth, prediction = sample(n=50)
     truth = truth + 1000  # cancellation would show
     plain = statistics.bootstrap(statistics.r2, truth, prediction + 1000, count=64, seed=3)
-    assert statistics.bootstrap_r2(truth, prediction + 1000, count=64, seed=3) == pytest.approx(plain, abs=1e-9)
+    assert of_one(truth, prediction + 1000, count=64, seed=3) == pytest.approx(plain, abs=1e-9)
     monkeypatch.setattr(statistics, "BLOCK", 500)  # ten resamples at a time
-    assert len(statistics.bootstrap_r2(truth, prediction + 1000, count=64, seed=3)) == 64
+    assert len(of_one(truth, prediction + 1000, count=64, seed=3)) == 64
+
+
+def of_one(truth, prediction, count=1000, seed=0) -> np.ndarray:
+    """Bootstrap values (count,) of R2 of one prediction."""
+    return statistics.bootstrap_r2_of_many(truth, prediction[None], count=count, seed=seed)[0, 0]
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
@@ -53,7 +58,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     covered = 0
     for seed in range(200):
         truth, prediction = sample(n=300, seed=seed)
-        low, high = statistics.interval(statistics.bootstrap_r2(truth, prediction, count=300, seed=seed))
+        low, high = statistics.interval(of_one(truth, prediction, count=300, seed=seed))
         covered += low < expected < high
     assert 0.90 <= covered / 200 <= 0.99
 
@@ -61,15 +66,16 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 def test_differences_are_paired():
     truth, prediction = sample(n=400)
     close = prediction + np.random.default_rng(1).normal(scale=0.02, size=400)
-    assert statistics.difference_r2(truth, prediction, prediction) == (0, (0, 0))
-    value, (low, high) = statistics.difference_r2(truth, prediction, close)
-    assert value == pytest.approx(statistics.r2(truth, prediction) - statistics.r2(truth, close))
-    low_1, high_1 = statistics.interval(statistics.bootstrap_r2(truth, prediction))
+    first, same, other = statistics.bootstrap_r2_of_many(truth, np.stack([prediction, prediction, close]))[:, 0]
+    assert (first == same).all()
+    low, high = statistics.interval(first - other)
+    low_1, high_1 = statistics.interval(first)
+    assert low < statistics.r2(truth, prediction) - statistics.r2(truth, close) < high
     assert high - low < (high_1 - low_1) / 3  # two models that err alike differ by less than either is known
 
 
 def test_the_seed_decides_the_resamples():
     truth, prediction = sample()
-    first = statistics.bootstrap_r2(truth, prediction, count=20, seed=1)
-    assert np.array_equal(first, statistics.bootstrap_r2(truth, prediction, count=20, seed=1))
-    assert not np.array_equal(first, statistics.bootstrap_r2(truth, prediction, count=20, seed=2))
+    first = of_one(truth, prediction, count=20, seed=1)
+    assert np.array_equal(first, of_one(truth, prediction, count=20, seed=1))
+    assert not np.array_equal(first, of_one(truth, prediction, count=20, seed=2))
