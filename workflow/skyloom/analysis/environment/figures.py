@@ -27,7 +27,11 @@ def draw_crowding(places: pandas.DataFrame, settings: Settings, path) -> None:
     if len(density):
         top = float(density.quantile(0.98)) or 1.0
         _stacked(right, places, "density", "in_space", SPATIAL, np.append(0, np.geomspace(0.2, max(top, 0.4), 24)))
-        right.set_xscale("symlog", linthresh=0.2)
+        right.set_xscale("symlog", linthresh=0.2)  # most of the empty places have 0
+        ticks = [tick for tick in (0, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= top]
+        right.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        right.set_xticks([], minor=True)
+        right.set_xlim(left=0)
         right.set(xlabel=f"density within {settings.radius:g} Mpc [of the mean]", ylabel="galaxies")
     else:
         style.empty(right, "no density is known")
