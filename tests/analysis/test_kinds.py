@@ -109,6 +109,10 @@ def test_a_map_of_chosen_embeddings_is_not_made_for_a_survey_without_them():
     [
         ({"retrieval": {"models": ["specformer"]}}, "retrieval.models: 'specformer' has no space that its modalities"),
         ({"retrieval": {"models": ["astrclip"]}}, "retrieval.models.0: 'astrclip' is not a model; did you mean"),
+        (
+            {"retrieval": {"likeness": ["mag_g + mag_r"]}},
+            "retrieval.likeness.0: 'mag_g . mag_r' is not allowed; must match",
+        ),
         ({"umap": {"embeddings": ["astroclip-imag"]}}, "embeddings.0: 'astroclip-imag' is not an embedding; did you"),
         ({"clusters": {"k": [1, 2]}}, "clusters.k: .* needs at least 3 entries"),
         ({"redshift": {"model": "specfomer"}}, "redshift.model: 'specfomer' is not a model; did you mean 'specformer'"),

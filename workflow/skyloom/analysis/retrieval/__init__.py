@@ -28,7 +28,9 @@ class Settings(AnalysisSettings):
     "largest |dz|/(1+z) of galaxies of the same redshift: does an embedding find more than that?"
     least: int = setting(20, ge=2)
     "galaxies of the same redshift without which a query is left out there"
-    likeness: list[str] = setting(["log_mstar", "mag_g - mag_r", "shape_r"])
+    likeness: list[Annotated[str, Field(pattern=r"^\w+( - \w+)?$")]] = setting(
+        ["log_mstar", "mag_g - mag_r", "shape_r"]
+    )
     "columns of galaxies.parquet, or differences of two, in which what is found is compared; unknown ones are left out"
     examples: int = setting(2, ge=1)
     "queries shown in each pairing"
