@@ -42,6 +42,7 @@ def inputs_of(name: str, given: dict, folder: Path) -> dict:
     found = {role: given[role] for role in ("galaxies", "splits", "embeddings")}
     tables = {n: str(folder / f"{n}-regression-predictions.parquet") for n in FIRST}
     scored = tables["published_protocol" if name == "training_scores" else "regression"]
+    found |= {role: [] for role in ("host_embeddings", "host_galaxies", "host_splits")}
     found |= {"predictions": [] if name in (*FIRST, "calibration") else [scored], "truth": []}
     if name == "residuals":
         aligned = [path for path in given["embeddings"] if "astroclip" in path]

@@ -2,8 +2,8 @@
 
 ``PYTHONPATH=workflow python tests/bench/bench_mmae.py [survey folder] [steps] [seeds] [names...]``, when there are
 tokens of a survey with spectra and HSC images. Every network learns the same number of steps, one thread, from the
-training split. sigma_NMAD is that of validation galaxies, of the image alone, of the spectrum alone, of both with half
-of each hidden; the errors of what is then drawn up again are of all numbers, as ratios to the default's, where the
+training split. sigma_NMAD is that of validation galaxies, of the image alone, of the spectrum alone, of both, and of both
+with half of each hidden; the errors of what is then drawn up again are of all numbers, as ratios to the default's, where the
 numbers are the same; the cost is the CPU time of a step as a ratio.
 """
 
@@ -34,9 +34,10 @@ CHOICES = {
     "hidden tokens zero": {"hidden": "zero"},
     "drawn from one vector": {"decoder": "pooled"},
     "one number for the redshift": {"redshift": "point"},
+    "one head for image and spectrum": {"redshift": "density"},
     "three quarters hidden": {"masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75]}},
     "half of the spectra, no image alone": {"masks": {"no_spectrum": 0.5, "no_image": 0.0, "band": 0.0}},
-    "averages of pixels": {"spectra": "averages", "slice": 16},
+    "averages of pixels": {"spectra": "averages", "slice": 16, "redshift": "density"},
     "no lines told": {"lines": False},
     "no convolutions": {"stem": 0},
     "no photometry": {"apertures": []},
@@ -50,6 +51,7 @@ ASKED = {
     "image": {"spectrum": 1.0},
     "quarter hidden": {"image": 0.25, "spectrum": 1.0},
     "spectrum": {"image": 1.0},
+    "both": {},
     "half of both": {"image": 0.5, "spectrum": 0.5, "reconstruct": ["hsc_image", "spectrum"]},
 }
 

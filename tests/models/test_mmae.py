@@ -25,18 +25,10 @@ from tests.paths import SHARED
 
 SMALL = {
     **{"image_size": 16, "patch": 4, "grid": {"start": 3600.0, "step": 0.8, "pixels": 200}, "spectra": "averages"},
-    **{
-        "pooled": 10,
-        "slice": 3,
-        "dim": 16,
-        "layers": 1,
-        "heads": 2,
-        "fusion": 1,
-        "dropout": 0.0,
-        "components": 2,
-        "stem": 0,
-    },
+    **{"pooled": 10, "slice": 3, "dim": 16, "layers": 1, "heads": 2, "fusion": 1, "dropout": 0.0},
+    **{"redshift": "density", "components": 2, "stem": 0},
 }
+PRODUCT = {"spectra": "velocity", "velocity": 500.0, "redshift": "product", "templates": 2}
 ALL, HALF = ({m: torch.ones(n, dtype=torch.bool) for m in (IMAGE, SPECTRUM)} for n in (4000, 2000))
 WAYS = [
     {},
@@ -50,7 +42,9 @@ WAYS = [
     },
     {"hidden": "zero", "decoder": "tokens"},
     {"spectra": "velocity", "velocity": 500.0, "apertures": []},
+    PRODUCT,
 ]
+IDS = ["tokens dropped", "as published", "tokens zeroed", "equal velocity", "templates"]
 
 
 def network(**changes) -> Mmae:
@@ -145,7 +139,7 @@ def test_a_range_of_shares_is_drawn_from_in_each_step_and_something_is_always_sh
     assert torch.equal(hidden[SPECTRUM][0::2], halves[0]) and torch.equal(hidden[SPECTRUM][1::2], halves[1])
 
 
-@pytest.mark.parametrize("changes", WAYS, ids=["tokens dropped", "as published", "tokens zeroed", "equal velocity"])
+@pytest.mark.parametrize("changes", WAYS, ids=IDS)
 def test_what_is_hidden_does_not_leak(changes):
     model, batch = network(**changes), galaxies()
     asked = model.question("half", {"image": 0.5, "spectrum": 0.5, "bands": ["g", "r", "i"], "reconstruct": [IMAGE]})
@@ -200,7 +194,7 @@ def test_galaxies_that_show_other_things_are_answered_as_alone():
     assert len(model.groups({m: t[:, None].expand(-1, model.counts[m]) for m, t in batch.present.items()})) == 3
 
 
-@pytest.mark.parametrize("changes", WAYS, ids=["tokens dropped", "as published", "tokens zeroed", "equal velocity"])
+@pytest.mark.parametrize("changes", WAYS, ids=IDS)
 def test_whatever_is_missing_there_is_an_answer(changes):
     model, batch = network(**changes), galaxies()
     asked = model.question("all", {})
@@ -427,14 +421,16 @@ def test_a_shorter_exposure_has_more_noise_and_says_so():
 def test_training_turns_images_and_shortens_exposures_and_validation_does_not():
     model, batch = network(exposure=0.01), galaxies(64)
     objective, draws = Objective(model).train(), lambda: Draws(0, 1, 64)
-    seen = objective.seen(batch, draws())
-    share = (seen[SPECTRUM]["ivar"] / batch[SPECTRUM]["ivar"])[:, 0]
-    assert share.min() > 0.0099 and share.max() <= 1 and 0.3 < (share < 0.1).float().mean() < 0.7
-    same = (seen[IMAGE]["flux"] == batch[IMAGE]["flux"]).flatten(1).all(1)
-    assert 0 < same.sum() < 24
-    assert torch.equal(seen[IMAGE]["flux"].flatten(2).sort().values, batch[IMAGE]["flux"].flatten(2).sort().values)
-    left = Objective(network(turned=False, exposure=1.0)).train().seen(batch, draws())
-    assert left is batch
+    numbers, seen = model.numbers_of(batch), torch.arange(64) < 48
+    found = objective.exposed(numbers, seen, draws())
+    share = (found.bins[1] / batch[SPECTRUM]["ivar"])[:, 0]
+    assert share.min() > 0.0099 and share.max() <= 1 and 0.3 < (share[:48] < 0.1).float().mean() < 0.7
+    assert (share[48:] == 1).all() and torch.equal(found.values[SPECTRUM][48:], numbers.values[SPECTRUM][48:])
+    assert not torch.isclose(found.values[SPECTRUM][:48], numbers.values[SPECTRUM][:48]).all(2).all(1).any()
+    image = objective.turned(batch, draws())[IMAGE]["flux"]
+    assert 0 < (image == batch[IMAGE]["flux"]).flatten(1).all(1).sum() < 24
+    assert torch.equal(image.flatten(2).sort().values, batch[IMAGE]["flux"].flatten(2).sort().values)
+    assert Objective(network(turned=False)).train().turned(batch, draws()) is batch
     with torch.no_grad():
         first, second = (objective.eval()(batch, Draws(0, "validation", 64), 0.0)[0] for _ in range(2))
         model.config = parse(Config, SMALL | {"turned": False, "exposure": 1.0}, "model")

@@ -110,10 +110,12 @@ class Config(Section):
     "hidden tokens are zero, as published, or do not enter the encoders at all"
     decoder: Literal["pooled", "tokens"] = setting("tokens")
     "what is hidden is drawn up from one pooled vector, as published, or attends to what is shown"
-    redshift: Literal["point", "density"] = setting("density")
-    "one number, as published, or a mixture of Gaussians in ln(1+z)"
+    redshift: Literal["point", "density", "product"] = setting("product")
+    "one number, as published; a mixture of Gaussians in ln(1+z); or that times the match of rest-frame templates"
     components: int = setting(6, ge=1)
-    "of that mixture, of redshift: density"
+    "of that mixture, of redshift: density and product"
+    templates: int = setting(8, ge=1)
+    "of each kind, of redshift: product; hidden spectra are drawn with as many, which lie where the redshift puts them"
     stretch: Literal["counts", "arcsinh"] = setting("arcsinh")
     "pixels as counts of zero point 27, as published, or arcsinh of the flux over the noise"
     apertures: list[Annotated[float, Field(gt=0)]] = setting([0.6, 1.2, 2.4, 4.0])
@@ -145,6 +147,8 @@ class Config(Section):
             raise refuse("heads", f"{self.heads} does not divide dim {self.dim}")
         if self.image_size % self.patch:
             raise refuse("patch", f"{self.patch} does not divide image_size {self.image_size}")
+        if self.redshift == "product" and self.spectra != "velocity":
+            raise refuse("redshift", "product is not allowed with spectra: averages; a redshift is no shift of these")
         if self.convolves and self.slice % 2:
             raise refuse("slice", f"{self.slice} is odd; expected an even number of bins with stem: {self.stem}")
         if self.hidden == "drop" and self.dropout:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from skyloom.core.mixing import uniform
 from skyloom.models.mmae.layers import Layer
+from skyloom.models.mmae.shifts import Moved, tokens_of
 from skyloom.nn.blocks import Linear
 from skyloom.nn.draws import number
 
@@ -21,39 +22,70 @@ class Generator(nn.Module):
     ----------
     tokens, size : of a spectrum, and numbers in one
     dim, heads, layers : of attention, among the tokens and over what is seen
+    moved : rest-frame templates of its own, which it is told of at the redshift of the spectrum, or None
     """
 
-    def __init__(self, tokens: int, size: int, dim: int, heads: int, layers: int):
+    def __init__(self, tokens: int, size: int, dim: int, heads: int, layers: int, moved: Moved | None = None):
         super().__init__()
-        self.shape = (tokens, size)
-        self.embed, self.out = Linear(size, dim), Linear(dim, size)
+        self.shape, self.moved = (tokens, size), moved
+        told = 0 if moved is None else size * len(moved.templates)
+        self.embed, self.out = Linear(size + told, dim), Linear(dim, 2 * size)
         self.position = nn.Parameter(0.02 * torch.randn(1, tokens, dim))
         self.time = nn.Sequential(Linear(2 * FREQUENCIES, dim), nn.GELU(), Linear(dim, dim))
         self.among = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
         self.over = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
 
-    def forward(self, x: Tensor, time: Tensor, seen: Tensor | None) -> Tensor:
-        """The velocity (n, tokens, size) of x at times (n,), given states of what is seen (n, k, dim), if anything."""
+    def templates(self, probability: Tensor) -> Tensor:
+        """What it is told of redshifts of which each has a probability, (n, Z): (n, tokens, templates * size)."""
+        return tokens_of(self.moved(probability), self.shape[1]).flatten(2)
+
+    def forward(self, x: Tensor, time: Tensor, seen: Tensor | None, moved: Tensor | None = None) -> Tensor:
+        """The velocity (n, tokens, size) of x at times (n,), given states of what is seen (n, k, dim), if anything, and
+        `templates`."""
         angle = time[:, None] * torch.pi * torch.arange(1, FREQUENCIES + 1, device=x.device) / 2
-        state = self.embed(x) + self.position + self.time(torch.cat([angle.sin(), angle.cos()], 1))[:, None]
+        told = x if moved is None else torch.cat([x, moved], 2)
+        state = self.embed(told) + self.position + self.time(torch.cat([angle.sin(), angle.cos()], 1))[:, None]
         for among, over in zip(self.among, self.over, strict=True):
             state = over(among(state, state), seen)
-        return self.out(state)
+        mean, spread = self.out(state).float().chunk(2, dim=2)
+        return _velocity(x, time[:, None, None], mean, spread.clamp(-4, 2).exp())
 
-    def loss(self, spectra: Tensor, known: Tensor, seen: Tensor | None, time: Tensor, noise: Tensor) -> Tensor:
+    def loss(
+        self,
+        spectra: Tensor,
+        known: Tensor,
+        seen: Tensor | None,
+        time: Tensor,
+        noise: Tensor,
+        moved: Tensor | None = None,
+    ) -> Tensor:
         """Squared error of the velocity on the straight way from noise to a spectrum, both (n, tokens, size), at times
         (n,), each number that is known, (n, tokens, size) bool, counted: their sum."""
         at = time[:, None, None]
-        found = self((1 - at) * noise + at * spectra, time, seen).float()
+        found = self((1 - at) * noise + at * spectra, time, seen, moved).float()
         return ((found - (spectra - noise)).square() * known).sum()
 
-    def draw(self, noise: Tensor, seen: Tensor | None) -> Tensor:
+    def draw(self, noise: Tensor, seen: Tensor | None, moved: Tensor | None = None) -> Tensor:
         """A spectrum (n, tokens, size) for each start (n, tokens, size), by Euler's steps."""
         x = noise
         for step in range(STEPS):
             time = x.new_full((len(x),), (step + 0.5) / STEPS)
-            x = x + self(x, time, seen).float() / STEPS
+            x = x + self(x, time, seen, moved).float() / STEPS
         return x
+
+
+def _velocity(x: Tensor, time: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
+    """The mean of spectrum less noise of numbers that are x at a time, if spectra have this mean and deviation.
+
+    The noise of a spectrum is each number's own and would hardly pass through a token; here a state need not tell it.
+    """
+    variance = (1 - time).square() + time.square() * sigma.square()
+    return mean + (time * sigma.square() - (1 - time)) / variance * (x - time * mean)
+
+
+def chances(targetid: np.ndarray, sample: int) -> Tensor:
+    """Numbers (B, 1) between 0 and 1 that are a galaxy's own: at which quantile of the redshift a draw of it lies."""
+    return torch.from_numpy(uniform(number("redshift", sample) % 2**31, targetid)).float()[:, None]
 
 
 def starts(targetid: np.ndarray, sample: int, shape: tuple[int, int]) -> Tensor:

@@ -7,14 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
-from skyloom.models.mmae.generator import Generator, starts
+from skyloom.models.mmae.generator import Generator, chances, starts
 from skyloom.models.mmae.layers import Encoder, Head, Layer, Stem, at, places_of
 from skyloom.models.mmae.light import Light
 from skyloom.models.mmae.question import Asked, ids
+from skyloom.models.mmae.shifts import Match, Moved, tokens_of
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Linear
+from skyloom.nn.redshift_grid import Grid
 from skyloom.settings.section import parse
+
+HIGHEST = 5.0
+"""Redshift up to which they are compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +42,13 @@ class Encoded:
     ----------
     joint : (B, 2 dim) what a query of each modality finds; zero for one that shows nothing
     light : (B, dim) photometry, or None
+    match : (B, Z) how likely each redshift makes what is shown of the spectrum, a logarithm, or None
     groups : rows (n,) of galaxies that show alike, and states of their tokens, modality -> (n, k, dim) or None
     """
 
     joint: Tensor
     light: Tensor | None
+    match: Tensor | None
     groups: list[tuple[Tensor, dict[str, Tensor | None]]]
 
 
@@ -89,9 +96,17 @@ class Mmae(nn.Module):
             self.look = nn.ModuleDict({m: self.layer() for m in self.counts})
             self.decoder = nn.ModuleDict({m: Linear(dim, n) for m, n in self.numbers.items()})
         self.redshift = self.head()
+        self.product = config.redshift == "product"
+        if self.product:
+            self.redshifts = Grid.up_to(HIGHEST, self.spectra.step)
+            self.match = Match(config, self.spectra.grid, self.redshifts)
+        if self.product and config.decoder == "tokens":
+            self.moved = Moved(config, self.spectra.grid, self.redshifts)
+            self.amounts = Linear(dim, config.templates)
         if config.generator:
+            moved = Moved(config, self.spectra.grid, self.redshifts) if self.product else None
             shape = (self.counts[SPECTRUM], config.slice)
-            self.generator = Generator(*shape, dim, config.heads, config.generator)
+            self.generator = Generator(*shape, dim, config.heads, config.generator, moved)
         for part in self.modules():
             if isinstance(part, nn.Linear):
                 nn.init.xavier_uniform_(part.weight)
@@ -161,7 +176,15 @@ class Mmae(nn.Module):
             found = [self.pooled(m, x, len(rows)) for m, x in states.items()]
             joint = joint.index_copy(0, rows, torch.cat(found, 1).to(joint.dtype))
             groups.append((rows, states))
-        return Encoded(joint, light, groups)
+        return Encoded(joint, light, self.matched(numbers, shown[SPECTRUM]), groups)
+
+    def matched(self, numbers: Numbers, shown: Tensor) -> Tensor | None:
+        """How well rest-frame templates match what is shown of spectra, (B, Z), if the model compares them."""
+        if not self.product:
+            return None
+        if numbers.bins is None:
+            return torch.zeros(len(shown), self.redshifts.count, device=shown.device)
+        return self.match(*self.spectra.of_shown(numbers.bins, shown))
 
     def light(self, image: Tensor, bands: Tensor, shown: Tensor) -> Tensor | None:
         """Photometry of what is shown, (B, dim), if the model has such."""
@@ -171,10 +194,16 @@ class Mmae(nn.Module):
         return self.photometry(flux, shown, bands)
 
     def says(self, encoded: Encoded) -> Tensor:
-        """What the head of the redshift gives, (B, n), in single precision: of the joint vector and the photometry."""
+        """What the head of the redshift gives, (B, n), in single precision: of the joint vector and the photometry; of
+        redshift: product, ln of the probability of each redshift.
+
+        What image and spectrum say is multiplied: a head that is given both learns to read the image first, which is
+        easier, and then does not ask the spectrum.
+        """
         with torch.autocast(encoded.joint.device.type, enabled=False):
             given = [encoded.joint.float()] + ([] if encoded.light is None else [encoded.light])
-            return self.redshift(torch.cat(given, 1))
+            found = self.redshift(torch.cat(given, 1))
+            return (self.redshifts.log_mixture(found) + encoded.match).log_softmax(1) if self.product else found
 
     def head(self) -> nn.Sequential:
         """The head of the redshift."""
@@ -217,7 +246,16 @@ class Mmae(nn.Module):
         query = query.to(states.dtype)
         return self.pool[modality](query, states, states, need_weights=False)[0][:, 0]
 
-    def drawn(self, modality: str, states: dict, joint: Tensor, places: Tensor | None = None) -> Tensor:
+    def templates(self, says: Tensor) -> Tensor | None:
+        """Rest-frame templates where a redshift that is known as well as the head says puts them, (B, tokens,
+        templates, slice), if spectra are drawn with such."""
+        if not (self.product and self.config.decoder == "tokens"):
+            return None
+        return tokens_of(self.moved(says.detach().exp()), self.config.slice)
+
+    def drawn(
+        self, modality: str, states: dict, joint: Tensor, places: Tensor | None = None, templates: Tensor | None = None
+    ) -> Tensor:
         """The numbers of a group's tokens, at places (n, k) or all, as the network thinks they are, (n, k, numbers)."""
         if self.config.decoder == "pooled":
             found = self.decoder[modality](joint)
@@ -226,7 +264,13 @@ class Mmae(nn.Module):
         seen = together(states)
         query = self.position[modality].expand(len(joint), -1, -1).to(joint.dtype)
         query = query if places is None else at(query, places)
-        return self.decoder[modality](self.look[modality](query, seen))
+        state = self.look[modality](query, seen)
+        found = self.decoder[modality](state)
+        if templates is None or modality != SPECTRUM:
+            return found
+        if places is not None:
+            templates = at(templates.flatten(2), places).unflatten(2, templates.shape[2:])
+        return found + (self.amounts(state)[..., None] * templates).sum(2)
 
     # what the workflow asks
 
@@ -259,25 +303,33 @@ class Mmae(nn.Module):
         joint, groups, says = encoded.joint, encoded.groups, self.says(encoded)
         if self.config.redshift == "point":
             found = {"z": says[:, 0].float()}
+        elif self.product:
+            found = self.redshifts.said(says, query.query.level)
         else:
             found = redshift_density.said(says, query.query.level)
         found["shown"] = torch.stack([there.any(1) for there in shown.values()]).any(0)
+        templates = self.templates(says) if SPECTRUM in query.query.reconstruct else None
         for m in query.query.reconstruct:
             drawn = joint.new_zeros(len(joint), self.counts[m], self.numbers[m], dtype=torch.float32)
             for rows, states in groups:
-                drawn[rows] = self.drawn(m, states, joint[rows]).float()
+                moved = None if templates is None else templates[rows]
+                drawn[rows] = self.drawn(m, states, joint[rows], templates=moved).float()
             found[m] = self.flat(m, drawn)
         if query.query.samples:
-            found[f"{SPECTRUM}_samples"] = self.samples(groups, query.query.samples, batch).flatten(1)
+            found[f"{SPECTRUM}_samples"] = self.samples(groups, says, query.query.samples, batch).flatten(1)
         return found
 
-    def samples(self, groups: list, count: int, batch: Batch) -> Tensor:
-        """Spectra drawn for what is shown, (B, count, numbers), from noise that is a galaxy's own."""
+    def samples(self, groups: list, says: Tensor, count: int, batch: Batch) -> Tensor:
+        """Spectra drawn for what is shown, (B, count, numbers), from noise and at redshifts that are a galaxy's own."""
         found = torch.zeros(len(batch), count, self.spectra.numbers, device=batch.device)
         for sample in range(count):
             noise = starts(ids(batch), sample, self.generator.shape).to(batch.device)
+            moved = None
+            if self.product:
+                level = chances(ids(batch), sample).to(batch.device)
+                moved = self.generator.templates(self.redshifts.near(self.redshifts.quantiles(says.exp(), level)[:, 0]))
             for rows, states in groups:
-                drawn = self.generator.draw(noise[rows], together(states))
+                drawn = self.generator.draw(noise[rows], together(states), None if moved is None else moved[rows])
                 found[rows, sample] = self.flat(SPECTRUM, drawn)
         return found
 
@@ -291,7 +343,9 @@ class Mmae(nn.Module):
         """What was hidden, and on which redshifts `posterior` is."""
         said = {"hidden": query.hidden, "bands": query.query.bands, "level": query.query.level}
         said |= {"samples": query.query.samples} if query.query.samples else {}
-        return said | ({} if self.config.redshift == "point" else {"log_scale": redshift_density.LOG_SCALE})
+        if self.config.redshift == "point":
+            return said
+        return said | {"log_scale": self.redshifts.log_scale if self.product else redshift_density.LOG_SCALE}
 
     # what analyses set reconstructions beside
 

@@ -60,44 +60,57 @@ class Objective(nn.Module):
         found[IMAGE] = found[IMAGE] | (~blind & spectrum & (coins[:, 1] < masks.no_image))[:, None]
         return found, draws.uniform(len(BANDS)) >= masks.band
 
-    def seen(self, batch: Batch, draws: Draws) -> Batch:
-        """The galaxies as they are shown in training: images turned, spectra as of a shorter exposure."""
-        config = self.model.config
+    def turned(self, batch: Batch, draws: Draws) -> Batch:
+        """The galaxies with their images turned, as they are shown in training."""
         views = draws.integers(0, 8).to(batch.device)
-        shares = config.exposure ** draws.uniform().to(batch.device)  # even in the logarithm
-        if config.turned and IMAGE in batch:
-            batch = batch.changed(IMAGE, flux=turned(batch[IMAGE]["flux"], views))
-        if config.exposure < 1 and SPECTRUM in batch:
-            flux, ivar = (batch[SPECTRUM][name] for name in ("flux", "ivar"))
-            noise = draws.normal(flux.shape[1]).to(batch.device)
-            batch = batch.changed(SPECTRUM, **shortened(flux, ivar, shares[:, None], noise))
-        return batch
+        if not self.model.config.turned or IMAGE not in batch:
+            return batch
+        return batch.changed(IMAGE, flux=turned(batch[IMAGE]["flux"], views))
+
+    def exposed(self, numbers: Numbers, seen: Tensor, draws: Draws) -> Numbers:
+        """The galaxies with spectra as of a shorter exposure, where something of them is seen, (B,) bool.
+
+        What is hidden as a whole stays as it is: nothing that is seen would say how long it was exposed, and it would
+        be drawn as of exposures that no survey has.
+        """
+        spectra = self.model.spectra
+        shares = self.model.config.exposure ** draws.uniform().to(seen.device)  # even in the logarithm
+        noise = draws.normal(numbers.bins[0].shape[1]).to(seen.device)
+        shares = torch.where(seen, shares, 1.0)[:, None]
+        bins = tuple(shortened(*numbers.bins, shares, noise * seen[:, None])[name] for name in ("flux", "ivar"))
+        values = numbers.values | {SPECTRUM: spectra(*bins)[0]}
+        return dataclasses.replace(numbers, values=values, bins=bins)
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model, config = self.model, self.model.config
         if model.training:
-            batch = self.seen(batch, draws)
+            batch = self.turned(batch, draws)
         numbers = model.numbers_of(batch)
         hidden, kept = self.hidden(draws, numbers.have)
         z = redshift_density.learned(batch.labels)
         if model.training and model.spectra.step and config.shift and numbers.bins is not None:
             alone = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
             numbers, z = self.shifted(numbers, z, alone, draws)
+        if model.training and config.exposure < 1 and numbers.bins is not None:
+            numbers = self.exposed(numbers, ~hidden[SPECTRUM].all(1).to(z.device), draws)
         left = numbers.bands & kept.to(z.device)
         left = torch.where(left.any(1, keepdim=True), left, numbers.bands)  # one band at least
         shown = {m: numbers.have[m][:, None] & ~hidden[m].to(z.device) for m in hidden}
         encoded = model.encode(numbers, left, shown)
-        losses = {m: self.redrawn(m, numbers, shown[m], encoded) for m in model.counts}
-        losses["redshift"] = self.redshift(model.says(encoded), z)
+        says = model.says(encoded)
+        losses = {m: self.redrawn(m, numbers, shown[m], encoded, model.templates(says)) for m in model.counts}
+        losses["redshift"] = self.redshift(says, z)
         loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
         loss = loss + config.redshift_weight * losses["redshift"]
         if config.generator:
-            losses["generator"] = self.flow(numbers, encoded, draws)
+            losses["generator"] = self.flow(numbers, encoded, says, z, draws)
             loss = loss + losses["generator"]
         # what no galaxy of the step used has a gradient of zero, not none: on several processes all have all
         return loss + 0.0 * sum(p.sum() for p in self.parameters() if p.requires_grad), losses
 
-    def redrawn(self, modality: str, numbers: Numbers, shown: Tensor, encoded: Encoded) -> Tensor:
+    def redrawn(
+        self, modality: str, numbers: Numbers, shown: Tensor, encoded: Encoded, templates: Tensor | None = None
+    ) -> Tensor:
         """Mean squared error of the numbers that are known in tokens that are hidden."""
         error, count = (encoded.joint.new_zeros((), dtype=torch.float32) for _ in range(2))
         for rows, states in encoded.groups:
@@ -109,13 +122,16 @@ class Objective(nn.Module):
             if places is not None:
                 truth, counted = at(truth, places), at(counted, places)
             if counted.any():
-                drawn = self.model.drawn(modality, states, encoded.joint[rows], places).float()
+                moved = None if templates is None else templates[rows]
+                drawn = self.model.drawn(modality, states, encoded.joint[rows], places, moved).float()
                 error, count = error + ((drawn - truth).square() * counted).sum(), count + counted.sum()
         return error / distributed.mean(count).clamp(min=1e-6)
 
     def redshift(self, says: Tensor, z: Tensor) -> Tensor:
         """The loss of what the head says (B, n), of redshifts (B,) that are known."""
         known, config = z.isfinite(), self.model.config
+        if config.redshift == "product":
+            return self.model.redshifts.loss(says, z.nan_to_num(), known)
         if config.redshift == "density":
             return redshift_density.loss(says, z.nan_to_num(), known)
         pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
@@ -137,8 +153,13 @@ class Objective(nn.Module):
         numbers = dataclasses.replace(numbers, values={**numbers.values, SPECTRUM: values}, known=known, bins=bins)
         return numbers, torch.expm1(torch.log1p(z) + by * spectra.step)
 
-    def flow(self, numbers: Numbers, encoded: Encoded, draws: Draws) -> Tensor:
-        """The generator's loss, whose gradient ends at what the rest of the network has seen."""
+    def flow(self, numbers: Numbers, encoded: Encoded, says: Tensor, z: Tensor, draws: Draws) -> Tensor:
+        """The generator's loss, whose gradient ends at what the rest has seen; it is told the redshift."""
+        model = self.model
+        moved = None
+        if model.product:  # one that is not known is any that the network thinks likely
+            near, likely = model.redshifts.near(z.nan_to_num()), says.detach().exp()
+            moved = model.generator.templates(torch.where(z.isfinite()[:, None], near, likely))
         spectra = numbers.values[SPECTRUM]
         known = numbers.known[SPECTRUM] & numbers.have[SPECTRUM][:, None, None]
         time, noise = draws.uniform().to(spectra.device), draws.normal(*spectra.shape[1:]).to(spectra.device)
@@ -146,5 +167,6 @@ class Objective(nn.Module):
         for rows, states in encoded.groups:
             seen = together(states)
             seen = seen if seen is None else seen.detach()
-            total = total + self.model.generator.loss(spectra[rows], known[rows], seen, time[rows], noise[rows])
+            own = None if moved is None else moved[rows]
+            total = total + model.generator.loss(spectra[rows], known[rows], seen, time[rows], noise[rows], own)
         return total / redshift_density.counted(known)

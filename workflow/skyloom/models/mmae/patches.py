@@ -72,16 +72,17 @@ class Spectra(nn.Module):
     numbers, tokens : of a spectrum
     wavelength : (numbers,) Angstrom in vacuum
     step : of bins of equal velocity, in ln(wavelength); otherwise 0
+    grid : these bins, or None
     """
 
     def __init__(self, config: Config):
         super().__init__()
-        grid, self.config = config.grid, config
+        grid, self.config, self.grid = config.grid, config, None
         if config.spectra == "velocity":
             bins = LogGrid.over(*grid.span, config.velocity)
             self.rebin = Rebin(grid.start, grid.step, grid.pixels, bins)
             self.wavelength, self.near = bins.centres, bins.odd_bins_of(config.continuum)
-            self.step = bins.step
+            self.step, self.grid = bins.step, bins
         else:
             middles = config.pooled * np.arange(grid.pixels // config.pooled) + (config.pooled - 1) / 2
             self.wavelength, self.step = grid.start + grid.step * middles, 0.0
@@ -108,9 +109,13 @@ class Spectra(nn.Module):
         if not self.lines:
             return values
         flux, ivar = bins
-        left = shown[..., None].expand(-1, -1, self.config.slice).flatten(1)[:, : self.numbers]
-        near, _ = running_mean(flux, ivar * left, self.near)
+        near, _ = running_mean(*self.of_shown(bins, shown), self.near)
         return torch.cat([values, self.cut(torch.asinh((flux - near) * ivar.sqrt() / 1.5))], 2)
+
+    def of_shown(self, bins: tuple[Tensor, Tensor], shown: Tensor) -> tuple[Tensor, Tensor]:
+        """Flux and ivar (B, numbers), ivar 0 in tokens that are not shown, (B, tokens) bool."""
+        left = shown[..., None].expand(-1, -1, self.config.slice).flatten(1)[:, : self.numbers]
+        return bins[0], bins[1] * left
 
     @property
     def lines(self) -> bool:
