@@ -2,9 +2,9 @@
 
 ``PYTHONPATH=workflow python tests/bench/bench_mmae.py [survey folder] [steps] [seeds] [names...]``, when there are
 tokens of a survey with spectra and HSC images. Every network learns the same number of steps, one thread, from the
-training split. sigma_NMAD is that of validation galaxies, of the image alone, of the spectrum alone, of both, and of both
-with half of each hidden; the errors of what is then drawn up again are of all numbers, as ratios to the default's, where the
-numbers are the same; the cost is the CPU time of a step as a ratio.
+training split. sigma_NMAD is that of validation galaxies, of the image alone, of the spectrum alone, of both, and of
+both with half of each hidden; the errors of what is then drawn up again are of all numbers, as ratios to the default's,
+where the numbers are the same; the cost is the CPU time of a step as a ratio.
 """
 
 import glob
