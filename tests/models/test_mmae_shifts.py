@@ -174,6 +174,17 @@ def test_a_generator_that_is_told_the_redshift_draws_the_line_there():
     assert ((found.argmax(1) - place - 10).abs() <= 2).float().mean() > 0.5  # by chance .02
 
 
+@pytest.mark.parametrize("sigma", [1.0, 0.3, 0.03])
+def test_the_noise_of_a_draw_is_that_of_spectra(sigma):
+    """A network that knows mean and deviation draws with these, however small the noise."""
+    flow = Generator(2, 500, 16, 2, 1)
+    mean = torch.linspace(-1, 5, 500)
+    flow.forward = lambda x, time, seen, moved=None: (mean.expand_as(x), torch.full_like(x, sigma))
+    drawn = flow.draw(torch.randn(40, 2, 500, generator=torch.Generator().manual_seed(5)), None)
+    torch.testing.assert_close(drawn.mean((0, 1)), mean, atol=0.5 * sigma, rtol=0)
+    assert (drawn - mean).std().item() == pytest.approx(sigma, rel=0.02)
+
+
 def test_templates_need_bins_of_equal_velocity():
     with pytest.raises(BadConfig, match=r"model.redshift: product is not allowed with spectra: averages"):
         parse(Config, SMALL | {"redshift": "product"}, "model")

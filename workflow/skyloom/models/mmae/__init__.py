@@ -57,7 +57,7 @@ class Masks(Section):
     "the same of the spectrum's"
     no_spectrum: Share = setting(0.4)
     "how often the whole spectrum is hidden, a coin for each galaxy; .5 as published"
-    no_image: Share = setting(0.6)
+    no_image: Share = setting(0.4)
     "how often the whole image is hidden, where the spectrum is not; 0 as published"
     band: Share = setting(0.1)
     "how often a band is missing, each for itself; 0 as published"
