@@ -52,7 +52,7 @@ class Moved(nn.Module):
         super().__init__()
         self.bins = bins.bins
         length = bins.bins + redshifts.count - 1
-        self.templates = nn.Parameter(0.1 * torch.randn(config.templates, 1, length))
+        self.templates = nn.Parameter(0.01 * torch.randn(config.templates, 1, length))
 
     def forward(self, probability: Tensor) -> Tensor:
         """(B, templates, bins) of the probability of each redshift, (B, Z): the mean over it."""
