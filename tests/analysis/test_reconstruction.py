@@ -226,7 +226,16 @@ def test_errors_are_means_over_galaxies_and_gains_are_of_the_sums():
 
 
 NETWORK = {
-    **{"image_size": 16, "patch": 4, "pooled": 30, "slice": 8, "spectra": "averages", "dim": 16, "layers": 1},
+    **{
+        "image_size": 16,
+        "patch": 4,
+        "pooled": 30,
+        "slice": 8,
+        "spectra": "averages",
+        "redshift": "density",
+        "dim": 16,
+        "layers": 1,
+    },
     **{"heads": 2, "fusion": 1, "dropout": 0.0, "components": 2},
 }
 LOW = {"image": 0.75, "spectrum": 0.75, "reconstruct": ["hsc_image", "spectrum"]}

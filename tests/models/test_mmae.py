@@ -467,7 +467,7 @@ def test_a_generator_draws_from_the_distribution_that_it_learnt_and_changes_noth
         seen = torch.randn(n, 1, 16, generator=g)
         return seen[:, :, :1] + 0.5 * torch.randn(n, 1, 1, generator=g).expand(-1, 2, 3), seen
 
-    for _ in range(400):
+    for _ in range(600):
         values, seen = spectra(128)
         noise, time = torch.randn(128, 2, 3, generator=g), torch.rand(128, generator=g)
         loss = flow.loss(values, torch.ones_like(values, dtype=torch.bool), seen, time, noise) / values.numel()

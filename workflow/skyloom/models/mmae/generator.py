@@ -31,6 +31,7 @@ class Generator(nn.Module):
         told = 0 if moved is None else size * len(moved.templates)
         self.embed, self.out = Linear(size + told, dim), Linear(dim, 2 * size)
         self.position = nn.Parameter(0.02 * torch.randn(1, tokens, dim))
+        self.pattern = nn.Parameter(torch.zeros(3, tokens, size))  # of the instrument: mean, its gain, noise
         self.time = nn.Sequential(Linear(2 * FREQUENCIES, dim), nn.GELU(), Linear(dim, dim))
         self.among = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
         self.over = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
@@ -53,7 +54,10 @@ class Generator(nn.Module):
         for among, over in zip(self.among, self.over, strict=True):
             state = over(among(state, state), seen)
         mean, spread = self.out(state).float().chunk(2, dim=2)
-        return mean, spread.clamp(-4, 2).exp()
+        offset, gain, noise = self.pattern
+        mean = mean * (1 + gain) + offset
+        # numbers are arcsinh of flux over its noise: what is bright has less of it, as 1 / cosh
+        return mean, (spread + noise).clamp(-4, 2).exp() / mean.clamp(-5, 5).cosh()
 
     def loss(
         self,

@@ -27,19 +27,21 @@ class Objective(nn.Module):
         self.model, self.inputs = model, model.inputs
 
     def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
-        """Standardise the photometry by that of whole images of training galaxies."""
-        model, found = self.model, []
-        if model.photometry is None:
-            return
-        for batch in batches:
+        """Standardise the photometry by that of whole images of training galaxies; tell a generator their mean."""
+        model, lights, total, count = self.model, [], 0.0, 0.0
+        for batch in batches if model.photometry is not None or model.config.generator else ():
             numbers = model.numbers_of(batch)
-            whole = numbers.bands.all(1)
-            flux = patches.flux_of(numbers.values[IMAGE][whole], model.config)
-            shown = torch.ones(flux.shape[:2], dtype=torch.bool, device=flux.device)
-            found.append(model.photometry.measured(flux, shown)[0])
-        found = torch.cat(found) if found else torch.zeros(0)
-        if len(found) > 1:
-            model.photometry.standardise(found)
+            total = total + (numbers.values[SPECTRUM] * numbers.known[SPECTRUM]).sum(0)
+            count = count + numbers.known[SPECTRUM].sum(0)
+            if model.photometry is not None:
+                flux = patches.flux_of(numbers.values[IMAGE][numbers.bands.all(1)], model.config)
+                shown = torch.ones(flux.shape[:2], dtype=torch.bool, device=flux.device)
+                lights.append(model.photometry.measured(flux, shown)[0])
+        if sum(map(len, lights)) > 1:
+            model.photometry.standardise(torch.cat(lights))
+        if model.config.generator and torch.is_tensor(total):
+            with torch.no_grad():
+                model.generator.pattern[0] = total / count.clamp(min=1)
 
     def hidden(self, draws: Draws, have: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Which tokens are hidden, modality -> (B, T) bool, and which bands are left, (B, 5) bool.
