@@ -226,17 +226,8 @@ def test_errors_are_means_over_galaxies_and_gains_are_of_the_sums():
 
 
 NETWORK = {
-    **{
-        "image_size": 16,
-        "patch": 4,
-        "pooled": 30,
-        "slice": 8,
-        "spectra": "averages",
-        "redshift": "density",
-        "dim": 16,
-        "layers": 1,
-    },
-    **{"heads": 2, "fusion": 1, "dropout": 0.0, "components": 2},
+    **{"image_size": 16, "patch": 4, "pooled": 30, "slice": 8, "spectra": "averages", "redshift": "density"},
+    **{"dim": 16, "layers": 1, "heads": 2, "fusion": 1, "dropout": 0.0, "components": 2},
 }
 LOW = {"image": 0.75, "spectrum": 0.75, "reconstruct": ["hsc_image", "spectrum"]}
 HIGH = {"image": 0.0, "spectrum": 1.0, "reconstruct": ["spectrum"]}
