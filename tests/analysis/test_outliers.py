@@ -8,8 +8,10 @@ from scipy import stats
 
 from skyloom.analysis.common import bygroup, statistics, tables
 from skyloom.analysis.common.blocks import Shown, Text
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.outliers import Settings, chance, flags
-from skyloom.analysis.outliers.present import claims, multiplicity_table, present
+from skyloom.analysis.outliers.present import claims, multiplicity_table, present, published_counts
+from skyloom.settings import layout
 from skyloom.settings.config import load
 from skyloom.settings.section import parse
 from tests.paths import ROOT
@@ -175,18 +177,11 @@ def test_coinciding_outliers_are_claimed_and_independent_ones_are_not(tmp_path):
     table, _, out = run(tmp_path)
     (found,) = claims(table, settings(methods=["knn"]))
     assert found.verdict == "holds" and "all models together" in found.numbers
-    published = {
-        "source": "s",
-        "survey": "sky",
-        "model": "astrodino",
-        "modality": "image",
-        "method": "",
-        "property": "",
-    }
-    rows = [published | {"metric": f"outlier_count={k}", "value": v} for k, v in ((1, 2308), (2, 415), (3, 65), (4, 8))]
-    lines = multiplicity_table(table, pandas.DataFrame(rows), Shown("mock", True)).lines
-    assert [line[7] for line in lines[:4]] == ["82.55", "14.84", "2.32", "0.29"]  # as Table 18 has them
-    assert lines[4][0] == "mock" and len(lines) == 12
+    known = published_counts(read_published([ROOT / path for path in layout.PUBLISHED_ALL]))
+    lines = multiplicity_table(table, known, Shown("mock", True)).lines
+    assert [line[5] for line in lines[:4]] == ["2,308", "415", "65", "8"]  # as Table 18 has them
+    assert [line[7] for line in lines[:4]] == ["82.55", "14.84", "2.32", "0.29"]
+    assert [line[1] for line in lines[4:8]] == ["astroclip"] * 4 and lines[8][0] == "mock" and len(lines) == 16
     shown = present({role: str(path) for role, path in out.items()}, settings(), Shown("mock", True))
     assert [block.shape for block in shown] == ["claim", "text", "figure", "table", "table", "table"]
     even = table[table["metric"] == "excess"].assign(value=0.98, ci_low=0.9, ci_high=1.1)

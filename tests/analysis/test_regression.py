@@ -1,7 +1,6 @@
 """The regression on made-up galaxies whose best embedding is known."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas
@@ -20,14 +19,16 @@ from skyloom.analysis.regression import Settings, figures, redshifts, scores
 from skyloom.analysis.regression.present import claims, difference_table, present
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.figures import style
+from skyloom.settings import layout
 from skyloom.settings.section import parse
+from tests.paths import ROOT
 
 from . import synthetic
 
 CONFIG = {"k": [16, 64], "epochs": [3], "components": [2, 8, 32]}
 CONFIG["differences"] = [["specformer", "specformer_untrained"], ["astroclip", "astrodino"]]
 CONFIG["differences"] += [["astroclip", "photometry"]]
-SHOWN = Shown("mock", simulated=True, published=str(Path(__file__).parents[2] / "resources/published.csv"))
+SHOWN = Shown("mock", simulated=True, published=[ROOT / path for path in layout.PUBLISHED_ALL])
 QUICK = {"k": [16], "epochs": [1], "whitened": [0], "properties": ["z"]}
 
 

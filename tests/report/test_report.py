@@ -129,7 +129,7 @@ def write(path, name):
         path.write_text(f"targetid,file,row,reason\n1,f,0,{modality} all NaN\n")
     elif name.endswith("cuts.csv"):
         path.write_text("survey,cut,kept,lost\nmock,ZWARN == 0,3990,17\n")
-    elif name == layout.PUBLISHED:
+    elif name.startswith("resources/"):
         path.write_bytes((ROOT / name).read_bytes())
     elif name.endswith("shared_sky.json"):
         path.write_text(json.dumps({"side_arcsec": 25.2, "separation_arcsec": 1.0, "test": 40, "shared_sky": 0.175}))

@@ -23,6 +23,7 @@ from skyloom.analysis.common.blocks import (
     with_interval,
 )
 from skyloom.analysis.common.predictors import BASELINES
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.common.significance import LEVEL
 from skyloom.analysis.regression import Settings
 from skyloom.analysis.regression.published import METRICS, published_photoz, published_table, references
@@ -48,7 +49,7 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     found += [Figure(paths["figure_predictions"]), photoz_table(test), difference_table(test)]
     found += [seed_table(test), choice_table(table)]
     if survey.published:
-        published = read_csv(survey.published)
+        published = read_published(survey.published)
         found += [published_table(survey, published, test), references(published)]
         found += [published_photoz(survey.name, published, test)]
     return [block for block in found if block is not None]
