@@ -199,7 +199,8 @@ def test_hdbscan_on_the_whole_embedding_says_how_many_galaxies_it_saw(made):
 def test_the_report_has_the_tables_of_the_benchmark_with_published_numbers(made, tmp_path):
     columns = ["source", "survey", "model", "modality", "method", "property", "group", "metric", "value", "reference"]
     other = ["Paper", "sky", "eye", "image"]
-    rows = [[*other, "kmeans", p, "0", m, v, "here"] for p, m, v in (("ln_z_mw", "mean", -4.60517), ("", "count", 45527))]
+    of_cluster = [("ln_z_mw", "mean", -4.60517), ("", "count", 45527)]
+    rows = [[*other, "kmeans", name, "0", metric, v, "here"] for name, metric, v in of_cluster]
     rows += [[*other, "kmeans", "log_mstar", "", "ami", 0.093, "here"], [*other, "knn", "z", "", "r2", 0.5, "here"]]
     rows += [[*other, "hdbscan", "", "-1", "count", 8404, "here"]]
     rows += [[*other, "kmeans", "position", "0", "count", 7, "here"]]  # of the sky

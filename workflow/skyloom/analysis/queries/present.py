@@ -32,7 +32,8 @@ BASELINES = ("median", "boosting")
 def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     """Blocks of the report."""
     table, checks = read_csv(paths["table"]), read_csv(paths["physics"])
-    blocks: list = [*claims(table, settings), errors(table), published(read_published(survey.published), table), coverage(table)]
+    beside = published(read_published(survey.published), table)
+    blocks: list = [*claims(table, settings), errors(table), beside, coverage(table)]
     figures = ("figure_schema", "figure", "figure_calibration", "figure_states")
     return [b for b in blocks if b] + [Figure(paths[name]) for name in figures] + [physics(checks)]
 
