@@ -46,4 +46,5 @@ KIND = AnalysisKind(
     run="skyloom.analysis.benchmark.page:build",
     present="skyloom.analysis.benchmark.present:present",
     data=("templates/*",),
+    tidy=False,
 )

@@ -75,4 +75,5 @@ KIND = AnalysisKind(
     outputs={"table": "calibration.csv", "posteriors": "posteriors.parquet", "figure": "calibration.png"},
     run="skyloom.analysis.calibration.calibrate:calibrate",
     present="skyloom.analysis.calibration.present:present",
+    tidy=False,
 )
