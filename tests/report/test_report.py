@@ -218,7 +218,7 @@ def test_claims_stand_first_with_their_verdicts(made):
         ("both beats eye (image): zero-shot R2 of redshift", "holds", "holds, within the uncertainty"),
         ("Recall@10 of both, image-&gt;spectrum, is at least 10 times chance", "holds", "holds"),
     ]
-    assert rows[1][1] == "0.810 against 0.860, difference -0.050 [-0.070, -0.030], n = 399"
+    assert rows[1][1] == "0.810 against 0.860, difference -0.050 [-0.070, -0.030], n = 399; one training seed"
 
 
 def test_published_numbers_stand_beside_those_of_the_same_kind_of_model(made):

@@ -15,6 +15,8 @@ from skyloom.core.errors import BadInput
 
 ROWS = 50
 """Lines of a table that is shown as it is."""
+ONCE = "one training seed"
+"""What a claim that a model is better says where intervals are over galaxies and nothing was trained again."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas
 
 from skyloom.analysis.common.blocks import (
+    ONCE,
     Cell,
     Claim,
     Figure,
@@ -67,7 +68,7 @@ def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
         query, of = (both[asked] / both[other]).idxmax()
         yield claim(
             f"{style.pretty(asked)} loses at most {WORSE:.0%} to {style.pretty(other)}, asked the same",
-            f"worst: {style.pretty(of)} from {style.pretty(query)}, {ratio:+.0%}; {len(both)} comparisons",
+            f"worst: {style.pretty(of)} from {style.pretty(query)}, {ratio:+.0%}; {len(both)} comparisons; {ONCE}",
             ratio <= WORSE,
             True,
         )
@@ -77,7 +78,7 @@ def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
         yield claim(
             f"{style.pretty(asked)} is better than gradient boosting trained for each query and quantity",
             f"in {better.sum()} of {len(better)}; median ratio of errors"
-            f" {(both[asked] / both['boosting']).median():.2f}",
+            f" {(both[asked] / both['boosting']).median():.2f}; {ONCE}",
             better.all(),
             True,
         )
