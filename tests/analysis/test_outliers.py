@@ -1,5 +1,7 @@
 """Outliers: planted ones are counted exactly, chance against scipy and simulations, coverage of the intervals."""
 
+import itertools
+
 import numpy as np
 import pandas
 import pytest
@@ -9,8 +11,9 @@ from scipy import stats
 from skyloom.analysis.common import bygroup, statistics, tables
 from skyloom.analysis.common.blocks import Shown, Text
 from skyloom.analysis.common.published import read as read_published
-from skyloom.analysis.outliers import Settings, chance, flags
+from skyloom.analysis.outliers import Settings, chance, figures, flags
 from skyloom.analysis.outliers.present import claims, multiplicity_table, present, published_counts
+from skyloom.figures import style
 from skyloom.settings import layout
 from skyloom.settings.config import load
 from skyloom.settings.section import parse
@@ -210,6 +213,26 @@ def test_one_property_and_errors_without_scatter(tmp_path):
     table, galaxies, _ = run(tmp_path)
     assert not len(galaxies) and "excess" not in set(table["metric"])
     assert table.query("metric == 'count'")["value"].eq(0).all()
+
+
+@pytest.mark.parametrize("models", [1, 2, 15, 30])
+def test_the_figure_of_many_models_fits_on_a_page(tmp_path, models):
+    names = [f"model_{number}" for number in range(models)]
+    key = {"survey": "s", "modality": "spectrum", "method": "knn", "split": "test", "n": 900}
+    rows = [
+        {**key, "model": name, "property": "all", "group": str(k), "metric": metric, "value": value, **ends}
+        for name in names
+        for k in range(1, 5)
+        for metric, value, ends in (("count", 60 // k, {"ci_low": 40 / k, "ci_high": 90 / k}), ("expected", 50 / k, {}))
+    ]
+    for one, other in itertools.combinations(names, 2):
+        model, modality = chance.pair_of((one, "spectrum"), (other, "spectrum"))
+        about = {**key, "model": model, "modality": modality, "property": "any", "group": "all"}
+        rows += [{**about, "metric": "jaccard", "value": 0.4}, {**about, "metric": "jaccard_expected", "value": 0.1}]
+    figures.draw(pandas.DataFrame(rows), ["knn"], style.Palette({name: {} for name in names}), tmp_path / "f.png")
+    width, height = (int.from_bytes((tmp_path / "f.png").read_bytes()[at : at + 4], "big") for at in (16, 20))
+    assert width == style.WIDTH * style.DPI
+    assert height <= 1.1 * width and height <= (0.26 * max(models, 4) + 1.5) * style.DPI
 
 
 def test_inputs_are_the_predictions_of_a_regression():
