@@ -197,13 +197,15 @@ def test_hdbscan_on_the_whole_embedding_says_how_many_galaxies_it_saw(made):
 
 
 def test_the_report_has_the_tables_of_the_benchmark_with_published_numbers(made, tmp_path):
-    columns = ["source", "survey", "model", "modality", "method", "property", "metric", "value", "reference"]
+    columns = ["source", "survey", "model", "modality", "method", "property", "group", "metric", "value", "reference"]
     other = ["Paper", "sky", "eye", "image"]
-    rows = [[*other, "kmeans", "cluster=0", m, v, "here"] for m, v in (("mean_ln_z_mw", -4.60517), ("count", 45527))]
-    rows += [[*other, "kmeans", "log_mstar", "ami", 0.093, "here"], [*other, "knn", "log_mstar", "r2", 0.5, "here"]]
-    rows += [[*other, "hdbscan_raw", "cluster=-1", "count", 8404, "here"]]
+    of_cluster = [("ln_z_mw", "mean", -4.60517), ("", "count", 45527)]
+    rows = [[*other, "kmeans", name, "0", metric, v, "here"] for name, metric, v in of_cluster]
+    rows += [[*other, "kmeans", "log_mstar", "", "ami", 0.093, "here"], [*other, "knn", "z", "", "r2", 0.5, "here"]]
+    rows += [[*other, "hdbscan", "", "-1", "count", 8404, "here"]]
+    rows += [[*other, "kmeans", "position", "0", "count", 7, "here"]]  # of the sky
     pandas.DataFrame(rows, columns=columns).to_csv(tmp_path / "published.csv", index=False)
-    survey = blocks.Shown("mock", published=str(tmp_path / "published.csv"))
+    survey = blocks.Shown("mock", published=[str(tmp_path / "published.csv")])
     paths = {role: str(path) for role, path in made[0].items()}
     shown = present.present(paths, settings(**made[1]), survey)
     chosen, means, ami, frequencies = (block for block in shown if block.shape == "table")

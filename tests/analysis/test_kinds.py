@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from skyloom.analysis.common import captions
+from skyloom.analysis.common.head_settings import HeadSettings
 from skyloom.core.errors import BadConfig
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
+from skyloom.settings.section import parse
 from tests.paths import LIBRARY, ROOT
 
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -165,3 +167,18 @@ def test_the_snakefile_reads_the_kinds_without_numpy():
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(LIBRARY)}
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_keys_of_heads_are_declared_once_and_keep_their_defaults():
+    keys = ("hidden", "dropout", "learning_rate", "batch_size", "epochs", "components", "chosen_on")
+    expected = {
+        "regression": (64, 0.1, 1e-3, 64, [10], [4, 8, 16, 32, 64], None),
+        "calibration": (128, 0.1, 4e-3, 128, 30, 8, 0.1),
+        "domain_shift": (64, 0.1, 6e-3, 64, 12, 3, 0.1),
+    }
+    for kind, values in expected.items():
+        section = kinds.find("analysis", kind, kind).settings
+        given = parse(section, {}, kind).plain()
+        assert tuple(given.get(key) for key in keys) == values
+        for key in ("hidden", "dropout", "learning_rate", "batch_size"):
+            assert section.model_fields[key].description == HeadSettings.model_fields[key].description

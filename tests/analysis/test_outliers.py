@@ -1,5 +1,7 @@
 """Outliers: planted ones are counted exactly, chance against scipy and simulations, coverage of the intervals."""
 
+import itertools
+
 import numpy as np
 import pandas
 import pytest
@@ -8,8 +10,11 @@ from scipy import stats
 
 from skyloom.analysis.common import bygroup, statistics, tables
 from skyloom.analysis.common.blocks import Shown, Text
-from skyloom.analysis.outliers import Settings, chance, flags
-from skyloom.analysis.outliers.present import claims, multiplicity_table, present
+from skyloom.analysis.common.published import read as read_published
+from skyloom.analysis.outliers import Settings, chance, figures, flags
+from skyloom.analysis.outliers.present import claims, multiplicity_table, present, published_counts
+from skyloom.figures import style
+from skyloom.settings import layout
 from skyloom.settings.config import load
 from skyloom.settings.section import parse
 from tests.paths import ROOT
@@ -175,18 +180,11 @@ def test_coinciding_outliers_are_claimed_and_independent_ones_are_not(tmp_path):
     table, _, out = run(tmp_path)
     (found,) = claims(table, settings(methods=["knn"]))
     assert found.verdict == "holds" and "all models together" in found.numbers
-    published = {
-        "source": "s",
-        "survey": "sky",
-        "model": "astrodino",
-        "modality": "image",
-        "method": "",
-        "property": "",
-    }
-    rows = [published | {"metric": f"outlier_count={k}", "value": v} for k, v in ((1, 2308), (2, 415), (3, 65), (4, 8))]
-    lines = multiplicity_table(table, pandas.DataFrame(rows), Shown("mock", True)).lines
-    assert [line[7] for line in lines[:4]] == ["82.55", "14.84", "2.32", "0.29"]  # as Table 18 has them
-    assert lines[4][0] == "mock" and len(lines) == 12
+    known = published_counts(read_published([ROOT / path for path in layout.PUBLISHED_ALL]))
+    lines = multiplicity_table(table, known, Shown("mock", True)).lines
+    assert [line[5] for line in lines[:4]] == ["2,308", "415", "65", "8"]  # as Table 18 has them
+    assert [line[7] for line in lines[:4]] == ["82.55", "14.84", "2.32", "0.29"]
+    assert [line[1] for line in lines[4:8]] == ["astroclip"] * 4 and lines[8][0] == "mock" and len(lines) == 16
     shown = present({role: str(path) for role, path in out.items()}, settings(), Shown("mock", True))
     assert [block.shape for block in shown] == ["claim", "text", "figure", "table", "table", "table"]
     even = table[table["metric"] == "excess"].assign(value=0.98, ci_low=0.9, ci_high=1.1)
@@ -215,6 +213,26 @@ def test_one_property_and_errors_without_scatter(tmp_path):
     table, galaxies, _ = run(tmp_path)
     assert not len(galaxies) and "excess" not in set(table["metric"])
     assert table.query("metric == 'count'")["value"].eq(0).all()
+
+
+@pytest.mark.parametrize("models", [1, 2, 15, 30])
+def test_the_figure_of_many_models_fits_on_a_page(tmp_path, models):
+    names = [f"model_{number}" for number in range(models)]
+    key = {"survey": "s", "modality": "spectrum", "method": "knn", "split": "test", "n": 900}
+    rows = [
+        {**key, "model": name, "property": "all", "group": str(k), "metric": metric, "value": value, **ends}
+        for name in names
+        for k in range(1, 5)
+        for metric, value, ends in (("count", 60 // k, {"ci_low": 40 / k, "ci_high": 90 / k}), ("expected", 50 / k, {}))
+    ]
+    for one, other in itertools.combinations(names, 2):
+        model, modality = chance.pair_of((one, "spectrum"), (other, "spectrum"))
+        about = {**key, "model": model, "modality": modality, "property": "any", "group": "all"}
+        rows += [{**about, "metric": "jaccard", "value": 0.4}, {**about, "metric": "jaccard_expected", "value": 0.1}]
+    figures.draw(pandas.DataFrame(rows), ["knn"], style.Palette({name: {} for name in names}), tmp_path / "f.png")
+    width, height = (int.from_bytes((tmp_path / "f.png").read_bytes()[at : at + 4], "big") for at in (16, 20))
+    assert width == style.WIDTH * style.DPI
+    assert height <= 1.1 * width and height <= (0.26 * max(models, 4) + 1.5) * style.DPI
 
 
 def test_inputs_are_the_predictions_of_a_regression():

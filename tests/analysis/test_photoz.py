@@ -362,7 +362,7 @@ def given(folder, names):
 NAMES = ("cnn-redshift", "mmae-whole", "mmae-quarter", "mmae-both", "mmae-spectrum", "point-redshift")
 FEW = {"trees": 40, "resamples": 100, "shares": [0.0, 0.25, 0.5], "exposures": [1.0, 0.1], "galaxies": 60}
 FEW |= {"differences": [["mmae-both", "cnn-redshift"], ["mmae-both", "another-query"]]}
-SHOWN = blocks.Shown("mock", True, "mock", True, str(ROOT / "resources/published.csv"))
+SHOWN = blocks.Shown("mock", True, "mock", True, (str(ROOT / "resources/published.csv"),))
 
 
 @pytest.fixture(scope="module")

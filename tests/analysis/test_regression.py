@@ -1,7 +1,6 @@
 """The regression on made-up galaxies whose best embedding is known."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas
@@ -11,7 +10,7 @@ import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
 from skyloom.analysis.common import heads, significance, statistics, tables
-from skyloom.analysis.common.blocks import Shown
+from skyloom.analysis.common.blocks import Shown, with_interval
 from skyloom.analysis.common.embeddings import read_embedding, write_embedding
 from skyloom.analysis.common.predictors import sources
 from skyloom.analysis.common.predictors.choices import read_choices
@@ -20,14 +19,16 @@ from skyloom.analysis.regression import Settings, figures, redshifts, scores
 from skyloom.analysis.regression.present import claims, difference_table, present
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.figures import style
+from skyloom.settings import layout
 from skyloom.settings.section import parse
+from tests.paths import ROOT
 
 from . import synthetic
 
 CONFIG = {"k": [16, 64], "epochs": [3], "components": [2, 8, 32]}
 CONFIG["differences"] = [["specformer", "specformer_untrained"], ["astroclip", "astrodino"]]
 CONFIG["differences"] += [["astroclip", "photometry"]]
-SHOWN = Shown("mock", simulated=True, published=str(Path(__file__).parents[2] / "resources/published.csv"))
+SHOWN = Shown("mock", simulated=True, published=[ROOT / path for path in layout.PUBLISHED_ALL])
 QUICK = {"k": [16], "epochs": [1], "whitened": [0], "properties": ["z"]}
 
 
@@ -518,8 +519,15 @@ def test_several_trainings_state_their_scatter_and_leave_the_first_as_it_was(sur
     means = [value(table, *key, "r2_seed_mean", "mlp")["value"] for key in
              (("specformer", "spectrum"), ("photometry", "photometry"))]  # fmt: skip
     assert row == pytest.approx(means[0] - means[1], abs=1e-5)
-    titles = [getattr(block, "title", "") for block in present(out, parse(Settings, config | {"seeds": 3}, ""), SHOWN)]
-    assert "How much is the luck of a training" in titles
+    blocks = present(out, parse(Settings, config | {"seeds": 3}, ""), SHOWN)
+    assert "How much is the luck of a training" in [getattr(block, "title", "") for block in blocks]
+    std = value(table, "specformer - photometry", "spectrum", "delta_r2_seed_std", "mlp")["value"]
+    (said,) = (block.numbers for block in blocks if block.shape == "claim")
+    assert f"over 3 training seeds of the MLP {row:.3f} \u00b1 {std:.3f} (standard deviation)" in said
+    interval = with_interval(value(table, "specformer - photometry", "spectrum", "delta_r2", "mlp"), 3)
+    assert f"; few-shot {interval}, over" in said and said.endswith("; one training seed of the networks")
+    (said,) = claims(once.query("split == 'test'"), parse(Settings, config, ""))
+    assert said.numbers.endswith("; one training seed")
 
 
 def test_a_batch_size_is_that_of_its_modality_and_property(survey, tmp_path, monkeypatch):

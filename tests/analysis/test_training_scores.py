@@ -199,9 +199,10 @@ def test_overfitted_embeddings_show_a_gap(survey, tmp_path):
 def test_what_the_report_shows(result, tmp_path):
     published = tmp_path / "published.csv"
     row = {"source": "s", "survey": "sky", "model": "specformer", "modality": "spectrum", "method": "knn"}
-    tables.write_csv(published, [row | {"property": "z", "metric": "r2_train", "value": 0.77, "reference": "Table 4"}],
-                     [*row, "property", "metric", "value", "reference"])  # fmt: skip
-    blocks = present(result[1], parse(Settings, {}, ""), Shown("mock", True, published=str(published)))
+    row |= {"property": "z", "metric": "r2", "reference": "Table 4"}
+    rows = [row | {"split": "train", "value": 0.77}, row | {"split": "test", "value": 0.7}]
+    tables.write_csv(published, rows, list(rows[0]))
+    blocks = present(result[1], parse(Settings, {}, ""), Shown("mock", True, published=[str(published)]))
     assert sum(isinstance(block, Claim) for block in blocks) == 3
     (beside,) = [block for block in blocks if isinstance(block, Table)]
     assert [line[:2] for line in beside.lines] == [["s", "sky"], ["this run", "mock"]]

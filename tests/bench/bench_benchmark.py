@@ -1,6 +1,9 @@
 """The whole downstream benchmark of 8 embeddings of 20,000 made-up galaxies: seconds and memory of each analysis.
 
 Run: ``PYTHONPATH=workflow python -m tests.bench.bench_benchmark [--galaxies 20000] [--width 128] [--only sky]``
+Or: ``... [--ratios] [--umap 50000x512] [--threads 1]``: kNN regression, k-means and the paired bootstrap over plain
+scikit-learn on the same arrays (``--galaxies``, ``--width``), the two in turns; and the seconds of a UMAP, asked to be
+below 60. With either the analyses are not run.
 
 Each analysis runs in a process of its own, two at a time, with the settings of config.yaml. The time on two cores is
 asked to be below 20 minutes. Retrieval and examples, whose figures need token shards, are not among them.
@@ -19,6 +22,7 @@ import yaml
 from skyloom.analysis.common.entry import run_analysis
 from skyloom.settings import kinds
 from tests.analysis import synthetic
+from tests.bench import ratios
 from tests.paths import ROOT
 
 FIRST = ("regression", "published_protocol")
@@ -52,12 +56,27 @@ def inputs_of(name: str, given: dict, folder: Path) -> dict:
     return found
 
 
+def size(text: str) -> tuple[int, int]:
+    """Galaxies and width of "50000x512"."""
+    galaxies, width = map(int, text.split("x"))
+    return galaxies, width
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--galaxies", type=int, default=20_000)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--only", default="")
+    parser.add_argument("--ratios", action="store_true", help="over plain scikit-learn and numpy")
+    parser.add_argument("--umap", type=size, metavar="GALAXIESxWIDTH", help="seconds of a UMAP of this size")
+    parser.add_argument("--threads", type=int, default=1, help="of --ratios and --umap")
     config = parser.parse_args()
+    if config.ratios:
+        ratios.report(config.galaxies, config.width, config.threads)
+    if config.umap:
+        ratios.umap(*config.umap, config.threads)
+    if config.ratios or config.umap:
+        return
     entries = yaml.safe_load((ROOT / "config.yaml").read_text())["analyses"]
     n = config.galaxies
     with tempfile.TemporaryDirectory() as scratch:

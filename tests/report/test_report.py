@@ -129,7 +129,7 @@ def write(path, name):
         path.write_text(f"targetid,file,row,reason\n1,f,0,{modality} all NaN\n")
     elif name.endswith("cuts.csv"):
         path.write_text("survey,cut,kept,lost\nmock,ZWARN == 0,3990,17\n")
-    elif name == layout.PUBLISHED:
+    elif name.startswith("resources/"):
         path.write_bytes((ROOT / name).read_bytes())
     elif name.endswith("shared_sky.json"):
         path.write_text(json.dumps({"side_arcsec": 25.2, "separation_arcsec": 1.0, "test": 40, "shared_sky": 0.175}))
@@ -218,7 +218,7 @@ def test_claims_stand_first_with_their_verdicts(made):
         ("both beats eye (image): zero-shot R2 of redshift", "holds", "holds, within the uncertainty"),
         ("Recall@10 of both, image-&gt;spectrum, is at least 10 times chance", "holds", "holds"),
     ]
-    assert rows[1][1] == "0.810 against 0.860, difference -0.050 [-0.070, -0.030], n = 399"
+    assert rows[1][1] == "0.810 against 0.860, difference -0.050 [-0.070, -0.030], n = 399; one training seed"
 
 
 def test_published_numbers_stand_beside_those_of_the_same_kind_of_model(made):

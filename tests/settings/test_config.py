@@ -12,7 +12,7 @@ from skyloom.core.errors import BadConfig
 from skyloom.models import mmae
 from skyloom.settings import layout
 from skyloom.settings.config import load as validate
-from skyloom.settings.section import parse
+from skyloom.settings.section import Section, parse, setting, with_defaults
 from tests.paths import ROOT
 
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -328,3 +328,20 @@ def test_queries_of_one_surveys_model_are_no_fault_of_anothers_and_a_typo_is_one
     gain = {"of": "redshift", "better": "lsst_sphrex", "worse": "lsst"}
     with pytest.raises(BadConfig, match="analyses.queries: 'lsst_sphrex' is not a query of 'mosaic'"):
         validate(changed("analyses.queries.gains", [gain]))
+
+
+def test_a_section_with_other_defaults_has_the_keys_ranges_and_meanings_of_the_first():
+    class First(Section):
+        """One."""
+
+        width: int = setting(64, ge=1, le=100)
+        "columns"
+        rate: float = setting(0.5, gt=0)
+        "how fast"
+
+    other = with_defaults(First, width=8)
+    assert list(other.model_fields) == ["width", "rate"] and other.model_fields["width"].description == "columns"
+    assert parse(other, {}, "s").plain() == {"width": 8, "rate": 0.5}
+    assert parse(First, {}, "s").plain() == {"width": 64, "rate": 0.5}
+    with pytest.raises(BadConfig, match="s.width: 101 is not allowed; must be at most 100"):
+        parse(other, {"width": 101}, "s")

@@ -79,7 +79,7 @@ def sections(name: str, survey: str, config: Config, published: list[str]) -> It
     simulated = {key: other.kind.simulated for key, other in config.surveys.items()}
     made_up = all(simulated[host] for host in hosts)
     about = config.surveys[name].settings.about
-    shown = blocks.Shown(name, simulated[name], ", ".join(hosts), made_up, next(iter(published), ""), about)
+    shown = blocks.Shown(name, simulated[name], ", ".join(hosts), made_up, tuple(published), about)
     own = [analysis for analysis in config.analyses_of(name) if analysis.kind.default]
     for analysis in own:
         title = analysis.kind.title

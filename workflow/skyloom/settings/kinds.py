@@ -168,6 +168,7 @@ class AnalysisKind:
     opens : shown at the top of a report, that of real data first
     default : part of the report and so of `all`; otherwise made when asked for by name
     keys : settings of the survey that the job depends on and is given (`Job.of_survey`)
+    tidy : its csv of role `table` has a number a row, in the columns `metric` and `value`, as an audit reads it
     """
 
     rule: str
@@ -185,6 +186,7 @@ class AnalysisKind:
     opens: bool = False
     default: bool = True
     keys: tuple[str, ...] = ()
+    tidy: bool = True
 
 
 def find(room: str, kind: object, where: str):

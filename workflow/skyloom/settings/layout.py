@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 RESULTS = "results"
 PUBLISHED = "resources/published.csv"
-"""Published numbers that analyses set beside ours."""
-
-
+"""Published numbers that analyses set beside ours: those of papers of which a few are quoted."""
+PUBLISHED_TABLES = ("resources/published/benchmark_2026.csv", "resources/published/astroclip_2024.csv")
+"""Tables of papers, complete."""
+PUBLISHED_ALL = (PUBLISHED, *PUBLISHED_TABLES, "resources/published/papers.csv")
+"""All of it: each number is in one of these, and papers.csv says which papers the tables are of."""
 VECTOR = "_vector"
 """What follows the role of a figure in that of its other form."""
 _PAIRS = re.compile(rf"{RESULTS}/([^/]+)/catalog/DESI_HSC_(\d+)x\2\.hdf5")
@@ -180,7 +182,7 @@ def report_files(survey: str, config: "Config") -> dict[str, list[str]]:
         "statistics": [f"{folder}/tokens/{modality}/statistics.json" for modality in entry.modalities],
         "analyses": made,
         "predictions": predictions(survey, config),
-        "published": [PUBLISHED],
+        "published": list(PUBLISHED_ALL),
         "manifest": [f"{folder}/raw/manifest.csv"],
         "cards": [f"{model_folder(survey, model.name, config)}/model.json" for model in models],
         "losses": [f"{model_folder(survey, model.name, config)}/loss.png" for model in models if model.trained],

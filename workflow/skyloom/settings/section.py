@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, create_model
 from pydantic_core import PydanticCustomError
 
 from skyloom.core.errors import BadConfig
@@ -39,6 +39,15 @@ def setting(default=..., **range_and_more):
     """A field: its default (`...` for none), its range (`ge`, `gt`, `le`, `lt`, `min_length`); the string below it in
     the class is its meaning."""
     return Field(default, **range_and_more)
+
+
+def with_defaults(section: type[S], **defaults) -> type[S]:
+    """A section with the keys of another, their types, ranges and meanings, and other defaults for some of them."""
+    fields = {}
+    for name, default in defaults.items():
+        field = section.model_fields[name]
+        fields[name] = (Annotated[(field.annotation, *field.metadata)], Field(default, description=field.description))
+    return create_model(section.__name__, __base__=section, __module__=section.__module__, **fields)
 
 
 def refuse(where: str, text: str) -> PydanticCustomError:

@@ -38,16 +38,18 @@ def table_of(context: Context, name: str) -> str:
     Raises
     ------
     Lacking : it is not made of this survey.
-    BadConfig : it makes no csv table, or is an audit.
+    BadConfig : it makes no csv table, or one that has not a number a row, or is an audit.
     """
-    other = context.config.analyses.get(name)
+    other, where = context.config.analyses.get(name), f"analyses.{context.analysis.name}.tables"
     if other is not None and other.kind is KIND:
-        raise BadConfig(f"analyses.{context.analysis.name}.tables: '{name}' is an audit itself; leave it out")
+        raise BadConfig(f"{where}: '{name}' is an audit itself; leave it out")
     asking = dataclasses.replace(context.analysis, settings=types.SimpleNamespace(tables=name))
     (path,) = dataclasses.replace(context, analysis=asking).output_of("tables", "table")
     if not path.endswith(".csv"):
-        where = f"analyses.{context.analysis.name}.tables"
         raise BadConfig(f"{where}: '{name}' is of kind {other.kind_name}, which makes no csv table")
+    if not other.kind.tidy:
+        wanted = "an audit reads tables with a number a row (columns metric and value)"
+        raise BadConfig(f"{where}: the table of '{name}' (kind {other.kind_name}) is wide; {wanted}; leave it out")
     return path
 
 
@@ -61,4 +63,5 @@ KIND = AnalysisKind(
     present="skyloom.analysis.audit.present:present",
     mem_mb=1000,
     runtime=10,
+    tidy=False,
 )

@@ -19,6 +19,10 @@ NUMBERS = ["value", "ci_low", "ci_high", "n"]
 ABOUT = ["unit", "confidence", "note", "kind", "trained", "reference"]
 """Columns about a number that do not make it another one."""
 NEEDED = ["metric", "value"]
+TOLD = ("table", "survey", "model", "modality", "method", "property", "split", "group", "ci_low", "ci_high", "n")
+"""Columns that a table may have besides, with a meaning for the checks."""
+SHOWN = 8
+"""Columns of a table without NEEDED that are named."""
 WHOLE = ("", bygroup.ALL)
 """Groups that are all galaxies."""
 DIGITS = 6
@@ -44,9 +48,11 @@ def _read(path: str | os.PathLike) -> pandas.DataFrame:
         frame = pandas.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, UnicodeDecodeError, pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
         raise BadInput(f"{path}: not a readable csv table: {str(error).strip().splitlines()[0]}") from error
-    for name in NEEDED:
-        if name not in frame:
-            raise BadInput(f"{path}: no column {name!r}; it has {', '.join(map(str, frame))}")
+    missing = [name for name in NEEDED if name not in frame]
+    if missing:
+        has = ", ".join([*map(str, frame.columns[:SHOWN]), *(["..."] if frame.shape[1] > SHOWN else [])])
+        told = f"{path}: not a table with a number a row: no column {' and no column '.join(missing)}, it has {has}"
+        raise BadInput(f"{told}; an audit reads metric and value, and what of {', '.join(TOLD)} there is")
     stem = source_of(path)
     own = [name for name in frame if name not in {"table", *KEY, *NUMBERS, *ABOUT}]
     frame["more"] = _joined(frame, [*own, *(["source"] if "source" in frame else [])])

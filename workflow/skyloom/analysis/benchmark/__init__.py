@@ -1,13 +1,13 @@
 """Every table and figure of the papers' benchmarks on one page, ours and theirs side by side."""
 
 from skyloom.analysis.benchmark.items import KINDS
+from skyloom.settings import layout
 from skyloom.settings.analysis import AnalysisSettings, Lacking
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
 from skyloom.settings.section import reference, setting
 
 PROTOCOL = "protocol"
-FOLDER = "resources/published"
 
 
 class Settings(AnalysisSettings):
@@ -34,7 +34,7 @@ def inputs(context: Context) -> dict[str, list[str]]:
         found[PROTOCOL] = [context.output_of(PROTOCOL, role)[0] for role in outputs]
     except Lacking:
         found[PROTOCOL] = found["regression"]
-    return found | {"published": [f"{FOLDER}/benchmark_2026.csv", f"{FOLDER}/astroclip_2024.csv"]}
+    return found | {"published": list(layout.PUBLISHED_TABLES)}
 
 
 KIND = AnalysisKind(
@@ -46,4 +46,5 @@ KIND = AnalysisKind(
     run="skyloom.analysis.benchmark.page:build",
     present="skyloom.analysis.benchmark.present:present",
     data=("templates/*",),
+    tidy=False,
 )

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from skyloom.settings.analysis import AnalysisSettings
+from skyloom.analysis.common.head_settings import DensityHeadSettings
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
-from skyloom.settings.section import reference, refuse, setting
+from skyloom.settings.section import reference, refuse, setting, with_defaults
 
 PHOTOMETRY = "photometry"
 """What the baseline of magnitudes is called, as a model and as an input."""
@@ -16,7 +16,7 @@ QUERY = "redshift"
 Pair = Annotated[list[reference("embedding", PHOTOMETRY)], Field(min_length=2, max_length=2)]
 
 
-class Settings(AnalysisSettings):
+class Settings(with_defaults(DensityHeadSettings, hidden=128, learning_rate=4e-3, batch_size=128)):
     """Keys of a calibration. A head gives all properties of a source at once, each as a mixture of Gaussians."""
 
     embeddings: list[reference("embedding")] = setting([])
@@ -29,22 +29,8 @@ class Settings(AnalysisSettings):
     "columns of galaxies.parquet; one that a survey does not know is left out there"
     photometry: list[str] = setting(["mag_g", "mag_r", "mag_z"])
     "magnitudes of the baseline, columns of galaxies.parquet; [] or a survey without them: no such baseline"
-    components: int = setting(8, ge=1, le=64)
-    "Gaussians in a mixture"
-    hidden: int = setting(128, ge=1)
-    "units in each of the two hidden layers of a head"
-    dropout: float = setting(0.1, ge=0, lt=1)
-    "of a head"
-    learning_rate: float = setting(4e-3, gt=0)
-    "of a head, at its highest: it rises for a tenth of the steps and falls as a cosine"
-    batch_size: int = setting(128, ge=1)
-    "of a head"
-    epochs: int = setting(30, ge=1)
-    "of a head at most; each property takes the one that did best on galaxies set apart"
     set_apart: float = setting(0.2, ge=0, lt=1)
-    "share of the training split, by a hash of the targetid, that calibrates with the validation split; 0: that alone"
-    chosen_on: float = setting(0.1, gt=0, lt=1)
-    "share of the rest that epochs are chosen on and no head is trained on"
+    "share of the training split, by a hash, that calibrates with the validation split; 0: that alone. The rest trains"
     galaxies: int = setting(100_000, ge=100)
     "that train a head at most, and twice the number of either split that calibrate; chosen by a hash of the targetid"
     absent: float = setting(0.5, gt=0, lt=1)
@@ -89,4 +75,5 @@ KIND = AnalysisKind(
     outputs={"table": "calibration.csv", "posteriors": "posteriors.parquet", "figure": "calibration.png"},
     run="skyloom.analysis.calibration.calibrate:calibrate",
     present="skyloom.analysis.calibration.present:present",
+    tidy=False,
 )

@@ -8,9 +8,12 @@ import pandas
 from skyloom.analysis.clusters import RAW, Settings
 from skyloom.analysis.clusters.figures import SEEN
 from skyloom.analysis.common.blocks import Figure, Shown, Table, Text, read_csv, with_interval
+from skyloom.analysis.common.published import read as read_published
 from skyloom.figures import style
 
 MEAN, COUNT, LN = "mean_", "count", "ln_"
+SKY = "position"
+"""The property of published clusters that are not of embeddings."""
 SHOWN = 6
 """Clusters of HDBSCAN that have a column of their own."""
 
@@ -120,12 +123,18 @@ def frequency_table(table: pandas.DataFrame, settings: Settings) -> Table | None
 
 
 def _published(survey: Shown) -> pandas.DataFrame:
-    """The published rows about clusters; natural logarithms become decimal ones, as ours are."""
-    rows = read_csv(survey.published)
-    rows = rows[rows["method"].isin(["kmeans", *SEEN])].drop(columns="reference")
-    natural = rows["metric"].str.startswith(MEAN + LN)
-    decimal = rows["metric"].str.replace(MEAN + LN, f"{MEAN}log_", regex=False)
-    return rows.assign(metric=decimal, value=rows["value"].where(~natural, rows["value"] / np.log(10)))
+    """The published rows about clusters of embeddings, in the form of ours: natural logarithms become decimal ones, and
+    HDBSCAN is on whole embeddings."""
+    rows = read_published(survey.published)
+    rows = rows[rows["method"].isin(["kmeans", "hdbscan"]) & (rows["property"] != SKY)].drop(columns="reference")
+    natural = (rows["metric"] == "mean") & rows["property"].str.startswith(LN)
+    of = rows["property"].where(~natural, "log_" + rows["property"].str.removeprefix(LN))
+    return rows.assign(
+        method=rows["method"].replace("hdbscan", RAW),
+        property=of.where(rows["group"] == "", "cluster=" + rows["group"]),
+        metric=rows["metric"].where(rows["metric"] != "mean", MEAN + of),
+        value=rows["value"].where(~natural, rows["value"] / np.log(10)),
+    )
 
 
 def _embeddings(rows: pandas.DataFrame, more: Sequence[str] = ()) -> Iterator[tuple[tuple, pandas.DataFrame]]:

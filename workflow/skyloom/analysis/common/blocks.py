@@ -5,7 +5,7 @@ The function `present` of an analysis is called with the paths of its outputs by
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +15,8 @@ from skyloom.core.errors import BadInput
 
 ROWS = 50
 """Lines of a table that is shown as it is."""
+ONCE = "one training seed"
+"""What a claim that a model is better says where intervals are over galaxies and nothing was trained again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Shown:
     simulated : its galaxies are made up
     host : name of the survey on which its models are trained, itself or another, or names with commas
     host_simulated : the galaxies of all these are made up
-    published : the table of published numbers, "" where there is none
+    published : the files of published numbers (`skyloom.analysis.common.published`)
     about : what its entry says of it
     """
 
@@ -35,7 +37,7 @@ class Shown:
     simulated: bool = False
     host: str = ""
     host_simulated: bool = False
-    published: str = ""
+    published: Sequence[str] = ()
     about: str = ""
 
 
@@ -118,10 +120,10 @@ def default(paths: dict[str, str], settings: object, survey: Shown) -> list:
     return [*figures, *tables]
 
 
-def read_csv(path: str | os.PathLike) -> pandas.DataFrame:
-    """A csv table; BadInput if it cannot be read."""
+def read_csv(path: str | os.PathLike, dtype: Mapping[str, type] | None = None) -> pandas.DataFrame:
+    """A csv table; BadInput if it cannot be read. `dtype`: of columns whose values do not tell."""
     try:
-        return pandas.read_csv(path)
+        return pandas.read_csv(path, dtype=dtype)
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not a readable csv table: {str(error).strip()}") from error
 

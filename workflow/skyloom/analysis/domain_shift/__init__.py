@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from skyloom.settings.analysis import AnalysisSettings, Lacking
+from skyloom.analysis.common.head_settings import DensityHeadSettings
+from skyloom.settings.analysis import Lacking
 from skyloom.settings.context import Context
 from skyloom.settings.kinds import AnalysisKind
-from skyloom.settings.section import reference, setting
+from skyloom.settings.section import reference, setting, with_defaults
 
 PHOTOMETRY = "photometry"
 """What the baseline of magnitudes is called, as a model and as an input."""
@@ -14,7 +15,7 @@ BRIGHTNESS, REDSHIFT, SKY, SURVEY = "brightness", "redshift", "sky", "survey"
 NSIDES = Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
 
 
-class Settings(AnalysisSettings):
+class Settings(with_defaults(DensityHeadSettings, components=3, learning_rate=6e-3, epochs=12)):
     """Keys of a domain shift. Everything is trained on as many galaxies as the smaller domain of a shift has."""
 
     embeddings: list[reference("embedding")] = setting([])
@@ -36,22 +37,7 @@ class Settings(AnalysisSettings):
     weights: Literal["distance", "uniform"] = setting("distance")
     "of the neighbours"
     whitened: int = setting(16, ge=0)
-    "leading principal components, whitened, in which neighbours are near; of ordered embeddings (PCA) the leading "
-    "columns; 0: all columns"
-    components: int = setting(3, ge=1, le=64)
-    "Gaussians in the density that a head gives"
-    hidden: int = setting(64, ge=1)
-    "units in each of the two hidden layers of a head"
-    dropout: float = setting(0.1, ge=0, lt=1)
-    "of a head"
-    learning_rate: float = setting(6e-3, gt=0)
-    "of a head, at its highest: it rises for a tenth of the steps and falls as a cosine"
-    batch_size: int = setting(64, ge=1)
-    "of a head"
-    epochs: int = setting(12, ge=1)
-    "of a head at most; it takes the one that did best on galaxies set apart"
-    chosen_on: float = setting(0.1, gt=0, lt=1)
-    "share of the training galaxies that epochs are chosen on and no head is trained on"
+    "leading principal components, whitened, that neighbours are near in; of PCA the leading columns; 0: all columns"
     galaxies: int = setting(5000, ge=100)
     "that train a head at most, and of each domain are tested at most; chosen by a hash of the targetid"
     fewest: int = setting(100, ge=20)

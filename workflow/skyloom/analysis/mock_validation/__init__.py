@@ -67,4 +67,5 @@ KIND = AnalysisKind(
     folder="validation",
     default=False,
     keys=("population",),
+    tidy=False,
 )

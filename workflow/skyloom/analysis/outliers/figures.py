@@ -10,13 +10,18 @@ from skyloom.analysis.common.predictors import BASELINES
 from skyloom.analysis.outliers.chance import pair_of
 from skyloom.figures import style
 
-COLUMNS = 5
-"""Panels side by side."""
+ROW = 0.26
+"""Inches of the line of a model: thirty of them are a page."""
+FIT = 20
+"""Models whose overlaps fit into the matrix as numbers; of more it has colours alone (the table has the numbers)."""
+LEFT = 0.5
+"""Galaxies at which the logarithmic axis begins: less than one."""
 
 
 @style.look()
 def draw(table: pandas.DataFrame, methods: Sequence[str], palette: style.Palette, path) -> None:
-    """A panel a model with its counts by number of properties, and a matrix of the overlap of any two models."""
+    """A line a model: the overlap of its outliers with those of the models above, and its counts by number of
+    properties. Of the first of `methods` that there is."""
     rows = table[
         (table["property"] == "all")
         & (table["model"] != "all")
@@ -26,45 +31,56 @@ def draw(table: pandas.DataFrame, methods: Sequence[str], palette: style.Palette
     rows = rows[rows["method"] == method]
     if not len(rows):
         return style.nothing("too few galaxies for outliers", path)
-    groups = list(rows.groupby(["model", "modality"], sort=False))
-    lines = -(-len(groups) // COLUMNS)
-    side = 0.3 * len(groups) + 1.9
-    fig = style.figure(height=1.75 * lines + 0.5 + (side if len(groups) > 1 else 0))
-    parts = fig.subfigures(2, 1, height_ratios=[1.75 * lines + 0.5, side]) if len(groups) > 1 else [fig]
-    axes = parts[0].subplots(lines, COLUMNS, squeeze=False, sharex=True, sharey=True)
-    for axis in axes.ravel()[len(groups) :]:
-        axis.set_visible(False)
-    for axis, ((model, modality), some) in zip(axes.ravel(), groups, strict=False):
-        _multiplicity(axis, some, palette.colour(model), palette.face(model))
-        axis.set_title(_source(model, modality).replace(": ", "\n"), fontsize=8)
-        axis.tick_params(labelbottom=True)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("galaxies")
-    parts[0].supxlabel(f"properties in which a galaxy is an outlier ({method_name(method)})", fontsize=9.5)
-    if len(groups) > 1:
-        _overlap(parts[1].subplots(), table[table["method"] == method], [name for name, _ in groups])
+    names = list(dict.fromkeys(rows[["model", "modality"]].itertuples(index=False, name=None)))
+    numbers = sorted({int(group) for group in rows.loc[rows["metric"] == "count", "group"]})
+    overlaps = table[(table["method"] == method) & (table["property"] == "any")]
+    several = len(names) > 1 and len(overlaps) > 0
+    fig = style.figure(height=ROW * max(len(names), 4) + 1.35)
+    wide = [4.6] * several + [4.4 / len(numbers)] * len(numbers)
+    axes = fig.subplots(1, len(wide), squeeze=False, sharey=True, width_ratios=wide)[0]
+    if several:
+        _overlap(axes[0], overlaps[overlaps["metric"].isin(["jaccard", "jaccard_expected"])], names)
+    panels = axes[several:]
+    for axis, number in zip(panels, numbers, strict=True):
+        some = rows[rows["group"].astype(str) == str(number)]
+        _multiplicity(axis, some.set_index(["model", "modality", "metric"]), names, palette)
+        axis.set_title(f"{number} propert{'y' if number == 1 else 'ies'}", fontsize=8.5)
+    top = max(axis.get_xlim()[1] for axis in panels)
+    for axis in panels:
+        axis.set_xlim(LEFT, top)
+    labels = [_source(*name) for name in names]
+    labels = [f"{label}  {number}" for number, label in enumerate(labels, 1)] if several else labels
+    axes[0].set_yticks(range(len(names)), labels, fontsize=7.5)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    middle = panels[(len(panels) - 1) // 2]
+    middle.set_xlabel(f"galaxies that are outliers in so many ({method_name(method)})", fontsize=8.5)
     style.save(fig, path)
 
 
-def _multiplicity(axis, rows: pandas.DataFrame, colour: str, face: str) -> None:
-    count, expected = (rows[rows["metric"] == metric] for metric in ("count", "expected"))
-    x, value = count["group"].astype(int).to_numpy(), count["value"].to_numpy()
-    spread = np.abs(count[["ci_low", "ci_high"]].to_numpy().T - value)
-    axis.bar(x, value, 0.7, color=face, edgecolor=colour, lw=1.0)
-    axis.errorbar(x, value, spread, fmt="none", ecolor=style.INK, elinewidth=0.8)
-    chance = expected["value"].to_numpy()
-    axis.hlines(chance, x - 0.42, x + 0.42, color=style.INK, ls=(0, (3, 1.5)), lw=1.3)
-    for at, height, top in zip(x, value, np.maximum(value + spread[1], chance), strict=True):
-        axis.text(at, max(top, 0.6) * 1.15, f"{height:,.0f}", ha="center", va="bottom", fontsize=7)
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.set_ylim(0.5, max(axis.get_ylim()[1], 4 * (value + spread[1]).max()))
-    axis.set_xticks(x)
+def _multiplicity(axis, rows: pandas.DataFrame, names: Sequence[tuple[str, str]], palette: style.Palette) -> None:
+    """Galaxies that are outliers in a number of properties, a bar a model with its interval; dashed: by chance."""
+    ends = [1.0]
+    for place, (model, modality) in enumerate(names):
+        if (model, modality, "count") not in rows.index:
+            continue
+        count = rows.loc[(model, modality, "count")]
+        chance = rows.loc[(model, modality, "expected"), "value"]
+        if count["value"] > LEFT:
+            axis.barh(place, count["value"] - LEFT, 0.68, LEFT, color=palette.face(model), ec=palette.colour(model))
+        axis.plot([max(count["ci_low"], LEFT), count["ci_high"]], [place, place], color=style.INK, lw=0.8)
+        if chance > LEFT:
+            axis.vlines(chance, place - 0.45, place + 0.45, color=style.INK, ls=(0, (2, 1)), lw=1.2)
+        ends.append(max(count["ci_high"], chance))
+        axis.text(1.2 * ends[-1], place, f"{count['value']:,.0f}", va="center", fontsize=6.5)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xlim(LEFT, 5 * max(ends))
+    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="x", labelsize=7.5)
 
 
-def _overlap(axis, table: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
+def _overlap(axis, rows: pandas.DataFrame, names: list[tuple[str, str]]) -> None:
     """The Jaccard index of outliers in any property (numbers), coloured by how many times chance it is."""
-    rows = table[(table["property"] == "any") & table["metric"].isin(["jaccard", "jaccard_expected"])]
     values = rows.pivot(index=["model", "modality"], columns="metric", values="value").to_dict("index")
     size = len(names)
     told, ratio = np.full((size, size), np.nan), np.full((size, size), np.nan)
@@ -73,19 +89,25 @@ def _overlap(axis, table: pandas.DataFrame, names: list[tuple[str, str]]) -> Non
         if found is not None:
             told[j, i], ratio[j, i] = found["jaccard"], found["jaccard"] / found["jaccard_expected"]
     shown = axis.imshow(
-        ratio, cmap=style.CONTINUOUS, vmin=1, vmax=max(2.0, np.nanmax(ratio, initial=2.0)), origin="upper"
+        ratio,
+        cmap=style.CONTINUOUS,
+        vmin=1,
+        vmax=max(2.0, np.nanmax(ratio, initial=2.0)),
+        origin="upper",
+        aspect="auto",
     )
     middle = sum(shown.get_clim()) / 2
     for (i, j), value in np.ndenumerate(told):
-        if np.isfinite(value):
+        if np.isfinite(value) and size <= FIT:
             ink = style.INK if ratio[i, j] > middle else "white"
-            axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color=ink)
-    labels = [_source(*name) for name in names]
-    axis.set_xticks(range(size), labels, rotation=40, ha="right", fontsize=7)
-    axis.set_yticks(range(size), labels, fontsize=7)
+            axis.text(j, i, f"{value:.2f}".removeprefix("0"), ha="center", va="center", fontsize=6.5, color=ink)
+    places = range(0, size - 1, 1 + size // FIT)
+    axis.set_xticks(places, [place + 1 for place in places], fontsize=7.5)
+    axis.set_title("overlap with the models above, Jaccard index", fontsize=8.5)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
-    axis.figure.colorbar(shown, ax=axis, label="Jaccard index / chance", shrink=0.8)
+    bar = axis.figure.colorbar(shown, ax=axis, location="bottom", shrink=0.7, aspect=40, pad=0.02)
+    bar.set_label("Jaccard index / chance", fontsize=8.5)
 
 
 def _source(model: str, modality: str) -> str:

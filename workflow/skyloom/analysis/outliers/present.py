@@ -17,12 +17,11 @@ from skyloom.analysis.common.blocks import (
     with_interval,
 )
 from skyloom.analysis.common.bygroup import ALL
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.outliers import Settings
 from skyloom.analysis.outliers.chance import gaussian_rate
 from skyloom.figures import style
 
-PUBLISHED = "outlier_count="
-"""Metric of published counts, followed by the number of properties."""
 SOURCE = ["model", "modality", "method"]
 
 
@@ -32,7 +31,7 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     if table.empty:
         return [Text("Too few galaxies with predicted and known properties: no outliers are counted.")]
     table["group"] = table["group"].astype(str)
-    published = read_csv(survey.published) if survey.published else pandas.DataFrame(columns=["metric"])
+    published = published_counts(read_published(survey.published))
     intro = Text(
         f"An outlier has |predicted - true| above the third quartile by {settings.whisker:g} interquartile ranges of "
         f"its model's own absolute residuals: {100 * gaussian_rate(settings.whisker):.1f} % of galaxies if errors were "
@@ -66,13 +65,20 @@ def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
         )
 
 
+def published_counts(published: pandas.DataFrame) -> pandas.DataFrame:
+    """Published counts of outliers and their shares in percent, a line for each model and number of properties."""
+    key = ["survey", "model", "modality", "group"]
+    found = published[(published["method"] == "") & (published["property"] == "") & (published["group"] != "")]
+    values = {metric: found[found["metric"] == metric].set_index(key)["value"] for metric in ("count", "share")}
+    return pandas.DataFrame(values).reindex(values["count"].index).reset_index()
+
+
 def multiplicity_table(table: pandas.DataFrame, published: pandas.DataFrame, survey: Shown) -> Table | None:
     """Counts and shares by number of properties, with what independence gives; published ones above ours."""
     lines, marked = [], []
-    for row in published[published["metric"].str.startswith(PUBLISHED)].itertuples():
-        same = published[published["metric"].str.startswith(PUBLISHED) & (published["model"] == row.model)]
-        name = [row.survey, row.model, style.pretty(str(row.modality)), "", row.metric.removeprefix(PUBLISHED)]
-        lines.append([*name, f"{row.value:,.0f}", "", f"{100 * row.value / same['value'].sum():.2f}", ""])
+    for row in published.itertuples():
+        name = [row.survey, row.model, style.pretty(row.modality), "", row.group]
+        lines.append([*name, f"{row.count:,.0f}", "", f"{row.share:.2f}", ""])
     rows = table[(table["property"] == ALL) & table["metric"].isin(["count", "expected", "share", "expected_share"])]
     for (*source, group), some in rows.groupby([*SOURCE, "group"], sort=False):
         of = some.set_index("metric")

@@ -58,4 +58,5 @@ KIND = AnalysisKind(
     run="skyloom.analysis.parents.parents:run",
     present="skyloom.analysis.parents.present:present",
     keys=("cuts",),
+    tidy=False,
 )

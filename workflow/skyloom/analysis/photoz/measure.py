@@ -10,6 +10,7 @@ import pandas
 from threadpoolctl import threadpool_limits
 
 from skyloom.analysis.common import tables
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.photoz import Settings, certainty, figures, metrics, sweep_figures, sweeps
 from skyloom.analysis.photoz.asking import redshifts, sample
 from skyloom.analysis.photoz.certainty import Certainty
@@ -67,7 +68,7 @@ def _draw(job: Job, methods: list[Method], sky: Sky, certain: dict[str, dict[str
     scores, calibration, masks, exposures = found
     shown, known = first_shown(methods, job.settings.shown), sky.test["z_known"].to_numpy()
     said = shown.z.reindex(sky.test.index).to_numpy(float)
-    published = figures.published_scatter(job.one("published"))
+    published = figures.published_scatter(read_published([job.one("published")]))
     figures.draw_redshifts(shown, known, said, scores, published, job.outputs["figure"])
     figures.draw_bins(scores, job.settings, job.outputs["figure_bins"])
     sweep_figures.draw_masks(masks, published, job.outputs["figure_masks"])

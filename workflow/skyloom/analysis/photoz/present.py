@@ -17,6 +17,7 @@ from skyloom.analysis.common.blocks import (
     scored,
     with_interval,
 )
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.photoz import Settings, claims
 from skyloom.analysis.photoz.figures import PUBLISHED, plain, published_scatter
 from skyloom.analysis.photoz.metrics import ALL, BELOW, METRICS
@@ -30,10 +31,11 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     """Blocks of the report."""
     scores, calibration = read_csv(paths["table"]), read_csv(paths["calibration"])
     masks, exposure = read_csv(paths["masks"]), read_csv(paths["exposure"])
-    paper = published_scatter(survey.published).set_index("model")["value"].to_dict() if survey.published else {}
+    known = published_scatter(read_published(survey.published))
+    paper = known.set_index("model")["value"].to_dict()
     found: list = [*claims.of_masks(masks, paper), *claims.against_others(scores), *claims.of_coverage(calibration)]
     found += [*claims.of_widths(scores), *claims.of_exposure(exposure), Text(introduction(survey))]
-    found += [Figure(paths["figure"]), methods(scores), published(survey.published, scores), differences(scores)]
+    found += [Figure(paths["figure"]), methods(scores), published(known, scores), differences(scores)]
     found += [Figure(paths["figure_bins"]), Figure(paths["figure_masks"]), Figure(paths["figure_exposure"])]
     found += [Figure(paths["figure_calibration"]), certainty(calibration)]
     for table, title in ((masks, "By what is hidden"), (exposure, "By exposure of the spectrum")):
@@ -85,12 +87,12 @@ def shown(row: pandas.Series) -> str:
     return ", ".join(parts)
 
 
-def published(path: str, scores: pandas.DataFrame) -> Table | None:
+def published(known: pandas.DataFrame, scores: pandas.DataFrame) -> Table | None:
     """The paper's values beside ours; other galaxies, so no comparison of like with like."""
     ours = plain(scores, "sigma_nmad", BELOW)
-    if not path or not len(ours):
+    if not len(known) or not len(ours):
         return None
-    paper = [(PUBLISHED.get(r.model, r.model), f"{r.value:g}") for r in published_scatter(path).itertuples()]
+    paper = [(PUBLISHED.get(r.model, r.model), f"{r.value:g}") for r in known.itertuples()]
     told = [(style.pretty(row["method"]), with_interval(row, 4)) for _, row in ours.iterrows()]
     lines = [[*one, *other] for one, other in itertools.zip_longest(paper, told, fillvalue=("", ""))]
     note = (

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas
 
 from skyloom.analysis.common.blocks import (
+    ONCE,
     Cell,
     Claim,
     Figure,
@@ -17,6 +18,7 @@ from skyloom.analysis.common.blocks import (
     scored,
     with_interval,
 )
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.queries import Settings, sample_of
 from skyloom.figures import style
 from skyloom.formats.part_columns import SCALARS, VECTORS
@@ -31,7 +33,8 @@ BASELINES = ("median", "boosting")
 def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     """Blocks of the report."""
     table, checks = read_csv(paths["table"]), read_csv(paths["physics"])
-    blocks: list = [*claims(table, settings), errors(table), published(survey.published, table), coverage(table)]
+    beside = published(read_published(survey.published), table)
+    blocks: list = [*claims(table, settings), errors(table), beside, coverage(table)]
     figures = ("figure_schema", "figure", "figure_calibration", "figure_states")
     return [b for b in blocks if b] + [Figure(paths[name]) for name in figures] + [physics(checks)]
 
@@ -65,7 +68,7 @@ def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
         query, of = (both[asked] / both[other]).idxmax()
         yield claim(
             f"{style.pretty(asked)} loses at most {WORSE:.0%} to {style.pretty(other)}, asked the same",
-            f"worst: {style.pretty(of)} from {style.pretty(query)}, {ratio:+.0%}; {len(both)} comparisons",
+            f"worst: {style.pretty(of)} from {style.pretty(query)}, {ratio:+.0%}; {len(both)} comparisons; {ONCE}",
             ratio <= WORSE,
             True,
         )
@@ -75,7 +78,7 @@ def claims(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
         yield claim(
             f"{style.pretty(asked)} is better than gradient boosting trained for each query and quantity",
             f"in {better.sum()} of {len(better)}; median ratio of errors"
-            f" {(both[asked] / both['boosting']).median():.2f}",
+            f" {(both[asked] / both['boosting']).median():.2f}; {ONCE}",
             better.all(),
             True,
         )
@@ -115,11 +118,8 @@ def errors(table: pandas.DataFrame) -> Scores:
     return Scores(heads, [style.pretty(q) for q in quantities], lines, title="Errors by query", note=note)
 
 
-def published(path: str, table: pandas.DataFrame) -> Table | None:
+def published(paper: pandas.DataFrame, table: pandas.DataFrame) -> Table | None:
     """Table 1 of the paper beside ours; other galaxies, so no comparison of like with like."""
-    if not path:
-        return None
-    paper = read_csv(path)
     paper = paper[(paper["model"] == "mosaic") & (paper["metric"] == "mae")]
     mae = table[(table["metric"] == "mae") & (table["model"] == model_of(table))].set_index(["modality", "property"])
     lines = []

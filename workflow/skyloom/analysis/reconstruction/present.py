@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas
 
 from skyloom.analysis.common.blocks import (
+    ONCE,
     Claim,
     Figure,
     Scores,
@@ -110,7 +111,7 @@ def _worth(table: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
                 f"{style.pretty(query)}: spectra are drawn better than by who knows the redshift alone",
                 "mean squared error lower by "
                 + "; ".join(f"{with_interval(r)} of that of the {r['method']}" for _, r in rows.iterrows())
-                + f"; n = {least['n']:,}",
+                + f"; n = {least['n']:,}; {ONCE}",
                 least["value"] > 0,
                 least["ci_low"] > 0 or least["ci_high"] < 0,
             )

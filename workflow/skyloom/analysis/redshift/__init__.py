@@ -83,4 +83,5 @@ KIND = AnalysisKind(
     run="skyloom.analysis.redshift.measure:measure_redshift",
     present="skyloom.analysis.redshift.present:present",
     opens=True,
+    tidy=False,
 )

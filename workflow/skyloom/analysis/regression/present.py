@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pandas
 
 from skyloom.analysis.common.blocks import (
+    ONCE,
     Claim,
     Figure,
     Scores,
@@ -23,6 +24,7 @@ from skyloom.analysis.common.blocks import (
     with_interval,
 )
 from skyloom.analysis.common.predictors import BASELINES
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.common.significance import LEVEL
 from skyloom.analysis.regression import Settings
 from skyloom.analysis.regression.published import METRICS, published_photoz, published_table, references
@@ -48,7 +50,7 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     found += [Figure(paths["figure_predictions"]), photoz_table(test), difference_table(test)]
     found += [seed_table(test), choice_table(table)]
     if survey.published:
-        published = read_csv(survey.published)
+        published = read_published(survey.published)
         found += [published_table(survey, published, test), references(published)]
         found += [published_photoz(survey.name, published, test)]
     return [block for block in found if block is not None]
@@ -56,7 +58,8 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
 
 def claims(test: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
     """The pairs of `differences`: the first is better than the second in the zero-shot R2 of the first property that
-    both predict. Of more than one, what is certain is so after Holm's correction over all differences of the table."""
+    both predict. Of more than one, what is certain is so after Holm's correction over all differences of the table.
+    Beside the interval over galaxies stands what is known of the luck of a training."""
     rows = test[test["method"] == "knn"]
     places = {name: place for place, name in enumerate(settings.properties)}
     differences = _differences(test).query("method == 'knn'")
@@ -69,7 +72,8 @@ def claims(test: pandas.DataFrame, settings: Settings) -> Iterator[Claim]:
         holm = f", p {row['p_holm']:.2g} (Holm)" if len(claimed) > 1 and row["p_holm"] == row["p_holm"] else ""
         yield claim(
             f"{better} beats {worse} ({style.pretty(row['modality'])}): zero-shot R2 of {style.label(row['property'])}",
-            f"{' against '.join(values)}, difference {with_interval(row, 3)}{holm}, n = {row['n']:,}",
+            f"{' against '.join(values)}, difference {with_interval(row, 3)}{holm}, n = {row['n']:,}"
+            f"; {_of_seeds(test, row, settings.seeds)}",
             row["value"] > 0,
             _certain(row, len(claimed)),
         )
@@ -91,6 +95,21 @@ def _certain(row: pandas.Series, among: int) -> bool:
 
 def _trainings(settings: Settings) -> str:
     return f", the MLP with {settings.seeds}, of which scores are the first" if settings.seeds > 1 else ""
+
+
+def _of_seeds(test: pandas.DataFrame, row: pandas.Series, seeds: int) -> str:
+    """What trainings with several seeds say of a difference. Only the MLP is trained again, so it is the few-shot one;
+    neighbours of the zero-shot one are not trained, and the networks behind both are trained once."""
+    key = ["model", "modality", "property"]
+    few_shot = test[(test["method"] == "mlp") & (test[key] == row[key]).all(axis=1)].drop_duplicates("metric")
+    few_shot = few_shot.set_index("metric")
+    if "delta_r2_seed_std" not in few_shot.index:
+        return ONCE
+    mean, deviation = (few_shot.loc[f"delta_r2_seed_{name}", "value"] for name in ("mean", "std"))
+    return (
+        f"few-shot {with_interval(few_shot.loc['delta_r2'], 3)}, over {seeds} training seeds of the MLP "
+        f"{mean:.3f} \u00b1 {deviation:.3f} (standard deviation); {ONCE} of the networks"
+    )
 
 
 def _value(scores: pandas.DataFrame, modality: str) -> str:

@@ -11,6 +11,8 @@ METRICS = {"sigma_nmad": "sigma_NMAD", "bias": "bias", "outliers_0.15": "|dz| > 
 """Statistics of redshifts, as they are called in tables."""
 # Published sSFR is the benchmark's own ("legacy") quantity; it stands in the column of ours where we have no such.
 PUBLISHED_AS = {"ssfr_legacy": "log_ssfr"}
+TESTED = ("", "test")
+"""Splits of published scores: some papers do not name it."""
 PHOTOMETRIC = ("image", "hsc_image", PHOTOMETRY)
 """Inputs of photometric redshifts."""
 
@@ -18,7 +20,7 @@ PHOTOMETRIC = ("image", "hsc_image", PHOTOMETRY)
 def published_table(survey: Shown, published: pandas.DataFrame, test: pandas.DataFrame) -> Table | None:
     """Published R2, each followed by ours of the same kind of model, modality and method; each line says its survey."""
     ours = test[(test["metric"] == "r2") & (test["trained"].astype(str) == "True")]
-    rows = published[published["metric"] == "r2"]
+    rows = published[(published["metric"] == "r2") & published["split"].isin(TESTED) & (published["group"] == "")]
     stands_in = {name: other for name, other in PUBLISHED_AS.items() if name not in set(ours["property"])}
     rows = rows.replace({"property": stands_in})
     properties = [p for p in PROPERTIES if p in set(rows["property"])]

@@ -18,6 +18,7 @@ from skyloom.analysis.common.blocks import (
     scored,
     with_interval,
 )
+from skyloom.analysis.common.published import read as read_published
 from skyloom.analysis.common.significance import LEVEL
 from skyloom.analysis.training_scores import Settings
 from skyloom.figures import style
@@ -25,8 +26,6 @@ from skyloom.figures import style
 HEADS = ("input", "model", "method")
 EXACT = 0.999
 """R2 above which a score says that labels were given back."""
-PUBLISHED = "r2_train"
-"""Metric of published scores on a training split."""
 HOW = {"knn": "leave-one-out kNN", "mlp": "cross-validated MLP"}
 
 
@@ -42,7 +41,7 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
         "the MLP learns from these."
     )
     found = [*claims(table), intro, score_table(table), Figure(paths["figure"]), gap_table(table)]
-    found += [published_table(survey, read_csv(survey.published), table)] if survey.published else []
+    found += [published_table(survey, read_published(survey.published), table)] if survey.published else []
     return [block for block in found if block is not None]
 
 
@@ -105,7 +104,7 @@ def gap_table(table: pandas.DataFrame) -> Scores:
 
 def published_table(survey: Shown, published: pandas.DataFrame, table: pandas.DataFrame) -> Table | None:
     """Published scores on a training split, each followed by ours of the same kind of model, modality and method."""
-    rows = published[published["metric"] == PUBLISHED]
+    rows = published[(published["metric"] == "r2") & (published["split"] == "train") & (published["group"] == "")]
     ours = table[(table["metric"] == "r2") & (table["split"] == "train") & (table["trained"].astype(str) == "True")]
     properties = list(dict.fromkeys(rows["property"]))
     lines, marked = [], []

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from skyloom.settings.analysis import AnalysisSettings
+from skyloom.analysis.common.head_settings import HeadSettings
 from skyloom.settings.names import JOINT, MODALITIES
 from skyloom.settings.section import reference, setting
 
@@ -18,8 +18,9 @@ TRUTH = "truth"
 BASELINES = (PHOTOMETRY, WITH_REDSHIFT, TRUTH)
 
 
-class PredictorSettings(AnalysisSettings):
-    """Keys of predictions. A list of candidates is a choice made on the validation split, property by property."""
+class PredictorSettings(HeadSettings):
+    """Keys of predictions. A list of candidates is a choice made on the validation split, property by property. The
+    heads are MLPs."""
 
     embeddings: list[reference("embedding")] = setting([])
     "which, as MODEL-MODALITY; [] for all of the survey"
@@ -37,14 +38,6 @@ class PredictorSettings(AnalysisSettings):
     "leading columns of embeddings whose columns are ordered (PCA)"
     whitened: list[Annotated[int, Field(ge=0)]] = setting([0, 4, 8, 16], min_length=1)
     "leading principal components of other embeddings, whitened, that kNN compares; 0: all, as published"
-    hidden: int = setting(64, ge=1)
-    "units in each of the two hidden layers of the MLP"
-    dropout: float = setting(0.1, ge=0, lt=1)
-    "of the MLP"
-    learning_rate: float = setting(1e-3, gt=0)
-    "of the MLP"
-    batch_size: int = setting(64, ge=1)
-    "of the MLP"
     batch_sizes: dict[Literal[(*MODALITIES, JOINT, *BASELINES)], dict[reference("property"), Count]] = setting({})
     "modality -> property -> another batch size of the MLP there; published: { image: { z: 32 } }"
     epochs: list[Count] = setting([10], min_length=1)
