@@ -27,6 +27,7 @@ from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
 from skyloom.nn.draws import Draws
 from skyloom.nn.images import dihedral
+from skyloom.nn.places import Patches
 
 
 class AstroDINO(nn.Module):
@@ -85,6 +86,10 @@ class AstroDINO(nn.Module):
         """CLS and patch tokens with positions, registers left out, (B, 1 + patches, dim)."""
         x = self.encode(self.images(batch))
         return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1)
+
+    def places(self) -> Patches:
+        """What `tokens` show."""
+        return Patches(1, self.grid, self.config.image_size, {0: "CLS"})
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """The CLS token, (B, dim)."""
