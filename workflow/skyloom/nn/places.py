@@ -41,6 +41,7 @@ class Stretches:
     ----------
     first : tokens before the first stretch
     lower, upper : (n,) Angstrom in vacuum
+    span : first and last wavelength, as observed, of which a spectrum can have data
     rest_frame : of the rest frame of the galaxy, not as observed
     others : token -> what it is called
     """
@@ -48,6 +49,7 @@ class Stretches:
     first: int
     lower: np.ndarray
     upper: np.ndarray
+    span: tuple[float, float]
     rest_frame: bool = False
     others: Mapping[int, str] = dataclasses.field(default_factory=dict)
 

@@ -238,4 +238,4 @@ class RedshiftNet(nn.Module):
         count = math.ceil((self.grid.bins + self.shifts - 1) / (PART * PARTS))
         edge = np.arange(count + 1) * PART * PARTS - (self.shifts - 1)
         wavelength = self.grid.start * np.exp(self.grid.step * (edge - self.lowest))
-        return Stretches(0, wavelength[:-1], wavelength[1:], rest_frame=True)
+        return Stretches(0, wavelength[:-1], wavelength[1:], self.config.grid.span, rest_frame=True)

@@ -83,7 +83,7 @@ class SpecFormer(nn.Module):
         others = {0: "brightness"} | ({c.token_count: "summary"} if c.kept else {})
         half = np.gradient(wavelength) / 2
         end = start + c.size - 1
-        return Stretches(1, (wavelength - half)[start], (wavelength + half)[end], others=others)
+        return Stretches(1, (wavelength - half)[start], (wavelength + half)[end], c.grid.span, others=others)
 
     @property
     def wavelength(self) -> np.ndarray:
