@@ -66,8 +66,13 @@ ITEMS = [
     ),
     *_of(
         ASTROCLIP,
-        ("Figures 2, 3 and 6", "What is retrieved, in and across modalities", "retrieval", ("figure", "figure_recall")),
-        ("Figures 4 and 5", "Redshift and stellar mass by kNN", "regression", ("figure_predictions",)),
+        (
+            "Figures 2, 3 and 6",
+            "What is retrieved, in and across modalities",
+            "retrieval",
+            ("figure", "figure_spectra", "figure_recall"),
+        ),
+        ("Figures 4 and 5", "Redshift and stellar mass by kNN", "regression", ("figure_cross", "figure_predictions")),
         ("Table 1", "Redshift and stellar mass beside other methods", "protocol"),
         ("Figure 7", "Attention of the spectrum's query", "attention", ("figure_spectrum",)),
         ("Figures 8 to 12", "Spectra filled in where they were masked", "filling", ("figure",)),
