@@ -76,12 +76,11 @@ def draw_cross(predictions: pandas.DataFrame, table: pandas.DataFrame, traits: M
 
 
 def pairings(modalities: Sequence[str]) -> list[str]:
-    """Modalities and their pairings `a->b`, each modality before what is asked from it, at most COLUMNS; the last stands
-    at the end, as in the paper."""
+    """Modalities, and between the last two of them the pairings `a->b`, as in the paper; COLUMNS at most."""
     alone = [name for name in modalities if "->" not in name]
     crossed = [name for name in modalities if "->" in name]
     found = [*alone[:-1], *crossed, *alone[-1:]]
-    return found if len(found) <= COLUMNS else found[:COLUMNS]
+    return found[:COLUMNS]
 
 
 @style.look()

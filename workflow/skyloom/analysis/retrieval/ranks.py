@@ -31,7 +31,8 @@ def retrieve(job: Job) -> None:
 
     Inputs: galaxies (targetid, z, what `likeness` names), embeddings (tables of models with a shared space),
     tokens_{modality} (shards, for the examples). Outputs: table (csv), figure (png, examples), figure_spectra
-    (png, their spectra laid over each other), figure_recall (png, recall against k), figure_likeness (png, rank and likeness at the same redshift).
+    (png, their spectra laid over each other), figure_recall (png, recall against k), figure_likeness (png, rank and
+    likeness at the same redshift).
 
     Cost: the galaxies of a pairing are compared N x N, in blocks of 64 MiB. 20,000 of 512 dimensions take 25 s of CPU
     if it crosses modalities (1.2 ms a galaxy), 12 s if not, the bootstrap included.
