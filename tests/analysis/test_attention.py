@@ -69,6 +69,7 @@ def test_examples_are_spread_over_redshift():
     z = np.random.default_rng(0).permutation(np.linspace(0, 1, 101))
     assert z[choose(z, 3)] == pytest.approx([0.1, 0.5, 0.9])
     assert len(choose(z[:2], 3)) == 2 and not len(choose(z[:0], 3))
+    assert list(choose(np.array([np.nan, 0.2, np.nan]), 3)) == [1] and len(choose(np.full(3, np.nan), 3)) == 3
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ class Settings(AnalysisSettings):
 
     models: list[reference("model")] = setting([])
     "whose; [] for all of the survey that pool tokens by attention"
-    galaxies: int = setting(300, ge=10)
+    galaxies: int = setting(200, ge=10)
     "of the test split at most, chosen by a hash of the targetid, behind the table"
     near: float = setting(0.25, gt=0, lt=1)
     "share of the image's area, about its centre, that is compared with the rest"

@@ -20,8 +20,9 @@ CONTOURS = (0.25, 0.5, 0.75)
 
 
 def choose(z: np.ndarray, count: int) -> np.ndarray:
-    """Rows of `count` galaxies, spread over redshift; those without one come last."""
+    """Rows of `count` galaxies, spread over redshift; those without one only where none has."""
     order = np.argsort(z, kind="stable")
+    order = order[: np.isfinite(z).sum() or len(order)]
     places = np.linspace(0.1, 0.9, min(count, len(order))) * (len(order) - 1)
     return order[np.unique(places.round().astype(int))]
 
