@@ -32,6 +32,7 @@ def test_the_default_analyses_are_made_where_they_can_be():
     of_mock = {"regression", "retrieval", "umap", "clusters", "mock_validation"}
     of_mock |= {"catalog", "examples", "redshift", "calibration", "sky", "environment", "brightness", "residuals"}
     of_mock |= {"outliers", "anomalies", "audit", "benchmark", "published_protocol", "training_scores", "domain_shift"}
+    of_mock |= {"attention", "filling"}
     assert {analysis for analysis, survey in made if survey == "mock"} == of_mock
     assert {analysis for analysis, survey in made if survey == "simulated"} == {"catalog", "examples", "queries"}
     assert {a for a, survey in made if survey == "desi_samples"} == {"redshift", "catalog", "examples", "domain_gap"}
@@ -91,8 +92,8 @@ def test_two_analyses_of_a_kind_stand_side_by_side():
     assert not names[0] & names[1]
     assert names[0] == {
         f"results/mock/analysis/{name}"
-        for name in ("regression.csv", "regression-predictions.parquet", "regression-predictions.png", "regression.png")
-    }
+        for name in ("regression.csv", "regression-predictions.parquet", "regression-predictions.png")
+    } | {"results/mock/analysis/regression.png", "results/mock/analysis/regression-cross.png"}
     assert "results/mock/analysis/published-predictions.png" in names[1]
 
 

@@ -185,6 +185,23 @@ def test_panels_show_photometry_and_the_best_trained_models(result):
     assert {key[0] for key in shown[1:]} == {"specformer", "astroclip", "astrodino"}
 
 
+def test_a_shared_space_is_drawn_in_every_pairing(result, monkeypatch, tmp_path):
+    table, frame = result[0], result[1]
+    found = []
+    monkeypatch.setattr(figures.style, "save", lambda figure, path: found.append(figure))
+    figures.draw_cross(frame, table, {"astroclip": {"kind": "astroclip"}}, tmp_path / "x.png")
+    titles = [axis.get_title() for axis in found[0].axes if axis.get_title()]
+    assert len(titles) == 4 and {titles[0], titles[-1]} == {"image", "spectrum"}
+    assert set(titles[1:3]) == {"image \u2192 spectrum", "spectrum \u2192 image"}
+    assert len(found[0].axes) == 8  # of the first two properties
+    score = value(table, "astroclip", "image->spectrum")["value"]
+    place = titles.index("image \u2192 spectrum")
+    assert found[0].axes[place].texts[0].get_text().startswith(f"R2 {score:.2f}")
+    alone = frame[~frame["modality"].str.contains("->")]
+    figures.draw_cross(alone, table, {}, tmp_path / "y.png")  # nothing shared: it says so
+    assert len(found) == 2 and len(found[1].axes) == 1
+
+
 def test_colours_go_by_kind_and_not_by_name():
     traits = {"foo": {"kind": "a"}, "bar": {"kind": "b"}, "baz": {"kind": "a", "trained": False}}
     palette = style.Palette(traits | {"base": {"kind": "c", "baseline": True, "trained": False}})

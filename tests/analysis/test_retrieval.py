@@ -7,7 +7,7 @@ import pytest
 from skyloom.analysis.common import tables
 from skyloom.analysis.common.blocks import Shown
 from skyloom.analysis.common.embeddings import read_embedding
-from skyloom.analysis.retrieval import Settings, likeness, narrow, pairs, present, similarity
+from skyloom.analysis.retrieval import Settings, likeness, narrow, overlays, pairs, present, similarity
 from skyloom.analysis.retrieval import ranks as retrieval
 from skyloom.analysis.retrieval.present import claims
 from skyloom.core.errors import BadInput
@@ -322,3 +322,25 @@ def test_every_row_of_examples_says_whose_it_is():
     pair = pairing(np.random.default_rng(0).normal(size=(8, 4)))
     rows = retrieval.example_rows(pair, None, {"a": Nothing(), "b": Nothing()}, settings(examples=2, neighbours=2))
     assert [row["title"] for row in rows] == ["m\na ->\nb"] * 2
+
+
+def test_spectra_that_were_found_lie_over_that_of_the_query(monkeypatch, tmp_path):
+    wave = np.linspace(4000, 9000, 500)
+
+    def panel(level, note, frame=""):
+        data = np.stack([wave, np.full_like(wave, level), np.ones_like(wave)])
+        return {"form": "spectrum", "data": data, "note": note, "frame": frame}
+
+    image = {"form": "image", "data": np.zeros((3, 8, 8)), "note": "query", "frame": "query"}
+    own, others = panel(1, "its own, rank 3", "match"), [panel(2, "#1"), panel(3, "#2")]
+    crossed = {"title": "m\nimage ->\nspectrum", "panels": [image, own, *others]}
+    within = {"title": "m\nspectrum ->\nspectrum", "panels": [panel(5, "query", "query"), *others]}
+    of_images = {"title": "m\nimage ->\nimage", "panels": [image, {**image, "frame": ""}]}
+    found = []
+    monkeypatch.setattr(overlays.style, "save", lambda figure, path: found.append(figure))
+    overlays.draw_overlays([crossed, of_images, within], tmp_path / "x.png")
+    first, second = (axis for axis in found[0].axes if axis.lines)
+    for axis, levels in ((first, [2, 3, 1]), (second, [2, 3, 5])):
+        assert [np.median(line.get_ydata()) for line in axis.lines] == pytest.approx(levels)
+        assert axis.lines[-1].get_color() == overlays.style.INK
+    assert len(first.child_axes) == 1 and not second.child_axes

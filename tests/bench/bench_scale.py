@@ -131,6 +131,7 @@ def mlp(folder: Path, rows: int) -> None:
 def regress(folder: Path, rows: int) -> None:
     """The whole regression: photometry and two embeddings, neighbours and heads, table and figures."""
     outputs = {"table": "r.csv", "predictions": "p.parquet", "figure_predictions": "p.png", "figure_scores": "s.png"}
+    outputs["figure_cross"] = "c.png"
     files = {"galaxies": ["galaxies.parquet"], "splits": ["splits.parquet"]}
     inputs = {role: [str(folder / name) for name in names] for role, names in files.items()}
     inputs["embeddings"] = sorted(map(str, folder.glob("*-image.parquet")))

@@ -45,6 +45,18 @@ def test_published_heads_have_the_published_shape():
     assert Config().logit_scale == 15.5
 
 
+def test_attention_is_that_of_the_pooling_query(batch):
+    model = network()
+    for modality, places in (("image", (1, 36)), ("spectrum", (1, 10))):
+        weights = model.attention(batch, modality)
+        tokens, pool = model.tokens(batch, modality), model.pools[modality]
+        assert weights.shape == (5, 4, tokens.shape[1]) and torch.allclose(weights.sum(-1), torch.ones(5, 4))
+        values = pool.attention.kv(tokens).chunk(2, -1)[1].unflatten(-1, (4, -1)).transpose(1, 2)
+        found = pool.attention.out((weights[:, :, None] @ values).transpose(1, 2).flatten(2))
+        assert torch.allclose(found, pool.attention(pool.query.expand(5, -1, -1), tokens), atol=1e-5)
+        assert (model.places(modality).first, model.places(modality).count) == places
+
+
 @pytest.mark.parametrize("modality", ["image", "spectrum"])
 def test_embeddings_have_length_one(batch, modality):
     embedding = network().embed(batch, modality)

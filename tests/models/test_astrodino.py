@@ -146,6 +146,14 @@ def test_a_collapse_shows_in_the_metrics_of_a_step(objective, batch, monkeypatch
     assert [round(float(metrics[name]), 4) for name in ("teacher_entropy", "mean_entropy")] == [expected] * 2
 
 
+def test_the_teachers_embeddings_of_one_view_are_watched(objective, batch):
+    metrics = objective(batch, Draws(0, 0, 6), 0.0)[1]
+    assert 0 < metrics["embedding_deviation"] <= 1 and 1 <= metrics["effective_rank"] <= 5
+    same = of(batch["image"]["rgb"][:1].expand(6, -1, -1, -1) * 0 + 0.3)
+    metrics = objective(same, Draws(0, 0, 6), 0.0)[1]
+    assert metrics["embedding_deviation"] < 1e-3
+
+
 @pytest.mark.parametrize("centring", ["centre", "sinkhorn"])
 def test_training_tells_galaxies_apart(centring):
     objective = Objective(network(centring=centring, momentum=0.9))

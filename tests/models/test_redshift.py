@@ -190,6 +190,12 @@ def test_tokens_are_pieces_of_the_rest_frame(trained):
     a, b = near[:, inner, :-8].flatten(), far[:, inner, :-8].flatten()
     assert torch.corrcoef(torch.stack([a, b]))[0, 1] > 0.8
     assert torch.equal(near[:, :, -8:], far[:, :, -8:])
+    places = trained.places()
+    assert places.rest_frame and places.count == near.shape[1]
+    for z, there in zip((0.1, 0.3), seen, strict=True):  # what is seen of the rest frame is where it should be
+        first, last = (np.array(trained.config.grid.span) / (1 + z)).tolist()
+        inside = (places.lower > first) & (places.upper < last)
+        assert there.numpy()[inside].all() and not there.numpy()[(places.upper < 0.97 * first)].any()
 
 
 def test_the_scan_is_a_weighted_least_squares_fit_at_every_place():

@@ -52,6 +52,32 @@ def test_default_has_151_tokens_and_masks_the_published_share_of_them():
     assert 6 * config.segment_length / 151 == pytest.approx(180 / 778, rel=0.07)
 
 
+@pytest.mark.parametrize("form", [{}, {"size": 20, "stride": 10}, {"input": "velocity", "size": 8, "stride": 8}])
+def test_what_is_drawn_of_a_perfect_prediction_is_the_flux_that_was_hidden(batch, form):
+    model = network(**form)
+    flux, ivar = model.read(batch)
+    mask = model.hide(Draws(0, 0, len(flux)))
+    hidden = model.hidden(mask) & (ivar > 0)
+    assert not mask[:, 0].any() and 0.1 < hidden.float().mean() < 0.9
+    noise = ivar.clamp(min=1e-9) ** -0.5
+    drawn = model.input.drawn(model.input.truth(flux, ivar), flux, ivar, mask, noise)
+    exact = form.get("input") != "velocity"  # there the mean continuum is that of what is seen and drawn
+    assert (drawn - flux)[hidden].abs().max() < (1e-4 if exact else 0.05 * flux.mean())
+    filled = model.fill(flux, ivar, mask, noise)
+    assert filled.shape == flux.shape and torch.isfinite(filled).all()
+
+
+def test_places_are_the_wavelengths_of_the_slices():
+    places = network().places()
+    assert (places.first, places.count) == (1, 10) and places.others == {0: "brightness"}
+    assert places.lower[0] == pytest.approx(3600 - 0.4) and places.upper[-1] == pytest.approx(3600 + 399.5 * 0.8)
+    assert places.lower[1] == pytest.approx(places.upper[0])
+    summed = network(input="velocity", size=8, stride=8, kept=2, summary=3, pooled_weight=1.0)
+    places = summed.places()
+    assert places.others == {0: "brightness", summed.config.token_count: "summary"}
+    assert places.upper / places.lower == pytest.approx((1 + 125 / 299792.458) ** 8, rel=1e-4)
+
+
 def test_tokens_and_embedding_have_the_promised_shapes(model, batch):
     tokens = model.tokens(batch)
     assert tokens.shape == (8, 11, 32) and model.width == 32

@@ -43,6 +43,12 @@ class CrossAttention(nn.Module):
         self.kv = Linear(context_dim, 2 * dim)
         self.out = Linear(dim, dim)
 
+    def weights(self, query: Tensor, context: Tensor) -> Tensor:
+        """How much each query attends to each token of the context, (B, heads, Q, T) float32, 1 in sum over tokens."""
+        q = split_heads(self.q(query), self.heads).float()
+        k = split_heads(self.kv(context).chunk(2, dim=-1)[0], self.heads).float()
+        return (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
+
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
         q = split_heads(self.q(query), self.heads)
         k, v = (split_heads(part, self.heads) for part in self.kv(context).chunk(2, dim=-1))
@@ -132,6 +138,10 @@ class AttentionPool(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.mlp = MLP(dim, mlp_ratio)
         self.project = nn.Linear(dim, out_dim) if out_dim != dim else nn.Identity()
+
+    def weights(self, tokens: Tensor) -> Tensor:
+        """How much the query attends to each token, (B, T, context) -> (B, heads, T), 1 in sum over tokens."""
+        return self.attention.weights(self.query.expand(len(tokens), -1, -1), tokens)[:, :, 0]
 
     def forward(self, tokens: Tensor) -> Tensor:
         query = self.query.expand(len(tokens), -1, -1)

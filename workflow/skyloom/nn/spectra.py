@@ -167,15 +167,19 @@ def untokenize(tokens: Tensor, width: int, stride: int = 10) -> tuple[Tensor, Te
     flux (B, width) in the unit it had before, and covered (width,) bool; flux is 0 where no slice covers a pixel
     """
     mean, std = tokens[:, 0, :1] * 2 + 2, tokens[:, 0, 1:2] * 8 + 2
-    parts = tokens[:, 1:, STATISTICS_CHANNELS:]
+    values, covered = unslice(tokens[:, 1:, STATISTICS_CHANNELS:], width, stride)
+    return torch.where(covered, values * std + mean, 0), covered
+
+
+def unslice(parts: Tensor, width: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Values (B, width) back from slices (B, T, size) every `stride` pixels, where they overlap their average, and
+    where there are any, (width,) bool; 0 elsewhere."""
     count, size = parts.shape[1:]
-    pixel = (torch.arange(count)[:, None] * stride + torch.arange(size)).flatten().to(tokens.device)
+    pixel = (torch.arange(count)[:, None] * stride + torch.arange(size)).flatten().to(parts.device)
     length = max(width, int(pixel[-1]) + 1)
-    total = tokens.new_zeros(len(tokens), length).index_add_(1, pixel, parts.flatten(1))
-    times = tokens.new_zeros(length).index_add_(0, pixel, torch.ones_like(pixel, dtype=tokens.dtype))
-    covered = times > 0
-    flux = torch.where(covered, total / times.clamp(min=1) * std + mean, 0)
-    return flux[:, :width], covered[:width]
+    total = parts.new_zeros(len(parts), length).index_add_(1, pixel, parts.flatten(1))
+    times = parts.new_zeros(length).index_add_(0, pixel, torch.ones_like(pixel, dtype=parts.dtype))
+    return (total / times.clamp(min=1))[:, :width], times[:width] > 0
 
 
 def token_weights(ivar: Tensor, size: int = 20, stride: int = 10, cap: float = 4.0, tail: bool = False) -> Tensor:

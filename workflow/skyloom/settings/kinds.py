@@ -119,6 +119,10 @@ class ModelKind:
         the metadata of answers then have `hidden`, modality -> share
     free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
+    attends : a learned query pools tokens into each of its embeddings; the network has `attention(batch, name)` and
+        `places(name)`, which the analysis `attention` reads
+    fills : it fills in what is hidden of a spectrum; the network has what the analysis `filling` reads: `wavelength`,
+        `read`, `hide`, `hidden` and `fill`
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
     baseline : it needs no training by gradients: what others are measured against
     check : (model, survey) -> None; raises BadConfig with one line for a combination that cannot work
@@ -141,6 +145,8 @@ class ModelKind:
     hides: Mapping[str, str] = dataclasses.field(default_factory=dict)
     free: tuple[str, ...] = ()
     shared_space: bool = False
+    attends: bool = False
+    fills: bool = False
     ordered: bool = False
     baseline: bool = False
     check: "Callable[[Model, Survey], None]" = lambda model, survey: None

@@ -51,6 +51,7 @@ KIND = AnalysisKind(
         "predictions": "regression-predictions.parquet",
         "figure_predictions": "regression-predictions.png",
         "figure_scores": "regression.png",
+        "figure_cross": "regression-cross.png",
     },
     run="skyloom.analysis.regression.scores:regress",
     present="skyloom.analysis.regression.present:present",

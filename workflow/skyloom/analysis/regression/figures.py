@@ -42,6 +42,48 @@ def draw_predictions(predictions: pandas.DataFrame, table: pandas.DataFrame, tra
 
 
 @style.look()
+def draw_cross(predictions: pandas.DataFrame, table: pandas.DataFrame, traits: Mapping, path) -> None:
+    """Predicted against true in a shared space: a column each modality and pairing of two, zero-shot, a row each model
+    and each of the first two properties (AstroCLIP, figures 4 and 5)."""
+    rows = predictions[predictions["method"] == "knn"]
+    models = list(dict.fromkeys(rows.loc[rows["modality"].str.contains("->"), "model"]))
+    if not models:
+        return style.nothing("no model has two modalities in one space", path)
+    rows = rows[rows["model"].isin(models)]
+    groups = dict(list(rows.groupby(["model", "modality", "property"], sort=False)))
+    properties = list(dict.fromkeys(rows["property"]))[:2]
+    columns = pairings(list(dict.fromkeys(rows["modality"])))
+    palette = style.Palette(traits)
+    lines = [(name, model) for name in properties for model in models]
+    width = min(style.WIDTH, 0.8 + 2.05 * len(columns))
+    fig = style.figure(height=2.0 * len(lines) + 0.5, width=width)
+    axes = fig.subplots(len(lines), len(columns), squeeze=False, sharex="row", sharey="row")
+    scores = table[(table["metric"] == "r2") & (table["split"] == "test") & (table["method"] == "knn")]
+    scores = scores.set_index(["model", "modality", "property"])
+    for (name, model), panels_ in zip(lines, axes, strict=True):
+        for modality, axis in zip(columns, panels_, strict=True):
+            key = (model, modality, name)
+            if key in groups:
+                _panel(axis, groups[key], scores.loc[key] if key in scores.index else None, palette.colour(model))
+            else:
+                style.empty(axis, "not asked")
+        panels_[0].set_ylabel(f"{style.pretty(model)}\npredicted {style.label(name)}", fontsize=8.5)
+        panels_[len(columns) // 2].set_xlabel(f"true {style.label(name)}")
+    for modality, axis in zip(columns, axes[0], strict=True):
+        axis.set_title(style.pretty(modality).replace("->", " \u2192 "))
+    fig.align_ylabels(axes[:, 0])
+    style.save(fig, path)
+
+
+def pairings(modalities: Sequence[str]) -> list[str]:
+    """Modalities, and between the last two of them the pairings `a->b`, as in the paper; COLUMNS at most."""
+    alone = [name for name in modalities if "->" not in name]
+    crossed = [name for name in modalities if "->" in name]
+    found = [*alone[:-1], *crossed, *alone[-1:]]
+    return found[:COLUMNS]
+
+
+@style.look()
 def draw_scores(table: pandas.DataFrame, properties: Sequence[str], traits: Mapping, path) -> None:
     """R2 on the test split of every model, one panel a property; bars are 95 % bootstrap intervals."""
     scores = table[(table["metric"] == "r2") & (table["split"] == "test")]

@@ -47,7 +47,9 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
         "against labels that are measured: nobody does better but by chance."
     )
     found = [*claims(test, settings), intro, score_table(test), Figure(paths["figure_scores"])]
-    found += [Figure(paths["figure_predictions"]), photoz_table(test), difference_table(test)]
+    crossed = test["modality"].str.contains("->").any()
+    found += [Figure(paths["figure_predictions"]), Figure(paths["figure_cross"]) if crossed else None]
+    found += [photoz_table(test), difference_table(test)]
     found += [seed_table(test), choice_table(table)]
     if survey.published:
         published = read_published(survey.published)

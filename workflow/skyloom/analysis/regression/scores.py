@@ -40,7 +40,8 @@ def regress(job: Job) -> None:
 
     Inputs: galaxies (targetid, properties, magnitudes), splits, embeddings (tables MODEL-MODALITY.parquet), predictions
     (what models themselves answer that are asked for properties). Outputs:
-    table (csv, COLUMNS), predictions (parquet), figure_predictions and figure_scores (png).
+    table (csv, COLUMNS), predictions (parquet), figure_predictions,
+    figure_scores and figure_cross (png).
 
     Where no property of the settings is known of the survey's galaxies, tables are empty and figures say so.
 
@@ -71,6 +72,7 @@ def regress(job: Job) -> None:
     traits = {got.model: got.traits for got in predictions}
     figures.draw_predictions(frame, table, traits, job.outputs["figure_predictions"])
     figures.draw_scores(table, properties, traits, job.outputs["figure_scores"])
+    figures.draw_cross(frame, table, traits, job.outputs["figure_cross"])
 
 
 def _known(samples: dict[str, pandas.DataFrame], names: Sequence[str], path: str) -> list[str]:
@@ -93,7 +95,7 @@ def _nothing(job: Job) -> None:
     kinds = {"targetid": "int64", "truth": "float64", "prediction": "float64"}
     frame = {name: pandas.Series(dtype=kinds.get(name, "str")) for name in PREDICTIONS}
     write_predictions(job.outputs["predictions"], pandas.DataFrame(frame), job.settings)
-    for role in ("figure_predictions", "figure_scores"):
+    for role in ("figure_predictions", "figure_scores", "figure_cross"):
         style.nothing(words, job.outputs[role])
 
 

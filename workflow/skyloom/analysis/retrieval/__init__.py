@@ -67,6 +67,7 @@ KIND = AnalysisKind(
     outputs={
         "table": "retrieval.csv",
         "figure": "retrieval.png",
+        "figure_spectra": "retrieval-spectra.png",
         "figure_recall": "retrieval-recall.png",
         "figure_likeness": "retrieval-likeness.png",
     },

@@ -23,6 +23,7 @@ def present(paths: dict[str, str], settings: Settings, survey: Shown) -> list:
     beyond = [narrow_table(table, settings.narrow, settings.least), likeness_table(table, settings.narrow)]
     found = [*claimed, retrieval_table(table), *beyond]
     found += [Figure(paths["figure_likeness"]), Figure(paths["figure_recall"]), Figure(paths["figure"])]
+    found += [Figure(paths["figure_spectra"])]
     return [block for block in found if block is not None]
 
 

@@ -14,7 +14,7 @@ import pandas
 
 from skyloom.analysis.common import statistics, tables
 from skyloom.analysis.common.traits import describe_all
-from skyloom.analysis.retrieval import Settings, figures, likeness, narrow
+from skyloom.analysis.retrieval import Settings, figures, likeness, narrow, overlays
 from skyloom.analysis.retrieval.pairs import Pairing, nearest, pairings
 from skyloom.analysis.retrieval.similarity import ranks
 from skyloom.figures import style
@@ -30,8 +30,9 @@ def retrieve(job: Job) -> None:
     """Rank every galaxy's counterpart among all of the split, and among those of its redshift.
 
     Inputs: galaxies (targetid, z, what `likeness` names), embeddings (tables of models with a shared space),
-    tokens_{modality} (shards, for the examples). Outputs: table (csv), figure (png, examples), figure_recall (png,
-    recall against k), figure_likeness (png, rank and likeness at the same redshift).
+    tokens_{modality} (shards, for the examples). Outputs: table (csv), figure (png, examples), figure_spectra
+    (png, their spectra laid over each other), figure_recall (png, recall against k), figure_likeness (png, rank and
+    likeness at the same redshift).
 
     Cost: the galaxies of a pairing are compared N x N, in blocks of 64 MiB. 20,000 of 512 dimensions take 25 s of CPU
     if it crosses modalities (1.2 ms a galaxy), 12 s if not, the bootstrap included.
@@ -61,6 +62,7 @@ def retrieve(job: Job) -> None:
     figures.draw_likeness(table, settings.narrow, job.outputs["figure_likeness"])
     figures.draw_ranks(curves, job.outputs["figure_recall"])
     figures.draw_retrieval(examples, job.outputs["figure"])
+    overlays.draw_overlays(examples, job.outputs["figure_spectra"])
 
 
 def _modalities(job: Job) -> list[str]:

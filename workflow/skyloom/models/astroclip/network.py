@@ -21,6 +21,7 @@ from skyloom.nn import distributed
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import AttentionPool, init_by_depth
 from skyloom.nn.draws import Draws
+from skyloom.nn.places import Patches, Stretches
 
 
 class AstroCLIP(nn.Module):
@@ -62,6 +63,15 @@ class AstroCLIP(nn.Module):
     def pool(self, tokens: Tensor, modality: str) -> Tensor:
         """Tokens of the backbone to embeddings of length 1, (B, dim)."""
         return functional.normalize(self.pools[modality](tokens).float(), dim=-1)
+
+    def attention(self, batch: Batch, name: str) -> Tensor:
+        """How much the query of a modality attends to each token of its backbone, (B, heads, T), 1 in sum."""
+        return self.pools[name].weights(self.tokens(batch, name))
+
+    def places(self, name: str) -> Patches | Stretches | None:
+        """What these tokens show; None where the backbone does not say."""
+        backbone = self.backbones[name]
+        return backbone.places() if hasattr(backbone, "places") else None
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """Embeddings of length 1 of one modality, (B, dim)."""

@@ -25,8 +25,10 @@ from skyloom.models.astrodino import Config
 from skyloom.nn import distributed
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
+from skyloom.nn.collapse import spread
 from skyloom.nn.draws import Draws
 from skyloom.nn.images import dihedral
+from skyloom.nn.places import Patches
 
 
 class AstroDINO(nn.Module):
@@ -86,6 +88,10 @@ class AstroDINO(nn.Module):
         x = self.encode(self.images(batch))
         return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1)
 
+    def places(self) -> Patches:
+        """What `tokens` show."""
+        return Patches(1, self.grid, self.config.image_size, {0: "CLS"})
+
     def embed(self, batch: Batch, name: str) -> Tensor:
         """The CLS token, (B, dim)."""
         return self.encode(self.images(batch))[:, 0]
@@ -143,7 +149,8 @@ class Objective(nn.Module):
         images = self.model.images(batch)
         large = torch.cat([self.crop(images, draws, config.global_side) for _ in range(2)])  # (2B, 3, G, G)
         with torch.no_grad():
-            target = self.assign(self.teacher_head(self.model.encode(large)[:, 0]), progress)  # (2B, K)
+            seen = self.model.encode(large)[:, 0]
+            target = self.assign(self.teacher_head(seen), progress)  # (2B, K)
         features = self.student.encode(large)[:, 0]
         views = [features]
         if config.local_crops:
@@ -153,7 +160,7 @@ class Objective(nn.Module):
         loss = cross_view_loss(target.chunk(2), logits.log_softmax(-1).chunk(2 + config.local_crops))
         if config.koleo:
             loss = loss + config.koleo * sum(koleo(distributed.gather(view)) for view in features.chunk(2)) / 2
-        return loss, entropies(target)
+        return loss, entropies(target) | spread(seen.chunk(2)[0])
 
     def crop(self, images: Tensor, draws: Draws, size: int) -> Tensor:
         """One augmented crop of each image, (B, 3, size, size), that holds the centre of the image."""

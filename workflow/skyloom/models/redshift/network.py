@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from skyloom.models.redshift.templates import embedding
 from skyloom.nn.batch import Batch
 from skyloom.nn.correlation import correlate
 from skyloom.nn.log_grid import LogGrid, Rebin, channels
+from skyloom.nn.places import Stretches
 
 FINE = 2  # fine bins of the fit in a bin of the network
 LONGEST = 4.0  # period of the code of ln(1+z): more than twice what is searched
@@ -230,3 +232,10 @@ class RedshiftNet(nn.Module):
         where = torch.linspace(0, math.pi, pieces.shape[1], device=place.device)
         turn = where[:, None] * 2.0 ** torch.arange(PLACES, device=place.device)
         return torch.cat([pieces, torch.cat([turn.sin(), turn.cos()], 1).expand(len(pieces), -1, -1)], 2)
+
+    def places(self) -> Stretches:
+        """What `tokens` show, of the rest frame at the redshift that the network takes for the most likely one."""
+        count = math.ceil((self.grid.bins + self.shifts - 1) / (PART * PARTS))
+        edge = np.arange(count + 1) * PART * PARTS - (self.shifts - 1)
+        wavelength = self.grid.start * np.exp(self.grid.step * (edge - self.lowest))
+        return Stretches(0, wavelength[:-1], wavelength[1:], self.config.grid.span, rest_frame=True)

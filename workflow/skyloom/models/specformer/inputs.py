@@ -7,18 +7,21 @@ An input has `sees` and `predicts`, the numbers of a token that goes in and of o
 - ``seen(flux, ivar, mask)`` : (B, T, sees), the tokens as they enter the network; those of `mask` (B, T) bool, if
   given, are hidden from it: zero, and nothing in the others is made of what they alone show, but for token 0
 - ``weights(flux, ivar)`` : (B, T, predicts), weight of every value in the loss
+- ``drawn(predicted, flux, ivar, mask, noise)`` : (B, W), the flux that predicted tokens mean, where `mask` hides it
+- ``wavelength`` : (W,) Angstrom, of what is cut into slices
 
 Token 0 holds what is known of the spectrum as a whole in its first `STATISTICS_CHANNELS` numbers, and has no others.
 """
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from skyloom.models.specformer import Config
-from skyloom.nn.log_grid import LogGrid, Rebin, channels
+from skyloom.nn.log_grid import LogGrid, Rebin, channels, running_mean
 from skyloom.nn.spectra import (
     STATISTICS_CHANNELS,
     hidden_pixels,
@@ -26,9 +29,12 @@ from skyloom.nn.spectra import (
     specformer_tokens,
     token_shrinkage,
     token_weights,
+    unslice,
+    untokenize,
 )
 
 SEEN, PREDICTED = 4, 3  # of `nn.log_grid.channels`: all, and all but the one that says where there are data
+ALMOST = 0.999  # of the shape of a continuum, a hyperbolic tangent
 
 
 class Pixels(nn.Module):
@@ -38,6 +44,7 @@ class Pixels(nn.Module):
         super().__init__()
         self.config = config
         self.sees = self.predicts = STATISTICS_CHANNELS + config.size
+        self.wavelength = config.grid.start + config.grid.step * np.arange(config.grid.pixels)
 
     def read(self, spectra: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         return spectra["flux"], spectra["ivar"]
@@ -67,6 +74,11 @@ class Pixels(nn.Module):
         own = token_weights(ivar, c.size, c.stride, c.weight_cap)
         return with_statistics(own, own.new_ones(len(own), STATISTICS_CHANNELS))
 
+    def drawn(self, predicted: Tensor, flux: Tensor, ivar: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
+        """In units of the spectrum's own mean and deviation, which the first token tells the network."""
+        tokens = torch.cat([self.truth(flux, ivar)[:, :1], predicted[:, 1:]], 1)
+        return untokenize(tokens, flux.shape[1], self.config.stride)[0]
+
 
 class Bins(nn.Module):
     """Slices of bins of equal velocity, where a redshift is a shift: lines and broad features in units of their noise,
@@ -83,6 +95,7 @@ class Bins(nn.Module):
         grid = config.grid
         bins = LogGrid.over(*grid.span, config.velocity)
         self.rebin = Rebin(grid.start, grid.step, grid.pixels, bins)
+        self.wavelength = bins.centres
         self.widths = bins.odd_bins_of(config.continuum), bins.odd_bins_of(config.broad)
 
     def read(self, spectra: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -108,6 +121,23 @@ class Bins(nn.Module):
         c = self.config
         own = slices((ivar > 0).to(flux.dtype), c.size, c.stride).repeat(1, 1, PREDICTED)
         return with_statistics(own, own.new_full((len(own), STATISTICS_CHANNELS), own.shape[2] / STATISTICS_CHANNELS))
+
+    def drawn(self, predicted: Tensor, flux: Tensor, ivar: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
+        """The continuum that is predicted, in units of the spectrum's mean one, and lines on it in units of `noise`.
+
+        That mean is over all bins with data, of the continuum that is seen and, where it is hidden, the predicted one.
+        """
+        c = self.config
+        parts = predicted[:, 1:, STATISTICS_CHANNELS:].split(c.size, 2)
+        lines, _, shape = (unslice(part, flux.shape[1], c.stride)[0] for part in parts)
+        hidden = hidden_pixels(mask[:, 1:], flux.shape[1], c.size, c.stride)
+        shown = ivar * ~hidden
+        near, _ = running_mean(flux, shown, self.widths[0])
+        relative = 1 + torch.atanh(shape.clamp(-ALMOST, ALMOST))
+        missing = (relative * (hidden & (ivar > 0))).sum(1)
+        count = torch.maximum((ivar > 0).sum(1) - missing, ((shown > 0).sum(1) / 2).clamp(min=0.5))
+        mean = (near.abs() * (shown > 0)).sum(1) / count
+        return mean[:, None] * relative + 1.5 * torch.sinh(lines.clamp(-10, 10)) * noise
 
 
 INPUTS = {"pixels": Pixels, "velocity": Bins}

@@ -13,6 +13,7 @@ Notable:
   feature was, which a summary of a few numbers of every token in its place does not
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,7 +23,8 @@ from skyloom.models.specformer.inputs import INPUTS
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
 from skyloom.nn.draws import Draws
-from skyloom.nn.spectra import STATISTICS_CHANNELS
+from skyloom.nn.places import Stretches
+from skyloom.nn.spectra import STATISTICS_CHANNELS, hidden_pixels
 
 
 class SpecFormer(nn.Module):
@@ -73,6 +75,42 @@ class SpecFormer(nn.Module):
         summary = self.pool(found)
         summary = functional.pad(summary, (0, self.width - summary.shape[1]), value=1.0)
         return torch.cat([functional.pad(found, (0, self.width - found.shape[2])), summary[:, None]], 1)
+
+    def places(self) -> Stretches:
+        """What `tokens` show."""
+        c, wavelength = self.config, self.input.wavelength
+        start = c.stride * np.arange(c.token_count - 1)
+        others = {0: "brightness"} | ({c.token_count: "summary"} if c.kept else {})
+        half = np.gradient(wavelength) / 2
+        end = start + c.size - 1
+        return Stretches(1, (wavelength - half)[start], (wavelength + half)[end], c.grid.span, others=others)
+
+    @property
+    def wavelength(self) -> np.ndarray:
+        """(W,) Angstrom, of what `read` gives."""
+        return self.input.wavelength
+
+    def hide(self, draws: Draws) -> Tensor:
+        """Masks as in training, but that the first token is always seen, (B, T) bool."""
+        c = self.config
+        mask = segments(draws, c.token_count - 1, c.mask_segments, c.segment_length)
+        return functional.pad(mask, (1, 0))
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        """What is hidden of the spectrum, (B, W) bool: what no other token shows."""
+        return hidden_pixels(mask[:, 1:], len(self.wavelength), self.config.size, self.config.stride)
+
+    def fill(self, flux: Tensor, ivar: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
+        """The flux that the network puts where it is hidden, (B, W), in the unit it came in.
+
+        Parameters
+        ----------
+        flux, ivar : (B, W), as `read` gives them
+        mask : (B, T) bool, tokens that are hidden
+        noise : (B, W) in the unit of flux, in whose units a network may say it. One that is measured where the spectrum
+            is hidden tells of bright lines there
+        """
+        return self.input.drawn(self.head(self.encode(self.input.seen(flux, ivar, mask))), flux, ivar, mask, noise)
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """What the output tokens say together, (B, summary or dim)."""
