@@ -23,7 +23,7 @@ CONFIG = {
     "name": "moco",
     "modality": "image",
     "threads": 1,
-    "model": {"image_size": 16, "blocks": [1, 1], "width": 4, "dim": 8, "queue": 20},
+    "model": {"image_size": 16, "blocks": [1, 1], "width": 4, "dim": 8, "queue": 28},
     "training": {"steps": 12, "batch_size": 8, "warmup": 2, "log_every": 3, "validate_every": 6, "checkpoint_every": 5},
 }
 

@@ -81,7 +81,7 @@ class Config(Section):
     "length of queries and keys, which the head makes of the embedding"
     queue: int = setting(1024, ge=1)
     "keys of earlier steps that a query is told from"
-    momentum: float = setting(0.95, ge=0, le=1)
+    momentum: float = setting(0.98, ge=0, le=1)
     "of the running mean of the network that makes the keys"
     temperature: float = setting(0.2, gt=0)
     "of the InfoNCE loss"
