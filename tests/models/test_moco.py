@@ -1,4 +1,4 @@
-"""MoCo: the published shape, what the loss compares, the queue, the running mean, what an observation changes."""
+"""MoCo: the published shape, what the loss compares, the queue, the running mean, what is learned."""
 
 import math
 from types import SimpleNamespace
@@ -10,11 +10,10 @@ from torch.nn import functional
 
 from skyloom.core.errors import BadConfig
 from skyloom.models import networks
-from skyloom.models.moco import PUBLISHED, Augment, Config, check
-from skyloom.models.moco.augment import EBV, NOISE, SEEING, observe, of_survey, wanted
+from skyloom.models.moco import PUBLISHED, Config, check
+from skyloom.models.moco.augment import observe
 from skyloom.models.moco.network import MoCo
 from skyloom.models.moco.objective import NOBODY, Objective, contrast
-from skyloom.nn import observed
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 from skyloom.settings.models import read_model
@@ -22,12 +21,11 @@ from skyloom.settings.section import parse
 from tests.paths import ROOT
 
 SMALL = {"image_size": 16, "blocks": [1, 1], "width": 4, "dim": 8, "queue": 20, "augment": {"jitter": 1}}
-PLAIN = {"extinction": False, "rotate": False, "sizes": [1.0, 1.0], "blur": False, "jitter": 0, "noise": False}
 
 
 def network(**changes) -> MoCo:
     torch.manual_seed(0)
-    return MoCo(parse(Config, SMALL | changes, "model"), ("image",))
+    return networks.build({"kind": "moco", "modality": "image", "model": SMALL | changes})
 
 
 def galaxies(count: int = 8, seed: int = 1, size: int = 24, first: int = 100) -> Batch:
@@ -78,6 +76,13 @@ def test_tokens_and_embedding_are_of_the_last_maps():
     torch.testing.assert_close(model.embed(batch, "image"), tokens.mean(1))
     queries = model.project(model.images(batch))
     torch.testing.assert_close(queries.norm(dim=1), torch.ones(3))
+
+
+def test_an_alignment_can_stand_on_it():
+    spectra = {"kind": "specformer", "modality": "spectrum", "model": {"dim": 8, "layers": 1}}
+    backbones = {"image": network().eval(), "spectrum": networks.build(spectra)}
+    model = networks.build({"kind": "astroclip", "model": {"dim": 8}}, backbones).eval()
+    assert model.embed(galaxies(3), "image").shape == (3, 8)
 
 
 def test_larger_images_are_cropped_at_the_centre_and_smaller_ones_refused():
@@ -188,61 +193,6 @@ def test_validation_leaves_the_queue_alone():
     objective = Objective(network()).eval()
     objective(galaxies(), Draws(0, 0, 8), 0.0)
     assert objective.waiting is None
-
-
-def test_an_observation_that_changes_nothing_is_the_middle_of_the_image():
-    batch = galaxies()
-    seen = observe(batch["image"]["flux"], None, 16, Augment(**PLAIN | {"sizes": (1.0, 1.0)}), Draws(0, 0, 8))
-    torch.testing.assert_close(seen, batch["image"]["flux"][..., 4:20, 4:20], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("key", ["extinction", "rotate", "sizes", "blur", "jitter", "noise"])
-def test_each_change_is_seen_and_does_not_depend_on_the_number_of_processes(key):
-    batch = galaxies()
-    flux, ebv = batch["image"]["flux"], batch.labels["ebv"]
-    config = Augment(**PLAIN | {"sizes": (1.0, 1.0)} | {key: {"sizes": (0.8, 1.2), "jitter": 3}.get(key, True)})
-    whole = observe(flux, ebv, 16, config, Draws(0, 3, 8))
-    assert not torch.allclose(whole, flux[..., 4:20, 4:20], atol=1e-3)
-    for rank in (0, 1):
-        rows = slice(rank, None, 2)
-        part = observe(flux[rows], ebv[rows], 16, config, Draws(0, 3, 8, rows))
-        torch.testing.assert_close(part, whole[rows], rtol=1e-4, atol=1e-6)
-
-
-def test_the_dust_in_front_of_a_galaxy_is_taken_off_and_that_of_another_place_put_there():
-    config = Augment(**PLAIN | {"sizes": (1.0, 1.0), "extinction": True})
-    flux = torch.ones(2000, 3, 1, 1).expand(-1, -1, 4, 4)
-    clear = torch.where(torch.arange(2000) < 1000, torch.tensor(0.5), torch.nan)  # half of them behind a cloud
-    seen = (
-        -2.5
-        * observe(flux, clear, 4, config, Draws(0, 0, 2000))[:, :, 0, 0].log10()
-        / torch.tensor(observed.EXTINCTION)
-    )
-    torch.testing.assert_close(seen[:, 0], seen[:, 2], rtol=1e-3, atol=1e-4)
-    shape, location, scale = EBV[0]
-    assert (seen[:1000, 0] + 0.5).median().item() == pytest.approx(location + scale, rel=0.1)
-    assert seen[1000:, 0].median().item() == pytest.approx(0, abs=0.005)  # unknown: of one drawn from the same sky
-
-
-@pytest.mark.parametrize("of", [SEEING, NOISE])
-def test_seeing_and_depth_are_drawn_as_surveys_have_them(of):
-    (shape, location, scale), (low, high) = ((torch.tensor(part) for part in parts) for parts in of)
-    drawn = of_survey(of[0], Draws(0, 0, 20000), 3)
-    torch.testing.assert_close(drawn.median(0).values, location + scale, rtol=0.02, atol=0)
-    torch.testing.assert_close(((drawn - location) / scale).log().std(0), shape, rtol=0.03, atol=0)
-    even = wanted(of, Augment(drawn="uniform"), Draws(0, 0, 20000), 3)
-    torch.testing.assert_close(even.mean(0), (low + high) / 2, rtol=0.02, atol=0)
-    assert (even.min(0).values >= low).all() and (even.max(0).values <= high).all()
-
-
-def test_an_image_is_as_deep_as_is_drawn():
-    flux = 0.002 * torch.randn(64, 3, 48, 48, generator=torch.Generator().manual_seed(0))
-    config = Augment(**PLAIN | {"sizes": (1.0, 1.0), "noise": True, "drawn": "uniform"})
-    seen = observe(flux, None, 48, config, Draws(0, 0, 64))
-    draws = Draws(0, 0, 64)
-    draws.uniform(2), draws.uniform(), draws.integers(0, 1, 2)  # turn, size and place come first
-    expected = wanted(NOISE, config, draws, 3).clamp(min=0.002)
-    torch.testing.assert_close(seen.std((2, 3)), expected, rtol=0.12, atol=0)
 
 
 def test_training_tells_galaxies_apart():
