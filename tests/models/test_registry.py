@@ -18,6 +18,7 @@ IMAGE = {
     "model": {"image_size": 24, "patch": 4, "dim": 8, "global_size": 20, "local_size": 8, "layers": 1},
 }
 INCEPTION = {"kind": "inception", "modality": "image", "model": {"stem": 8, "channels": [8, 8, 8], "dim": 8}}
+MOCO = {"kind": "moco", "modality": "image", "model": {"image_size": 24, "blocks": [1, 1], "width": 4, "dim": 8}}
 PCA = {"kind": "pca", "modality": "lsst", "model": {"components": 4}}
 
 
@@ -30,7 +31,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("config", [SPECTRUM, IMAGE, INCEPTION, PCA, {"kind": "astroclip"}])
+@pytest.mark.parametrize("config", [SPECTRUM, IMAGE, INCEPTION, MOCO, PCA, {"kind": "astroclip"}])
 def test_description_builds_the_same_network(config):
     backbones = (
         {"image": networks.build(IMAGE), "spectrum": networks.build(SPECTRUM)}
@@ -49,7 +50,7 @@ def test_description_builds_the_same_network(config):
     [
         (
             {"kind": "resnet"},
-            "'resnet' is not allowed; allowed are astroclip, astrodino, inception, mmae, mosaic, pca, probe, ",
+            "'resnet' is not allowed; allowed are astroclip, astrodino, inception, mmae, moco, mosaic, pca, ",
         ),
         ({"model": {"blocks": 3}}, "specformer.model: unknown key 'blocks: 3'; allowed are broad, continuum, dim"),
         ({"model": {"dim": "big"}}, "specformer.model.dim: 'big' is not allowed; expected integer"),
