@@ -61,6 +61,10 @@ class MockSettings(SurveySettings):
     "write the resolution matrices too, which quadruple the coadds"
     neighbours: float = setting(1.0, ge=0)
     "density of stars and galaxies beside the targets; 1 is the real sky's"
+    image_depth: float = setting(0.0, ge=-4, le=4)
+    "mag by which images are deeper than those of the real surveys; below 0 shallower"
+    image_seeing: float = setting(1.0, ge=0.5, le=4)
+    "widths of the images' point spread functions, in units of the real surveys'"
     artefact_rate: float = setting(1.0, ge=0)
     "satellite trails, halos, masked pixels and edges in images; 1 is about a real survey's, 0 takes bleeds away too"
     zero_point_scatter: float = setting(0.02, ge=0, le=0.5)

@@ -199,3 +199,16 @@ def test_lost_pixels_are_interpolated_along_their_row():
         kept = ~lost[row]
         expected = np.interp(columns, columns[kept], image[row, kept])
         np.testing.assert_allclose(filled[row], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("camera", [LEGACY, HSC])
+def test_other_nights_are_deeper_or_worse_by_what_they_say(camera):
+    ra, dec = np.linspace(150, 152, 40), np.linspace(1, 3, 40)
+    usual, deep, blurred = (conditions(ra, dec, c, 5, 0.02) for c in (camera, camera.on(1.0, 1.0), camera.on(0.0, 1.5)))
+    np.testing.assert_allclose(deep.sky_sigma, usual.sky_sigma * 10**-0.4, rtol=1e-10)
+    np.testing.assert_allclose(deep.psfdepth, usual.psfdepth * 10**0.8, rtol=1e-10)
+    np.testing.assert_allclose(blurred.fwhm, usual.fwhm * 1.5, rtol=1e-10)
+    # as many photons of the sky in a pixel; a point source lies in 1.5 times as many pixels a side
+    np.testing.assert_allclose(blurred.sky_sigma, usual.sky_sigma, rtol=1e-10)
+    np.testing.assert_allclose(blurred.psfdepth, usual.psfdepth / 1.5**2, rtol=1e-10)
+    assert camera.on(0.0, 1.0) == camera

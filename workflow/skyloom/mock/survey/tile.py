@@ -113,6 +113,8 @@ def make_tile(
     """
     config = {name: config[name] for name in TILE_KEYS if name in config} | {"seed": seed}
     cameras = {"legacy": LEGACY} | ({"hsc": HSC_CAMERAS[default(config, "hsc_size")]} if "hsc" in outputs else {})
+    night = default(config, "image_depth"), default(config, "image_seeing")
+    cameras = {name: camera.on(*night) for name, camera in cameras.items()}
     # one thread: the sums inside a matrix product must not depend on how many cores there are
     with threadpool_limits(1), ExitStack() as files:
         grid = load_grid(grid_path, rest_range(TARGETS[program]))

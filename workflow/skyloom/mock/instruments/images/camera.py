@@ -1,5 +1,6 @@
 """An imaging survey as an object: bands, pixels, point spread function, depth, and how they vary over the sky."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +46,13 @@ class Camera:
     saturation: float = 15.0
     bleed: int = 1
     interpolated: bool = False
+
+    def on(self, depth: float, seeing: float) -> "Camera":
+        """The same on nights that are deeper by `depth` mag and whose point spread functions are `seeing` as wide: what
+        is smeared over more pixels is lost in more of their noise."""
+        width = tuple(fwhm * seeing for fwhm in self.fwhm)
+        reached = tuple(limit + depth - 2.5 * math.log10(seeing) for limit in self.depth)
+        return replace(self, fwhm=width, depth=reached)
 
 
 # Medians of the DECam Legacy Survey: Dey et al. 2019 (AJ 157, 168), tables 2 and 3; sky at Cerro Tololo in dark time.
