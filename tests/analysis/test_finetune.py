@@ -1,4 +1,4 @@
-"""What fine-tuning gains: scores on the same galaxies, planted models, classes by name, missing labels, empty surveys."""
+"""What fine-tuning gains: scores on the same galaxies, planted models, classes by name, surveys without labels."""
 
 import json
 
