@@ -54,6 +54,11 @@ rule mock_validation:
         made_when_asked("mock_validation"),
 
 
+rule finetune:
+    input:
+        made_when_asked("finetune") or nothing_of_kind("finetune"),
+
+
 rule benchmark:
     input:
         beside_the_page("benchmark"),

@@ -27,7 +27,7 @@ from skyloom.nn.draws import Draws
 from skyloom.settings.section import parse
 from skyloom.tokens.splits import read_splits
 from skyloom.tokens.store import Shards
-from skyloom.training.data import read_labels
+from skyloom.training.labels import read_labels
 from skyloom.training.run import train
 
 MODALITIES = {"hsc_image": ["flux"], "spectrum": ["flux", "ivar"]}

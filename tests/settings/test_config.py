@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from skyloom.core.errors import BadConfig
+from skyloom.core.errors import BadConfig, SkyloomError
 from skyloom.models import mmae
 from skyloom.settings import layout
 from skyloom.settings.config import load as validate
@@ -248,7 +248,9 @@ def test_a_place_may_be_given_by_its_name_alone_in_the_schema_too():
 
 
 def test_a_probe_stands_on_one_model_and_an_alignment_on_two():
-    config = changed("models.mine", {"kind": "probe", "backbones": {"spectrum": "specformer"}})
+    config = changed(
+        "models.mine", {"kind": "finetune", "backbones": {"spectrum": "specformer"}, "model": {"labels": ["z"]}}
+    )
     config["surveys"]["mock"] |= {"models": ["specformer", "mine"], "models_from": None}
     config["analyses"] = {"regression": {}}
     loaded = validate(config)
@@ -261,7 +263,9 @@ def test_a_probe_stands_on_one_model_and_an_alignment_on_two():
 
 
 def test_what_a_model_takes_it_must_have_to_answer():
-    config = changed("models.mine", {"kind": "probe", "backbones": {"image": "astrodino"}})
+    config = changed(
+        "models.mine", {"kind": "finetune", "backbones": {"image": "astrodino"}, "model": {"labels": ["z"]}}
+    )
     config["surveys"]["mock"] |= {"models": ["astrodino", "mine"], "modalities": ["spectrum"], "models_from": None}
     config["analyses"] = {}
     loaded = validate(config)
@@ -345,3 +349,68 @@ def test_a_section_with_other_defaults_has_the_keys_ranges_and_meanings_of_the_f
     assert parse(First, {}, "s").plain() == {"width": 64, "rate": 0.5}
     with pytest.raises(BadConfig, match="s.width: 101 is not allowed; must be at most 100"):
         parse(other, {"width": 101}, "s")
+
+
+def finetuned(**model):
+    config = changed("models.mine", {"kind": "finetune", "backbones": {"spectrum": "specformer"}, "model": model})
+    config["surveys"]["mock"] |= {"models": ["specformer", "mine"], "models_from": None}
+    config["analyses"] = {}
+    return config
+
+
+ZCAT = "results/mock/raw/zcatalog/zall-pix-mock.fits"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({}, "models.mine.model: the key 'labels' is missing"),
+        ({"labels": ["redshft"]}, "labels: 'redshft' is not a column of galaxies.parquet"),
+        ({"labels": ["spectyp"], "classes": ["QSO", "STAR"]}, "did you mean 'spectype'.. One of a table"),
+        (
+            {"labels": ["z"], "unfrozen": 3},
+            "model.unfrozen: 3 is not allowed; 'specformer' has 2 blocks that can learn",
+        ),
+        ({"labels": ["z"], "unfrozen": "some"}, "model.unfrozen"),
+        ({"labels": ["z"], "classes": ["a"]}, "classes: .'a'. is not allowed; needs at least 2 entries"),
+        ({"labels": ["z", "t_age"], "classes": ["a", "b"]}, "labels: .* classes are those of one label"),
+        ({"labels": ["z", "z"]}, "labels: 'z' is named twice"),
+        ({"labels": ["targetid"]}, "labels: 'targetid' is not allowed"),
+        ({"labels": ["z"], "table": "nowhere.csv"}, "model.table: 'nowhere.csv' is not a file"),
+        (
+            {"labels": ["z"], "table": ZCAT.replace("zall", "zal")},
+            f"is not a raw file of the survey; did you mean '{ZCAT}'",
+        ),
+        ({"labels": ["zz"], "table": "there.csv"}, "labels: 'zz' is not a column of there.csv; did you mean 'z'"),
+        (
+            {"labels": ["kind"], "table": "there.csv", "classes": ["S", "E"]},
+            "classes: 'E' has 1 of there.csv, expected 2",
+        ),
+        ({"labels": ["z"], "table": "there.txt"}, "there.txt: labels are read from files that end in"),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_refused_before_the_first_job(model, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.csv").write_text("TARGETID,z,kind\n1,0.1,S\n2,0.2,S\n3,0.3,E\n")
+    (tmp_path / "there.txt").write_text("")
+    with pytest.raises(SkyloomError, match=words) as caught:
+        validate(finetuned(**model))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_learned_is_asked_for_by_where_the_labels_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for model, query in (
+        ({"labels": ["z", "t_age"]}, "properties"),
+        ({"labels": ["mag_r"]}, "labels"),
+        ({"labels": ["z"], "table": ZCAT, "unfrozen": 2}, "labels"),
+        ({"labels": ["MORPHTYPE"], "table": ZCAT, "classes": ["DEV", "EXP", 7, True], "unfrozen": "all"}, "labels"),
+    ):
+        asked = [f"results/mock/predictions/mine-{query}.parquet"]
+        assert layout.predictions("mock", validate(finetuned(**model))) == asked
+    config = finetuned(labels=["z"], unfrozen="all")
+    config["models"]["mine"]["backbones"] = {"spectrum": "pca_spectrum"}
+    with pytest.raises(BadConfig, match="'all' is not allowed; 'pca_spectrum' has no weights that learn"):
+        validate(config)
+    config["models"]["mine"] = {**config["models"]["mine"], "model": {"labels": ["z"]}}
+    validate(config)

@@ -104,7 +104,7 @@ def test_labels_and_statistics_are_part_of_a_sample(two, tmp_path):
     assert samples.content != Samples(*two).content  # they decide the result
     with pytest.raises(BadInput, match="galaxies.parquet: no column mass, which this model learns from; it has targ"):
         Samples(*two, labels=("mass",), galaxies_path=galaxies)
-    with pytest.raises(BadInput, match="cannot be read as Parquet numbers"):
+    with pytest.raises(BadInput, match="'x' of column name is neither a number nor one of GALAXY"):
         Samples(*two, labels=("name",), galaxies_path=galaxies)
     with pytest.raises(BadInput, match="learns from z of galaxies.parquet, which was not given"):
         Samples(*two, labels=("z",))

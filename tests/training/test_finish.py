@@ -84,8 +84,8 @@ def test_a_catalogue_without_the_truth_is_refused_by_name(survey, outputs):
         run(survey, outputs, "none")
 
 
-PROBE = {"kind": "probe", "name": "probe", "seed": 3, "threads": 1, "backbones": {"spectrum": "redshift"}}
-PROBE |= {"model": {"properties": ["z"], "dim": 8, "heads": 2, "queries": 2}, "training": CONFIG["training"]}
+PROBE = {"kind": "finetune", "name": "probe", "seed": 3, "threads": 1, "backbones": {"spectrum": "redshift"}}
+PROBE |= {"model": {"labels": ["z"], "dim": 8, "heads": 2, "queries": 2}, "training": CONFIG["training"]}
 
 
 def probe(survey, outputs, name, column):
@@ -113,6 +113,6 @@ def test_a_probe_takes_its_scales_from_the_training_split_and_leaves_its_encoder
 
 def test_a_probe_of_labels_that_nobody_has_is_refused_in_one_line(survey, outputs):
     run(survey, outputs, "one")
-    with pytest.raises(BadInput, match="a probe learns z, which 0 training galaxies have") as caught:
+    with pytest.raises(BadInput, match="a model learns z, which 0 training galaxies have") as caught:
         probe(survey, outputs, "probe", np.nan)
     assert "\n" not in str(caught.value) and not (survey / "probe").exists()

@@ -1,10 +1,10 @@
-"""Models built on trained encoders, which stay as they are: brought into one embedding space, or probed."""
+"""Models built on trained encoders: brought into one embedding space, or taught labels. Files of encoders stay."""
 
 
 use rule pretrain as align with:
     input:
         splits=rules.split_galaxies.output.splits,
-        galaxies="results/{survey}/catalog/galaxies.parquet",
+        galaxies=model_labels,
         tokens=model_tokens,
         statistics=model_statistics,
         backbones=backbones("model.safetensors"),

@@ -50,6 +50,12 @@ def model_statistics(wildcards) -> list[str]:
     return [f"{layout.tokens(wildcards.survey, modality)}/statistics.json" for modality in taken]
 
 
+def model_labels(wildcards) -> str:
+    """The table whose columns a model learns from: the catalogue, or one of the user's."""
+    model = settings.models[wildcards.model]
+    return model.kind.label_table(model.settings) or layout.galaxies(wildcards.survey)
+
+
 def model_file(name: str):
     """An input function: a file of the model that embeds the survey."""
     return lambda wildcards: f"{layout.model_folder(wildcards.survey, wildcards.model, settings)}/{name}"

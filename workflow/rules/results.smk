@@ -48,6 +48,16 @@ def made_when_asked(kind: str) -> list[str]:
     return [path for a, survey in made if a.kind_name == kind for path in layout.outputs(a, survey).values()]
 
 
+def nothing_of_kind(kind: str):
+    """An input function that says, when it is asked, that the configuration has no analysis of a kind."""
+
+    def refuse(wildcards):
+        text = f"no analysis of kind {kind} is made for any survey; add `--configfile resources/presets/{kind}.yaml`"
+        raise WorkflowError(f"config: analyses: {text}, or an entry of yours")
+
+    return refuse
+
+
 def beside_the_page(kind: str) -> list[str]:
     """All analyses of every survey of which a kind of page is made."""
     surveys = dict.fromkeys(survey for name, survey in settings.made if settings.analyses[name].kind_name == kind)

@@ -8,6 +8,7 @@ network is a `torch.nn.Module` made of its settings and the modalities it takes,
 - ``embed(batch, name)`` : (B, dim), for every name among its embeddings: a modality, or "joint"
 - ``tokens(batch)`` : (B, T, width), and ``width``, if it is to be a backbone (of one modality)
 - ``places()``, which says what part of a sample each of these tokens shows (`skyloom.nn.places`), if it can
+- ``blocks``, a ModuleList through which its tokens go, if its kind says that it has some (`ModelKind.blocks`)
 - ``views`` and ``view(batch, number)``, if its samples can be shown in several ways that mean the same
 - ``predict(batch, query)`` : column -> (B,) or (B, D), for every query of its kind
 - ``question(name, query)``, if its kind answers queries of the user's own: what the others here take for a query

@@ -117,6 +117,10 @@ class ModelKind:
         (`skyloom.analysis.common.posteriors`)
     hides : modality -> key of a query (that section) that says which share of the modality's tokens is hidden, 0 to 1;
         the metadata of answers then have `hidden`, modality -> share
+    blocks : settings -> how many blocks, ``network.blocks``, its tokens go through one after another, of which the last
+        may learn on in a model that is built on it
+    unfrozen : settings -> how many last blocks of its backbones learn; "all": all that tokens are made of
+    label_table : settings -> the user's table with what it learns from; None: galaxies.parquet
     free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
     attends : a learned query pools tokens into each of its embeddings; the network has `attention(batch, name)` and
@@ -143,6 +147,9 @@ class ModelKind:
     asked_of: "Callable[[Section], Iterable[str]]" = lambda query: ()
     gives_redshift: bool = False
     hides: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    blocks: Callable[[Section], int] = lambda settings: 0
+    unfrozen: "Callable[[Section], int | str]" = lambda settings: 0
+    label_table: "Callable[[Section], str | None]" = lambda settings: None
     free: tuple[str, ...] = ()
     shared_space: bool = False
     attends: bool = False

@@ -143,12 +143,18 @@ def _queries(kind: ModelKind, values: ModelSettings, takes: tuple[str, ...], whe
 
 
 def check_backbones(model: Model, models: Mapping[str, Model]) -> None:
-    """What a model is built on are models of one modality each. Raises BadConfig."""
+    """What a model is built on are models of one modality each, with the blocks that are to learn. Raises BadConfig."""
     for modality, backbone in model.backbones.items():
         one = [name for name, other in models.items() if other.takes == (modality,) and not other.backbones]
         if backbone not in one:
             where = f"models.{model.name}.backbones.{modality}"
             raise BadConfig(f"{where}: '{backbone}' is not a model of this modality; allowed are {', '.join(one)}")
+        wanted, other = model.kind.unfrozen(model.settings), models[backbone]
+        where, most = f"models.{model.name}.model.unfrozen", other.kind.blocks(other.settings)
+        if wanted == "all" and other.kind.baseline:
+            raise BadConfig(f"{where}: 'all' is not allowed; '{backbone}' has no weights that learn")
+        if wanted != "all" and wanted > most:
+            raise BadConfig(f"{where}: {wanted} is not allowed; '{backbone}' has {most} blocks that can learn on")
 
 
 def check_start(model: Model, models: Mapping[str, Model]) -> None:

@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument("--checkpoints", required=True, help="folder for checkpoints; a killed run continues from it")
     parser.add_argument("--tokens", required=True, nargs="+", help="token shards, of one or more modalities")
     parser.add_argument("--splits", required=True, help="Parquet table with targetid and split")
-    parser.add_argument("--galaxies", help="galaxies.parquet, for models that learn from its columns")
+    parser.add_argument(
+        "--galaxies", help="galaxies.parquet, or a table of yours, for models that learn from its columns"
+    )
     parser.add_argument("--statistics", nargs="*", default=[], help="statistics.json of the tokens of each modality")
     parser.add_argument(
         "--backbone",

@@ -8,9 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -18,10 +15,10 @@ from skyloom.core.errors import BadInput
 from skyloom.core.files import sha256
 from skyloom.core.mixing import uniform
 from skyloom.nn.batch import Batch
-from skyloom.settings.names import CLASSES
 from skyloom.tokens.loader import batches, step_samples
 from skyloom.tokens.splits import read_splits
 from skyloom.tokens.store import Shards
+from skyloom.training.labels import read_labels
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +39,9 @@ class Samples:
     incomplete : "drop" galaxies that lack one of the modalities, or "keep" them, zeros in its place and marked in
         `Batch.present`; then a modality without any shard is lacked by all
     labels : columns of `galaxies_path` that a batch carries
-    galaxies_path : galaxies.parquet
+    galaxies_path : galaxies.parquet, or another table with them (`skyloom.training.labels`)
+    classes : column of `labels` -> the classes of which a value is one
+    labelled : training and validation take those galaxies alone of which a label is known
     statistics : modality -> statistics.json of the training split, for `Batch.statistics`
 
     Attributes
@@ -66,6 +65,8 @@ class Samples:
         labels: Sequence[str] = (),
         galaxies_path: str | os.PathLike | None = None,
         statistics: Mapping[str, str | os.PathLike] | None = None,
+        classes: Mapping[str, Sequence[str]] | None = None,
+        labelled: bool = False,
     ):
         self.device = device
         self.inputs = {modality: tuple(inputs[modality]) for modality in sorted(inputs)}
@@ -83,7 +84,8 @@ class Samples:
         _log_counts(dict(zip(self._shards, known.sum(1), strict=True)), int(used.sum()), incomplete)
         self.targetid, self._splits = splits.targetid[used], splits.part(used)
         self._rows = {modality: shards.rows(self.targetid) for modality, shards in self._shards.items()}
-        self._labels = read_labels(galaxies_path, labels, self.targetid) if labels else {}
+        self._labels = read_labels(galaxies_path, labels, self.targetid, classes) if labels else {}
+        self._known = np.isfinite([*self._labels.values()]).any(0) if labels and labelled else None
         self.statistics = {m: read_statistics(path) for m, path in (statistics or {}).items() if m in self.inputs}
         self.content = self._content(splits_path, statistics or {})
         self._held: dict[str, dict[str, Tensor]] | None = None
@@ -108,7 +110,8 @@ class Samples:
 
     def of(self, split: str) -> np.ndarray:
         """Sample numbers of a split, (n,) int64."""
-        return self._splits.of(split)
+        found = self._splits.of(split)
+        return found if self._known is None or split not in ("train", "validation") else found[self._known[found]]
 
     def labels_of(self, split: str) -> dict[str, Tensor]:
         """The labels of a split, name -> (n,) float32, NaN where there is no value."""
@@ -189,44 +192,6 @@ def _log_counts(counts: dict[str, int], used: int, incomplete: str) -> None:
     if len(counts) > 1:
         each = ", ".join(f"{count} with {modality}" for modality, count in counts.items())
         log.info("galaxies: %s; %d used (incomplete: %s)", each, used, incomplete)
-
-
-def read_labels(path: str | os.PathLike | None, names: Sequence[str], targetid: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of galaxies.parquet for these galaxies, name -> (N,) float32, NaN where there is no value.
-
-    Raises
-    ------
-    BadInput : there is no file, it is not Parquet, or it lacks a column.
-    """
-    if path is None:
-        raise BadInput(f"this model learns from {', '.join(names)} of galaxies.parquet, which was not given")
-    try:
-        present = pq.read_schema(path).names
-        for name in ("targetid", *names):
-            if name not in present:
-                raise BadInput(f"{path}: no column {name}, which this model learns from; it has {', '.join(present)}")
-        table = pq.read_table(path, columns=["targetid", *names])
-        known, first = np.unique(table["targetid"].to_numpy(), return_index=True)
-        columns = {name: _numbers(table[name])[first] for name in names}
-    except (OSError, pa.ArrowException) as error:
-        raise BadInput(f"{path}: cannot be read as Parquet numbers ({str(error).splitlines()[0]})") from error
-    place = np.searchsorted(known, targetid).clip(max=max(len(known) - 1, 0))
-    found = known[place] == targetid if len(known) else np.zeros(len(targetid), bool)
-    return {name: np.where(found, values[place], np.float32("nan")) for name, values in columns.items()}
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """A column as float32; a class of spectra by its place in CLASSES, NaN where it is empty.
-
-    Raises pyarrow.ArrowInvalid for other text.
-    """
-    if pa.types.is_string(column.type):
-        place = pc.index_in(column, pa.array(CLASSES))
-        other = column.filter(pc.and_(pc.is_null(place), pc.not_equal(column, "")))
-        if len(other):
-            raise pa.ArrowInvalid(f"'{other[0]}' is neither a number nor one of {', '.join(CLASSES)}")
-        return place.cast(pa.float32()).to_numpy(zero_copy_only=False)
-    return column.cast(pa.float32()).to_numpy()
 
 
 def read_statistics(path: str | os.PathLike) -> dict:

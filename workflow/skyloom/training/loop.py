@@ -70,6 +70,8 @@ def train(
             tuple(getattr(learner, "labels", ())),
             galaxies_path,
             statistics,
+            getattr(learner, "classes", None),
+            getattr(learner, "labelled", False),
         )
         if hasattr(learner, "begin") and start is None:
             learner.begin(samples.labels_of("train"), samples.statistics, beginning(learner, samples, seed))

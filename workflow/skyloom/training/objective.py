@@ -19,7 +19,11 @@ class Objective(Protocol):
 
     Optional
     --------
-    labels : columns of galaxies.parquet; a batch then has ``batch.labels[column]``, NaN where unknown
+    labels : columns of galaxies.parquet, or of the table that its kind names (`ModelKind.label_table`); a batch then
+        has ``batch.labels[column]``, NaN where unknown
+    classes : column -> names of classes; such a label is the place among them
+    labelled : True where training and validation are made of the galaxies alone of which a label is known
+    rates : beginning of names -> factor of the learning rate, where `training.learning_rates` says no other
     begin, begin_samples : (labels of the training split, column -> (N,); its statistics, modality -> statistics.json;
         at most `begin_samples` of its galaxies, none without it, in batches) -> None, once before the first step
     frozen : beginnings of the names of parameters and buffers that never change; they are not part of a checkpoint

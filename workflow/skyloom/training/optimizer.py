@@ -16,7 +16,8 @@ def optimizer_for(objective: nn.Module, settings: Training) -> torch.optim.AdamW
     BadConfig : a key of `learning_rates` begins no trained parameter's name, or nothing is left to train.
     """
     trained = {name: parameter for name, parameter in objective.named_parameters() if parameter.requires_grad}
-    factors = {name: factor_of(name, settings.learning_rates) for name in trained}
+    rates = {**getattr(objective, "rates", {}), **settings.learning_rates}
+    factors = {name: factor_of(name, rates) for name in trained}
     for prefix in settings.learning_rates:
         if not any(name.startswith(prefix) for name in trained):
             parts = sorted({".".join(name.split(".")[:2]) for name in trained})

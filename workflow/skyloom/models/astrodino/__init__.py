@@ -130,6 +130,7 @@ KIND = ModelKind(
     settings=Config,
     network="skyloom.models.astrodino.network:AstroDINO",
     objective="skyloom.models.astrodino.network:Objective",
+    blocks=lambda settings: settings.layers,
     modalities=("image",),
     training={
         "batch_size": 64,

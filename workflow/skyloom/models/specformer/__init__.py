@@ -111,6 +111,7 @@ KIND = ModelKind(
     settings=Config,
     network="skyloom.models.specformer.network:SpecFormer",
     objective="skyloom.models.specformer.network:Objective",
+    blocks=lambda settings: settings.layers,
     modalities=("spectrum",),
     fills=True,
     training={"batch_size": 64, "learning_rate": 1e-3, "betas": (0.9, 0.95), "weight_decay": 0.1, "clip": 1.0},

@@ -1,4 +1,4 @@
-"""Attentive probes: what is in one token is found, what is not known does not count, and the encoder stays."""
+"""Fine-tuning: what is in one token is found, what is not known does not count, what is frozen stays."""
 
 import math
 
@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from skyloom.core.errors import BadConfig, BadInput
-from skyloom.models.probe import Config
-from skyloom.models.probe.network import Objective, Probe
+from skyloom.models.finetune import Config
+from skyloom.models.finetune.network import FineTuned
+from skyloom.models.finetune.objective import Objective
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 
@@ -27,10 +28,10 @@ class Encoder(nn.Module):
         return batch["spectrum"]["flux"].unflatten(1, (10, 6)) * self.weight
 
 
-def probe(**changes) -> Probe:
+def probe(**changes) -> FineTuned:
     torch.manual_seed(0)
-    config = Config(**{"properties": ["z", "t_age"], "dim": 16, "heads": 2, "queries": 2, "dropout": 0.0, **changes})
-    return Probe(config, {"spectrum": Encoder()})
+    config = Config(**{"labels": ["z", "t_age"], "dim": 16, "heads": 2, "queries": 2, "dropout": 0.0, **changes})
+    return FineTuned(config, {"spectrum": Encoder()})
 
 
 def galaxies(count: int = 256, seed: int = 0) -> Batch:
@@ -59,7 +60,7 @@ def test_what_stands_in_one_token_is_found_wherever_it_is_and_told_in_its_own_un
     model = trained(Objective(probe()), galaxies(1024)).model
     other = galaxies(400, seed=1)
     said = model.predict(other, "properties")
-    assert set(said) == {"z", "t_age"} and said["z"].shape == (400,)
+    assert {"z", "t_age"} < set(said) and said["z"].shape == (400,)
     assert (said["z"] - other.labels["z"]).square().mean().sqrt() < 0.04  # of a scatter of 0.1
     mean = other["spectrum"]["flux"].unflatten(1, (10, 6)).mean(1)  # what a mean over tokens leaves of it
     solved = torch.linalg.lstsq(torch.cat([mean, torch.ones(400, 1)], 1), other.labels["z"][:, None]).solution
@@ -79,7 +80,9 @@ def test_unknown_labels_have_no_gradient_and_the_loss_is_the_mean_square_of_the_
     loss, parts = objective(batch, Draws(0, 0, 64), 0.0)
     assert parts["t_age"].item() == pytest.approx(2 / 3, rel=1e-5)  # of -1, 0 and 1
     assert parts["z"].item() == pytest.approx(63 / 64, rel=1e-4)
-    assert loss.item() == pytest.approx((2 / 3 + 63 / 64) / 2, rel=1e-4)
+    spread = math.log(1.001)  # where it begins, of both
+    unsure = (2 / 3 + 63 / 64) / 2 / 1.001**2 / 2 + spread
+    assert loss.item() == pytest.approx((2 / 3 + 63 / 64) / 2 + unsure, rel=1e-4)
 
 
 def test_the_encoder_is_left_as_it_is_and_its_tokens_may_be_computed_before():
@@ -107,9 +110,9 @@ def test_a_property_that_no_training_galaxy_has_is_refused_in_one_line():
     batch = galaxies(16)
     batch.labels["t_age"][1:] = torch.nan
     with pytest.raises(
-        BadInput, match="a probe learns t_age, which 1 training galaxies have; .* Known are z"
+        BadInput, match="a model learns t_age, which 1 training galaxies have; .* Known are z"
     ) as caught:
         Objective(probe()).begin(batch.labels, {}, ())
     assert "\n" not in str(caught.value)
-    with pytest.raises(BadConfig, match="a probe has one"):
-        Probe(Config(), {"spectrum": Encoder(), "image": Encoder()})
+    with pytest.raises(BadConfig, match="one encoder is fine-tuned"):
+        FineTuned(Config(labels=["z"]), {"spectrum": Encoder(), "image": Encoder()})
