@@ -183,7 +183,9 @@ def test_every_figure_is_there_with_its_caption(made):
     paths = [path for _, _, path in figures]
     loaded = load(made)
     expected = [p for role in ("analyses", "losses") for p in layout.report_files("mock", loaded)[role]]
-    assert sorted(paths) == sorted(path for path in expected if path.endswith(".png"))
+    crossed = ("regression-cross.png", "published-cross.png")  # no model of these tables has a shared space
+    shown = [path for path in expected if path.endswith(".png") and not path.endswith(crossed)]
+    assert sorted(paths) == sorted(shown)
     captions = {path: caption for _, caption, path in figures}
     assert "R2 on the test split" in captions["results/mock/analysis/regression.png"]
     assert captions["results/mock/analysis/published.png"] == captions["results/mock/analysis/regression.png"]
