@@ -198,6 +198,6 @@ def test_without_a_spectrum_in_the_batch_images_are_answered():
         torch.testing.assert_close(model.predict(some, alone)["z"], model.predict(batch, alone)["z"], atol=1e-5, rtol=0)
 
 
-def test_the_network_is_not_the_published_one_by_more_than_it_says():
+def test_spectra_that_are_drawn_from_one_vector_need_no_templates():
     model = Mmae(config(decoder="pooled"), (IMAGE, SPECTRUM))
     assert not hasattr(model, "moved") and hasattr(model, "match")

@@ -1,16 +1,16 @@
 """The network of MMAE: two encoders, fusion by attention in both directions, one joint vector, three heads."""
 
-import dataclasses
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, Config, Query, patches
-from skyloom.models.mmae.generator import Generator, chances, starts
+from skyloom.models.mmae.answers import answer
+from skyloom.models.mmae.galaxies import Encoded, Numbers, together
+from skyloom.models.mmae.generator import Generator
 from skyloom.models.mmae.layers import Encoder, Head, Layer, Stem, at, places_of
 from skyloom.models.mmae.light import Light
-from skyloom.models.mmae.question import Asked, ids
+from skyloom.models.mmae.question import Asked
 from skyloom.models.mmae.shifts import Match, Moved, tokens_of
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
@@ -20,36 +20,6 @@ from skyloom.settings.section import parse
 
 HIGHEST = 5.0
 """Redshift up to which they are compared."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Numbers:
-    """Galaxies as tokens: values, modality -> (B, T, numbers), those that are known, which galaxies have it, (B,);
-    bands of their images, (B, 5); and what the values of spectra are made of. Zero where there is nothing."""
-
-    values: dict[str, Tensor]
-    known: dict[str, Tensor]
-    have: dict[str, Tensor]
-    bands: Tensor
-    bins: tuple[Tensor, Tensor] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """What is shown of galaxies as vectors.
-
-    Attributes
-    ----------
-    joint : (B, 2 dim) what a query of each modality finds; zero for one that shows nothing
-    light : (B, dim) photometry, or None
-    match : (B, Z) how likely each redshift makes what is shown of the spectrum, a logarithm, or None
-    groups : rows (n,) of galaxies that show alike, and states of their tokens, modality -> (n, k, dim) or None
-    """
-
-    joint: Tensor
-    light: Tensor | None
-    match: Tensor | None
-    groups: list[tuple[Tensor, dict[str, Tensor | None]]]
 
 
 class Mmae(nn.Module):
@@ -291,47 +261,8 @@ class Mmae(nn.Module):
         return Asked(name, parse(Query, asked, f"queries.{name}"))
 
     def predict(self, batch: Batch, query: Asked) -> dict[str, Tensor]:
-        """`z`, with a density `z_lower`, `z_upper` and `posterior` too; `shown` (B,) bool, false where nothing of the
-        galaxy was: what is said of it then holds for any; `hsc_image` (B, 5 * size^2) and `spectrum` (B, numbers), in
-        the units in which the network sees them (`truth`), where they are asked for."""
-        numbers = self.numbers_of(batch)
-        have, device = numbers.have, batch.device
-        bands = numbers.bands & torch.tensor([band in query.query.bands for band in BANDS], device=device)
-        have[IMAGE] = have[IMAGE] & bands.any(1)
-        shown = {m: have[m][:, None] & ~query.of(m, n, batch).to(device) for m, n in self.counts.items()}
-        encoded = self.encode(numbers, bands, shown)
-        joint, groups, says = encoded.joint, encoded.groups, self.says(encoded)
-        if self.config.redshift == "point":
-            found = {"z": says[:, 0].float()}
-        elif self.product:
-            found = self.redshifts.said(says, query.query.level)
-        else:
-            found = redshift_density.said(says, query.query.level)
-        found["shown"] = torch.stack([there.any(1) for there in shown.values()]).any(0)
-        templates = self.templates(says) if SPECTRUM in query.query.reconstruct else None
-        for m in query.query.reconstruct:
-            drawn = joint.new_zeros(len(joint), self.counts[m], self.numbers[m], dtype=torch.float32)
-            for rows, states in groups:
-                moved = None if templates is None else templates[rows]
-                drawn[rows] = self.drawn(m, states, joint[rows], templates=moved).float()
-            found[m] = self.flat(m, drawn)
-        if query.query.samples:
-            found[f"{SPECTRUM}_samples"] = self.samples(groups, says, query.query.samples, batch).flatten(1)
-        return found
-
-    def samples(self, groups: list, says: Tensor, count: int, batch: Batch) -> Tensor:
-        """Spectra drawn for what is shown, (B, count, numbers), from noise and at redshifts that are a galaxy's own."""
-        found = torch.zeros(len(batch), count, self.spectra.numbers, device=batch.device)
-        for sample in range(count):
-            noise = starts(ids(batch), sample, self.generator.shape).to(batch.device)
-            moved = None
-            if self.product:
-                level = chances(ids(batch), sample).to(batch.device)
-                moved = self.generator.templates(self.redshifts.near(self.redshifts.quantiles(says.exp(), level)[:, 0]))
-            for rows, states in groups:
-                drawn = self.generator.draw(noise[rows], together(states), None if moved is None else moved[rows])
-                found[rows, sample] = self.flat(SPECTRUM, drawn)
-        return found
+        """What a query asks, column -> (B, ...): `answers.answer`."""
+        return answer(self, batch, query)
 
     def flat(self, modality: str, values: Tensor) -> Tensor:
         """Numbers of all tokens (B, T, numbers) in the order of an image, (B, 5 * size^2), or of a spectrum."""
@@ -359,9 +290,3 @@ class Mmae(nn.Module):
     def wavelength(self) -> np.ndarray:
         """Angstrom (numbers,) in vacuum of the numbers of `spectrum`."""
         return self.spectra.wavelength
-
-
-def together(states: dict[str, Tensor | None]) -> Tensor | None:
-    """The states of all tokens of a group that are seen, (n, k, dim); None if that is nothing."""
-    there = [x for x in states.values() if x is not None]
-    return torch.cat(there, 1) if there else None

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from skyloom.models.mmae import BANDS, IMAGE, SPECTRUM, patches
+from skyloom.models.mmae.galaxies import Encoded, Numbers, together
 from skyloom.models.mmae.layers import at, places_of
-from skyloom.models.mmae.network import Encoded, Mmae, Numbers, together
+from skyloom.models.mmae.network import Mmae
 from skyloom.nn import distributed, redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from skyloom.models.mmae import Config
 from skyloom.nn.correlation import correlate
-from skyloom.nn.log_grid import LogGrid, channels
+from skyloom.nn.line_features import convolutions, features_of
+from skyloom.nn.log_grid import LogGrid
 from skyloom.nn.redshift_grid import Grid
 
 BROAD = 112_600.0
@@ -27,20 +28,14 @@ class Match(nn.Module):
     def __init__(self, config: Config, bins: LogGrid, redshifts: Grid):
         super().__init__()
         self.near, self.far = (bins.odd_bins_of(width) for width in (config.continuum, BROAD))
-        size, padding = (1, WIDTH), (0, WIDTH // 2)
-        self.layers = nn.Sequential(  # along a line, as 2D ones: those are the fast ones with channels last
-            *(nn.Conv2d(4, CHANNELS, size, padding=padding), nn.SiLU()),
-            *(nn.Conv2d(CHANNELS, CHANNELS, size, padding=padding), nn.SiLU()),
-            nn.Conv2d(CHANNELS, config.templates, 1),
-        )
+        self.layers = convolutions(CHANNELS, config.templates, WIDTH)
         length = bins.bins + redshifts.count - 1
         self.templates = nn.Parameter(0.01 * torch.randn(KINDS, config.templates, length))
 
     def forward(self, flux: Tensor, ivar: Tensor) -> Tensor:
         """ln of how likely each redshift makes what is seen, but for a constant, (B, Z), of spectra (B, bins); the same
         for all redshifts where nothing is seen (ivar 0)."""
-        seen = channels(flux, ivar, self.near, self.far)[:, :, None].contiguous(memory_format=torch.channels_last)
-        found = self.layers(seen)[:, :, 0].contiguous() * (ivar > 0)[:, None]
+        found = features_of(self.layers, flux, ivar, self.near, self.far)
         with torch.autocast(found.device.type, enabled=False):
             return correlate(found.float(), self.templates).flip(-1).logsumexp(1)
 

@@ -12,7 +12,8 @@ from skyloom.models.redshift.refine import REACH, Fits, best_fit, curve
 from skyloom.models.redshift.templates import embedding
 from skyloom.nn.batch import Batch
 from skyloom.nn.correlation import correlate
-from skyloom.nn.log_grid import LogGrid, Rebin, channels
+from skyloom.nn.line_features import convolutions, features_of
+from skyloom.nn.log_grid import LogGrid, Rebin
 from skyloom.nn.places import Stretches
 
 FINE = 2  # fine bins of the fit in a bin of the network
@@ -20,7 +21,6 @@ LONGEST = 4.0  # period of the code of ln(1+z): more than twice what is searched
 PART, PARTS = 16, 4  # bins whose features are averaged, and such averages in a token
 PLACES = 4  # sines and cosines that say where in the rest frame a token is
 CANDIDATES = 4  # peaks that are fitted
-TOGETHER = 8  # spectra in the layers at once on a CPU: they stay in its cache
 APART = 3000.0  # km/s within which there is one peak
 
 
@@ -52,14 +52,7 @@ class RedshiftNet(nn.Module):
         searched = torch.stack([(shift >= low) & (shift <= high) for low, high in bounds])
         self.register_buffer("searched", searched, persistent=False)
         self.register_buffer("log_scale", shift.double() * self.grid.step, persistent=False)  # ln(1+z) of each shift
-        size, padding = (1, c.width), (0, c.width // 2)
-        self.layers = nn.Sequential(  # convolutions along a line as 2D ones: those are the fast ones with channels last
-            nn.Conv2d(4, c.channels, size, padding=padding),
-            nn.SiLU(),
-            nn.Conv2d(c.channels, c.channels, size, padding=padding),
-            nn.SiLU(),
-            nn.Conv2d(c.channels, c.features, 1),
-        )
+        self.layers = convolutions(c.channels, c.features, c.width)
         length = self.grid.bins + len(shift) - 1
         self.templates = nn.Parameter(torch.randn(len(CLASSES), c.features, length) * 0.01)
         # what is known once the training is over (`Objective.finish`)
@@ -96,9 +89,7 @@ class RedshiftNet(nn.Module):
     def features(self, flux: Tensor, ivar: Tensor) -> Tensor:
         """(B, features, bins), zero where nothing was measured."""
         widths = map(self.grid.odd_bins_of, (self.config.continuum, self.config.broad))
-        seen = channels(flux, ivar, *widths)[:, :, None].contiguous(memory_format=torch.channels_last)
-        few = seen.split(TOGETHER if seen.device.type == "cpu" else max(1, len(seen)))
-        return torch.cat([self.layers(part)[:, :, 0].contiguous() for part in few]) * (ivar > 0)[:, None]
+        return features_of(self.layers, flux, ivar, *widths)
 
     def scores(self, features: Tensor) -> Tensor:
         """Agreement with the templates of each class at each shift, (B, classes, shifts)."""
