@@ -41,7 +41,8 @@ def image_codec():
     shapes |= norms(p, 12, "7.1") | convolution("pre_quant_proj", 5, 12, 1, 1)
     shapes |= {"subsample_in.weight": (6, 9), "subsample_in.bias": (6,), "subsample_out.weight": (9, 6)}
     shapes |= convolution("model.decoder_layers.0.net.2", 12, 12, 1, 1)
-    return random_state(shapes, 3) | {"_quantizer.levels": torch.tensor(LEVELS, dtype=torch.int32)}
+    state = random_state(shapes, 3) | {"_quantizer.levels": torch.tensor(LEVELS, dtype=torch.int32)}
+    return state | {"pre_quant_proj.weight": 3 * state["pre_quant_proj.weight"]}  # so that many codes are met
 
 
 def spectrum_codec(pixels=320):

@@ -124,15 +124,8 @@ class ImageTokens(nn.Module):
     def __init__(self, config: ImageCodec):
         super().__init__()
         self.config = config
-        s = {
-            "bands": len(BANDS),
-            "projection": 54,
-            "width": 128,
-            "halvings": 2,
-            "several": 4,
-            "codes": 5,
-        } | config.shape
-        self.subsample_in = _Bands(s["bands"], s["projection"])
+        s = {"projection": 54, "width": 128, "halvings": 2, "several": 4, "codes": 5} | config.shape
+        self.subsample_in = _Bands(len(BANDS), s["projection"])
         self.model = _Encoder(s["projection"], s["width"], s["halvings"], s["several"])
         self.pre_quant_proj = nn.Conv2d(s["width"] * 2 ** s["halvings"], s["codes"], 1)
         self._quantizer = _Levels(s["codes"])

@@ -75,7 +75,6 @@ def _image(codec: Mapping[str, Tensor]) -> dict:
     width = len(codec["model.conv_in.conv.weight"])
     last = codec["pre_quant_proj.weight"]
     return {
-        "bands": codec["subsample_in.weight"].shape[1],
         "projection": len(codec["subsample_in.weight"]),
         "width": width,
         "halvings": (last.shape[1] // width).bit_length() - 1,

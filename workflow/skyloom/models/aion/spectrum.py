@@ -5,6 +5,8 @@ normalisation that is itself a token, a common grid, ConvNeXt V2 in one dimensio
 quantization (Yu et al. 2024): the signs of ten numbers are the bits of a code.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,9 +52,7 @@ class _Encoder(nn.Module):
     def __init__(self, depths: list[int], dims: list[int]):
         super().__init__()
         stem = nn.Sequential(nn.Conv1d(2, dims[0], 4, 4), _Norm(dims[0], eps=1e-6))
-        halves = [
-            nn.Sequential(_Norm(a, eps=1e-6), nn.Conv1d(a, b, 2, 2)) for a, b in zip(dims, dims[1:], strict=False)
-        ]
+        halves = [nn.Sequential(_Norm(a, eps=1e-6), nn.Conv1d(a, b, 2, 2)) for a, b in itertools.pairwise(dims)]
         self.downsample_layers = nn.ModuleList([stem, *halves])
         self.stages = nn.ModuleList(
             nn.Sequential(*(_Block(dim) for _ in range(depth))) for depth, dim in zip(depths, dims, strict=True)

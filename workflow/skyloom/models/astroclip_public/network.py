@@ -155,8 +155,8 @@ def read_specformer(config, files: Mapping[str, str]) -> tuple[object, dict[str,
 
 
 def read_astrodino(config, files: Mapping[str, str]) -> tuple[object, dict[str, Tensor]]:
-    """The tensors of the teacher in a checkpoint of DINOv2, of a bare state dict, or of AstroCLIP's image encoder (which
-    holds positions and CLS token too, as they were when its training began)."""
+    """The tensors of the teacher in a checkpoint of DINOv2, of a bare state dict, or of AstroCLIP's image encoder,
+    which holds positions and CLS token too, as they were when its training began."""
     before = ["teacher.backbone.", "teacher.module.backbone.", "teacher.", "model.", "", "backbone."]
     anchors = [*before, "state_dict.image_encoder.backbone.", "image_encoder.backbone."]
     state = Weights(files["weights"]).below([f"{anchor}|patch_embed.proj.weight" for anchor in anchors])

@@ -9,7 +9,7 @@ class Config(Section):
     """Where the weights are, and the shape they have."""
 
     weights: File = setting(f"{HUB}/astrodino/resolve/main/astrodino.ckpt")
-    "the published checkpoint (MIT; its sha256 is not known here), or its teacher as safetensors: path or URL#sha256=..."
+    "the published checkpoint (MIT; sha256 not known here), or its teacher as safetensors: path or URL#sha256=..."
     image: ImageEncoder = setting(ImageEncoder())
     "shape of the encoder"
 

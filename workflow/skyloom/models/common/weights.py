@@ -1,10 +1,10 @@
 """Published weights: the tensors of a file that others wrote, by name, without running anything that is in it.
 
 Two forms are read: safetensors, and the zip files of ``torch.save``, among them checkpoints of Lightning. The latter
-hold a pickle, that is a program, and tensors beside it. `torch.load` runs that program; with `weights_only=True` it runs
-parts of it, refuses checkpoints that name other classes (Lightning keeps the networks among the hyperparameters), and
-has been found wanting before. Here the pickle is only told (`pickles`); of what it says a tensor's place in the file
-and shape are used, checked, and the bytes there read.
+hold a pickle, that is a program, and tensors beside it. `torch.load` runs that program; with `weights_only=True` it
+runs parts of it, refuses checkpoints that name other classes (Lightning keeps the networks among the hyperparameters),
+and has been found wanting before. Here the pickle is only told (`pickles`); of what it says a tensor's place in the
+file and its shape are used, checked, and the bytes there read.
 """
 
 import math
