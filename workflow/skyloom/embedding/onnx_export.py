@@ -30,9 +30,11 @@ class Embeds(nn.Module):
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         data: dict[str, dict[str, Tensor]] = {}
-        for (modality, dataset), array in zip(self.names, arrays, strict=True):
+        given = list(zip(self.names, arrays, strict=True))
+        for (modality, dataset), array in given:
             data.setdefault(modality, {})[dataset] = array
-        return tuple(self.network.embed(Batch(data), name) for name in self.embeddings)
+        every = {modality: array.new_ones(array.shape[0], dtype=torch.bool) for (modality, _), array in given}
+        return tuple(self.network.embed(Batch(data, every), name) for name in self.embeddings)
 
 
 def export(folder: str | os.PathLike, out_path: str | os.PathLike, seed: int = 0) -> None:

@@ -111,7 +111,7 @@ class AION(nn.Module):
         for modality, ids in words.items():
             embedding = self.encoder_embeddings[self.keys[modality]]
             tokens.append(embedding.token_emb(ids))
-            places.append((embedding.pos_emb + embedding.mod_emb).expand(len(ids), -1, -1))
+            places.append((embedding.pos_emb + embedding.mod_emb).expand(ids.shape[0], -1, -1))
         most = self.config.transformer.tokens or None
         tokens, places = torch.cat(tokens, 1)[:, :most], torch.cat(places, 1)[:, :most]
         x = tokens + places

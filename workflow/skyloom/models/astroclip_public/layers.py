@@ -155,7 +155,7 @@ class AstroDINO(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """As DINOv2 does it: CLS, then patches, with positions, (B, 1 + patches, dim)."""
         x = self.patch_embed(images)
-        return self.encode(torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed)
+        return self.encode(torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1) + self.pos_embed)
 
     def without_places(self, images: Tensor) -> Tensor:
         """As AstroCLIP's image head does it: patches alone, without positions, (B, patches, dim)."""
@@ -170,12 +170,12 @@ class _CrossAttention(nn.Module):
         self.layernorm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        query = self.query.expand(len(tokens), -1, -1)
+        query = self.query.expand(tokens.shape[0], -1, -1)
         return self.layernorm(self.multihead_attn(query, tokens, tokens, need_weights=False)[0])[:, 0]
 
     def weights(self, tokens: Tensor) -> Tensor:
         """How much the query attends to each token, (B, heads, T)."""
-        query = self.query.expand(len(tokens), -1, -1)
+        query = self.query.expand(tokens.shape[0], -1, -1)
         return self.multihead_attn(query, tokens, tokens, average_attn_weights=False)[1][:, :, 0]
 
 
