@@ -8,8 +8,6 @@ import json
 import os
 from collections.abc import Mapping
 
-import yaml
-
 from skyloom.core.errors import BadInput
 from skyloom.core.files import write_text
 
@@ -54,7 +52,8 @@ def _head(card: dict, terms: Mapping) -> str:
         head["license_link"] = licence
     mock = ["mock"] if terms["simulated"] else []
     head["tags"] = ["astronomy", "galaxies", card["config"]["kind"], *card["modalities"], *mock]
-    return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n"
+    lines = (f"{key}: {json.dumps(value)}" for key, value in head.items())  # JSON is YAML
+    return "\n".join(["---", *lines, "---", ""])
 
 
 def _about(card: dict, survey: str, terms: Mapping) -> str:
