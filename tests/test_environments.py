@@ -149,9 +149,7 @@ def test_pins_of_an_environment_agree_with_those_of_pip_and_with_the_lock(name):
         if package in versions:
             assert versions[package] in allowed, package
         elif package not in {"python", "pip"}:
-            assert package in declared("diffsky", "hats", "onnx") and all(part.operator == "==" for part in allowed), (
-                package
-            )
+            assert package in declared("diffsky", "hats") and all(part.operator == "==" for part in allowed), package
 
 
 def test_what_lies_behind_a_rule_is_found_through_modules_loaded_by_name(default):

@@ -92,7 +92,8 @@ def head(state, tokens, heads, residual):
 
 
 def aion_image_codes(state, flux, places, largest):
-    """Codec of images: `places` of the bands among nine, `largest` their cuts; (B, patches)."""
+    """Codec of images: `places` of the bands among nine, `largest` their cuts; (B, patches), and
+    what is quantized."""
     padded = torch.zeros(len(flux), 9, *flux.shape[2:])
     for number, (place, cut) in enumerate(zip(places, largest, strict=True)):
         band = flux[:, number].clamp(-cut, cut)
@@ -121,7 +122,7 @@ def aion_image_codes(state, flux, places, largest):
         bounded = torch.tanh(z[:, channel] + math.atanh(offset / half)) * half - offset
         codes += basis * (bounded.round().long() + level // 2)
         basis *= level
-    return codes.flatten(1)
+    return codes.flatten(1), z
 
 
 def residual_unit(state, x):
@@ -134,7 +135,8 @@ def residual_unit(state, x):
 
 
 def aion_spectrum_codes(state, flux, ivar, wavelength):
-    """Codec of spectra: the token of the normalisation, then the codes; (B, 1 + N)."""
+    """Codec of spectra: the token of the normalisation, then the codes, (B, 1 + N), and what is
+    quantized."""
     buckets, grid = state["normalization_quantizer.buckets"].numpy(), state["latent_grid._wavelength"][0].numpy()
     seen, first = [], []
     for spectrum, weight in zip(flux.numpy(), ivar.numpy(), strict=True):
@@ -172,7 +174,7 @@ def aion_spectrum_codes(state, flux, ivar, wavelength):
     codes = torch.zeros(len(z), z.shape[2], dtype=torch.int64)
     for channel in range(z.shape[1]):
         codes = 2 * codes + (z[:, channel] > 0)
-    return torch.cat([torch.tensor(first)[:, None], codes], 1)
+    return torch.cat([torch.tensor(first)[:, None], codes], 1), z
 
 
 def aion(state, words, layers, heads):
