@@ -78,9 +78,13 @@ def export(folder: str | os.PathLike, out_path: str | os.PathLike, seed: int = 0
     program.model.metadata_props["skyloom"] = json.dumps(about, sort_keys=True)
     with atomic(out_path) as temporary:
         program.save(temporary)
-        found = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"]).run(
-            embeddings, dict(zip(labels, (array.numpy() for array in arrays), strict=True))
-        )
+        given = dict(zip(labels, (array.numpy() for array in arrays), strict=True))
+        try:
+            session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+            found = session.run(embeddings, given)
+        except Exception as error:  # of onnxruntime's own kinds
+            reason = " ".join(str(error).split())[:200]
+            raise BadInput(f"{folder}: what torch exports of this network cannot be run ({reason})") from error
         with torch.inference_mode():
             for name, values, expected in zip(embeddings, found, module(*arrays), strict=True):
                 expected = expected.float().numpy()
