@@ -59,18 +59,13 @@ def export(folder: str | os.PathLike, out_path: str | os.PathLike, seed: int = 0
     labels = [f"{modality}_{dataset}" for modality, dataset in names]
     module = Embeds(network, names, embeddings).eval()
     arrays = _random(card, names, 3, seed)
-    galaxies = torch.export.Dim("galaxies", min=1)
+    free = tuple({0: torch.export.Dim("galaxies", min=1)} for _ in names)
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
+            # first by itself: the exporter of ONNX, where a number of galaxies cannot be left free, fixes it silently
+            traced = torch.export.export(module, _random(card, names, 2, seed + 1), dynamic_shapes=(free,))
             program = torch.onnx.export(
-                module,
-                _random(card, names, 2, seed + 1),
-                input_names=labels,
-                output_names=embeddings,
-                dynamic_shapes=(tuple({0: galaxies} for _ in names),),
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
+                traced, input_names=labels, output_names=embeddings, opset_version=OPSET, dynamo=True, verbose=False
             )
     except Exception as error:  # of many kinds, from the depths of torch.export
         raise BadInput(f"{folder}: torch cannot export this network ({str(error).splitlines()[0][:200]})") from error
