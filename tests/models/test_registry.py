@@ -50,7 +50,7 @@ def test_description_builds_the_same_network(config):
     [
         (
             {"kind": "resnet"},
-            "'resnet' is not allowed; allowed are astroclip, astrodino, finetune, inception, mmae, moco, mosaic",
+            "'resnet' is not allowed; allowed are aion, astroclip, astroclip_public, astrodino, astrodino_public",
         ),
         ({"model": {"blocks": 3}}, "specformer.model: unknown key 'blocks: 3'; allowed are broad, continuum, dim"),
         ({"model": {"dim": "big"}}, "specformer.model.dim: 'big' is not allowed; expected integer"),

@@ -134,8 +134,10 @@ def fetched(paths: list[str], survey: str = "") -> list[str]:
 
 @functools.cache
 def urls() -> dict[str, str]:
-    """Where files of the web are put -> their URLs, as the surveys name them."""
-    return {web.place(url): url for survey in settings.surveys.values() for url in urls_of(survey)}
+    """Where files of the web are put -> their URLs, as surveys and models name them."""
+    weights = [path for model in settings.models.values() for path in model.weights.values() if web.is_url(path)]
+    named = [*weights, *(url for survey in settings.surveys.values() for url in urls_of(survey))]
+    return {web.place(url): url for url in named}
 
 
 def urls_of(survey) -> list[str]:

@@ -37,7 +37,7 @@ use rule download_wheel as download_source with:
 
 
 rule download_file:
-    """A file of the web that a survey names by its URL."""
+    """A file of the web that a survey, or a model, names by its URL."""
     output:
         file="results/downloads/web/{file}",
     log:

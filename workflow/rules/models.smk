@@ -2,14 +2,19 @@
 
 
 def trained_by(rule: str) -> str:
-    """A wildcard constraint: the models made by `align`, which are built on others, `pretrain` or, without GPU, `fit`."""
-    alone = {True: "pretrain", False: "fit"}
-    rules_of = {name: "align" if model.backbones else alone[model.trained] for name, model in settings.models.items()}
-    return one_of(name for name, chosen in rules_of.items() if chosen == rule)
+    """A wildcard constraint: the models made by `align`, which are built on others, `read_weights`, which others have
+    trained, `pretrain` or, without GPU, `fit`."""
+
+    def chosen(model) -> str:
+        if model.backbones or model.weights:
+            return "align" if model.backbones else "read_weights"
+        return "pretrain" if model.learns else "fit"
+
+    return one_of(name for name, model in settings.models.items() if chosen(model) == rule)
 
 
 def that_train(yes: bool) -> str:
-    """A wildcard constraint: the models that train, for which a GPU is asked, or baselines and networks left untrained."""
+    """A wildcard constraint: the models that are trained, for which a GPU is asked, or baselines and networks left untrained."""
     return one_of(name for name, model in settings.models.items() if bool(model.trained) == yes)
 
 
@@ -69,6 +74,11 @@ def backbones(name: str):
     ]
 
 
+def published_weights(wildcards) -> list[str]:
+    """The files with the weights of a model that others have trained, where they are."""
+    return fetched(list(settings.models[wildcards.model].weights.values()))
+
+
 def model_start(wildcards) -> list[str]:
     """Weights and card of the trained model that a model starts from, if any."""
     start = settings.models[wildcards.model].starts_from
@@ -80,12 +90,12 @@ def model_start(wildcards) -> list[str]:
 
 def gpus(wildcards) -> int:
     """GPUs that a model asks for: none if it is fitted, or left as it starts."""
-    return int(settings.models[wildcards.model].trained)
+    return int(settings.models[wildcards.model].learns)
 
 
 def training_minutes(wildcards, attempt) -> int:
     """How long a training may take: a day at first, since longer jobs wait for ever where a partition lets none in."""
-    return (1440 if settings.models[wildcards.model].trained else 120) * attempt
+    return (1440 if settings.models[wildcards.model].learns else 120) * attempt
 
 
 def answers_to_queries(kind: str) -> list[str]:

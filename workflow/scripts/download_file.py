@@ -1,4 +1,4 @@
-"""One file of the web that a survey names. In: its URL. Out: the file."""
+"""One file of the web that a survey or a model names. In: its URL. Out: the file."""
 
 from skyloom.core.job import job
 

@@ -141,10 +141,10 @@ class AttentionPool(nn.Module):
 
     def weights(self, tokens: Tensor) -> Tensor:
         """How much the query attends to each token, (B, T, context) -> (B, heads, T), 1 in sum over tokens."""
-        return self.attention.weights(self.query.expand(len(tokens), -1, -1), tokens)[:, :, 0]
+        return self.attention.weights(self.query.expand(tokens.shape[0], -1, -1), tokens)[:, :, 0]
 
     def forward(self, tokens: Tensor) -> Tensor:
-        query = self.query.expand(len(tokens), -1, -1)
+        query = self.query.expand(tokens.shape[0], -1, -1)
         x = self.norm(self.attention(query, tokens))[:, 0]  # (B, dim)
         return self.project(x + self.mlp(x))
 

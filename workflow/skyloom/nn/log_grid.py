@@ -76,9 +76,12 @@ class Rebin(nn.Module):
 
     def forward(self, flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
         """(B, pixels) flux and ivar to (B, bins): the weighted mean (0 where there is nothing) and its ivar."""
-        both = torch.cat([flux * ivar, ivar]).T.contiguous()
-        sums = functional.embedding_bag(self.index, both, per_sample_weights=self.share, mode="sum")
-        total, weight = sums.T.contiguous().chunk(2)
+        if torch.compiler.is_exporting():  # whose form of the sum below is of one number of spectra only
+            total, weight = (torch.stack([flux * ivar, ivar])[..., self.index] * self.share).sum(-1)
+        else:
+            both = torch.cat([flux * ivar, ivar]).T.contiguous()
+            sums = functional.embedding_bag(self.index, both, per_sample_weights=self.share, mode="sum")
+            total, weight = sums.T.contiguous().chunk(2)
         return torch.where(weight > 0, total / weight.clamp(min=1e-30), 0), weight
 
 

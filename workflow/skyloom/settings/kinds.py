@@ -129,6 +129,10 @@ class ModelKind:
         `read`, `hide`, `hidden` and `fill`
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
     baseline : it needs no training by gradients: what others are measured against
+    weights : settings -> what for -> path or URL of the files with its weights, of a model that others trained; it has
+        no objective, and its network `shapes`: modality -> dataset -> shape that it was trained on
+    reads : "module:function", (settings, these files where they are) -> (settings, completed by what the files say,
+        names of its network -> tensors)
     check : (model, survey) -> None; raises BadConfig with one line for a combination that cannot work
     """
 
@@ -156,6 +160,8 @@ class ModelKind:
     fills: bool = False
     ordered: bool = False
     baseline: bool = False
+    weights: "Callable[[Section], Mapping[str, str]] | None" = None
+    reads: str = ""
     check: "Callable[[Model, Survey], None]" = lambda model, survey: None
 
 

@@ -185,5 +185,5 @@ def report_files(survey: str, config: "Config") -> dict[str, list[str]]:
         "published": list(PUBLISHED_ALL),
         "manifest": [f"{folder}/raw/manifest.csv"],
         "cards": [f"{model_folder(survey, model.name, config)}/model.json" for model in models],
-        "losses": [f"{model_folder(survey, model.name, config)}/loss.png" for model in models if model.trained],
+        "losses": [f"{model_folder(survey, model.name, config)}/loss.png" for model in models if model.learns],
     }

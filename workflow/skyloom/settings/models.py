@@ -70,9 +70,19 @@ class Model:
         return (*self.kind.queries(self), *self.asked)
 
     @property
-    def trained(self) -> bool:
-        """It learns by gradients (as opposed to a fit, or to the network as it starts)."""
+    def learns(self) -> bool:
+        """It learns by gradients here (as opposed to a fit, to the network as it starts, and to published weights)."""
         return bool(self.kind.objective) and self.training.steps > 0
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        """What for -> path or URL of the files with the weights, of a model that others trained."""
+        return self.kind.weights(self.settings) if self.kind.weights else {}
+
+    @property
+    def trained(self) -> bool:
+        """It has learned by gradients, here or elsewhere."""
+        return self.learns or bool(self.weights)
 
     @property
     def traits(self) -> dict:

@@ -66,7 +66,7 @@ class AstroDINO(nn.Module):
         if side != self.grid:
             position = resample(self.grid, side).to(position.device) @ position
         x = self.embed_patch(self.patches((images - self.config.offset) / self.config.scale)) + position
-        x = torch.cat([self.first.expand(len(x), -1, -1), x], dim=1)
+        x = torch.cat([self.first.expand(x.shape[0], -1, -1), x], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

@@ -1,0 +1,1 @@
+"""What kinds of model share; no kind itself."""
