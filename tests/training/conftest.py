@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -138,6 +140,24 @@ def command(survey, tmp_path):
     return command
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def environment():
     return {**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def torchrun(tmp_path_factory, environment):
+    """Run a script in several processes with the text that it reads from a file, its first argument."""
+
+    def torchrun(count, script, text, check=True):
+        folder = tmp_path_factory.mktemp("torchrun")
+        (folder / "script.py").write_text(script)
+        (folder / "input").write_text(text)
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        done = subprocess.run(
+            [*command, folder / "script.py", folder / "input"], env=environment, capture_output=True, text=True
+        )
+        assert not check or not done.returncode, done.stderr
+        return done
+
+    return torchrun
