@@ -146,18 +146,27 @@ def environment():
 
 
 @pytest.fixture(scope="session")
-def torchrun(tmp_path_factory, environment):
-    """Run a script in several processes with the text that it reads from a file, its first argument."""
+def several(survey, tokens, trained, outputs, environment, tmp_path_factory):
+    """Train in several processes, one job after another; the exit codes by job and rank.
 
-    def torchrun(count, script, text, check=True):
-        folder = tmp_path_factory.mktemp("torchrun")
-        (folder / "script.py").write_text(script)
-        (folder / "input").write_text(text)
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        done = subprocess.run(
-            [*command, folder / "script.py", folder / "input"], env=environment, capture_output=True, text=True
-        )
-        assert not check or not done.returncode, done.stderr
-        return done
+    A job is (configuration, folder of the model, folder of checkpoints, processes, and (rank, step) of one that dies).
+    """
 
-    return torchrun
+    def several(*jobs):
+        backbones = {"image": str(trained / "astrodino"), "spectrum": str(trained / "specformer")}
+        shards = {modality: list(map(str, paths)) for modality, paths in tokens.items()}
+        entries = []
+        for config, folder, checkpoints, world, *dies in jobs:
+            out = {name: str(path) for name, path in outputs(folder).items()}
+            arguments = (config, shards, str(survey / "splits.parquet"), out, str(checkpoints), backbones)
+            entries.append({"arguments": arguments, "world": world, "dies": dies[0] if dies else None})
+        path = tmp_path_factory.mktemp("jobs") / "jobs.json"
+        path.write_text(json.dumps(entries))
+        found = {**environment, "PYTHONPATH": os.pathsep.join([environment["PYTHONPATH"], str(LIBRARY.parent)])}
+        command = [sys.executable, "-m", "tests.training.processes", path]
+        done = subprocess.run(command, env=found, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
+        several.said = done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return several

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,8 +22,10 @@ from skyloom.nn.draws import Draws, drawing, number
 from skyloom.settings.training import Training
 from skyloom.training import optimizer, sharding
 from skyloom.training.checkpoints import Checkpoints
-from skyloom.training.data import Samples
 from skyloom.training.numerics import autocast
+
+if TYPE_CHECKING:
+    from skyloom.training.data import Samples
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class Trainer:
     def __init__(
         self,
         objective: nn.Module,
-        samples: Samples,
+        samples: "Samples",
         settings: Training,
         seed: int,
         store: Checkpoints,
@@ -161,7 +164,8 @@ class Trainer:
             return
         self.objective.eval()
         total, count = {}, 0
-        for part, chunk in enumerate(np.array_split(indices, math.ceil(len(indices) / max(1, self.batch_size)))):
+        size = max(1, self.batch_size // self.parts)
+        for part, chunk in enumerate(np.array_split(indices, math.ceil(len(indices) / size))):
             chunk = chunk[: len(chunk) // self.world * self.world]
             batch = self.samples.batch(chunk[self.rank :: self.world])
             with autocast(self.settings.precision, self.device):
