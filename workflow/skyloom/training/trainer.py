@@ -7,7 +7,6 @@ started again ends with the same bytes. Times go to the log only.
 import contextlib
 import logging
 import math
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,14 @@ from skyloom.nn.draws import Draws, drawing, number
 from skyloom.settings.training import Training
 from skyloom.training import optimizer, sharding
 from skyloom.training.checkpoints import Checkpoints
+from skyloom.training.frozen import hold_tokens
 from skyloom.training.numerics import autocast
+from skyloom.training.progress import Clock, brief
 
 if TYPE_CHECKING:
     from skyloom.training.data import Samples
 
 log = logging.getLogger(__name__)
-
-RESIDENT_TOKENS = 2 * 2**30  # bytes of frozen backbones' tokens held in memory; more go to a file
 
 
 class Trainer:
@@ -70,7 +69,7 @@ class Trainer:
         """Train to the end; the rows of metrics, and the step whose weights the model has now."""
         steps = self.settings.steps
         if steps and hasattr(self.whole, "precompute") and self.settings.cache_tokens:
-            self.precompute()
+            hold_tokens(self.whole, self.samples, self.store.folder, self.rank, self.tell)
         if self.objective is not self.whole:
             sharding.release(self.whole)
         if not self.resume():
@@ -146,7 +145,7 @@ class Trainer:
             total, count = self.window.get(name, (0.0, 0))
             self.window[name] = (total + value, count + 1)
 
-    def write_row(self, clock: "Clock") -> None:
+    def write_row(self, clock: Clock) -> None:
         """One row of metrics: means over the steps since the last one."""
         means = {name: total / count for name, (total, count) in self.window.items()}
         epoch = self.step * self.batch_size / len(self.train_indices)
@@ -187,34 +186,6 @@ class Trainer:
         """The state of the objective without the parts that never change."""
         frozen = tuple(getattr(self.objective, "frozen", ()))
         return {name: t for name, t in self.objective.state_dict().items() if not (frozen and name.startswith(frozen))}
-
-    def precompute(self) -> None:
-        """Replace the samples of training and validation by what never changes of them (half precision)."""
-        indices = self.samples.learnt()
-        self.whole.eval()
-        held: dict[str, dict[str, Tensor]] = {}
-        start = time.monotonic()
-        for rows in np.array_split(np.arange(len(indices)), math.ceil(len(indices) / 64)):
-            part = self.whole.precompute(self.samples.batch(indices[rows]))
-            for modality, datasets in part.items():
-                room = held.setdefault(modality, {})
-                for name, tensor in datasets.items():
-                    if name not in room:
-                        room[name] = self.room(f"{modality}-{name}", (len(indices), *tensor.shape[1:]))
-                    room[name][torch.from_numpy(rows)] = tensor.to(torch.float16).to(room[name].device)
-            done = int(rows[-1]) + 1
-            self.tell(f"tokens of {done} of {len(indices)} galaxies, {time.monotonic() - start:.0f} s")
-        self.samples.hold(held, indices)
-        size = sum(tensor.nbytes for part in held.values() for tensor in part.values()) / 2**20
-        log.info("tokens of %d galaxies: %.0f MiB in %.0f s", len(indices), size, time.monotonic() - start)
-
-    def room(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Where tokens are kept: on the device, or in a file when they are many."""
-        if 2 * math.prod(shape) <= RESIDENT_TOKENS:
-            return torch.empty(shape, dtype=torch.float16, device=self.device)
-        self.store.folder.mkdir(parents=True, exist_ok=True)
-        path = self.store.folder / f"tokens-{name}-{self.rank}.f2"
-        return torch.from_numpy(np.memmap(path, np.float16, "w+", shape=shape))
 
     def save(self) -> None:
         """Write a checkpoint (the first process does; of sharded weights all give their parts)."""
@@ -257,21 +228,3 @@ class Trainer:
         """AdamW's state of each trained parameter in the order of `names`."""
         named = dict(self.objective.named_parameters())
         return [self.optimizer.state[named[name]] for name in self.names]
-
-
-def brief(means: dict[str, float]) -> str:
-    """The numbers besides the loss, for the log."""
-    return " ".join(f"{name} {value:.3g}" for name, value in means.items() if name != "loss")
-
-
-class Clock:
-    """Rate and time left, for the log."""
-
-    def __init__(self, step: int, steps: int, batch_size: int):
-        self.first, self.steps, self.batch_size, self.start = step, steps, batch_size, time.monotonic()
-
-    def progress(self, step: int) -> str:
-        elapsed = time.monotonic() - self.start
-        rate = (step - self.first) / max(elapsed, 1e-9)
-        left = (self.steps - step) / max(rate, 1e-9)
-        return f"step {step}/{self.steps} {rate * self.batch_size:.0f} samples/s, {left:.0f} s left,"
