@@ -1,7 +1,5 @@
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +8,7 @@ import pytest
 
 from skyloom.tokens.store import write_shard
 from tests.paths import LIBRARY
+from tests.training.runs import in_processes
 
 FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl"}
 SPECFORMER = {
@@ -160,13 +159,7 @@ def several(survey, tokens, trained, outputs, environment, tmp_path_factory):
             out = {name: str(path) for name, path in outputs(folder).items()}
             arguments = (config, shards, str(survey / "splits.parquet"), out, str(checkpoints), backbones)
             entries.append({"arguments": arguments, "world": world, "dies": dies[0] if dies else None})
-        path = tmp_path_factory.mktemp("jobs") / "jobs.json"
-        path.write_text(json.dumps(entries))
-        found = {**environment, "PYTHONPATH": os.pathsep.join([environment["PYTHONPATH"], str(LIBRARY.parent)])}
-        command = [sys.executable, "-m", "tests.training.processes", path]
-        done = subprocess.run(command, env=found, capture_output=True, text=True)
-        assert not done.returncode, done.stderr
-        several.said = done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        codes, several.said = in_processes(entries, tmp_path_factory.mktemp("jobs"), environment)
+        return codes
 
     return several
