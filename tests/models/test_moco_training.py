@@ -88,7 +88,7 @@ def test_a_broken_off_run_ends_with_the_same_bytes(survey, trained, tmp_path, mo
 
 
 def test_two_processes_train_as_one_does(survey, environment, tmp_path):  # noqa: F811
-    """Batch norms see the batch of both, the queue holds the keys of both in the same order; whole weights and shards."""
+    """Batch norms see the batch of both, the queue holds the keys of both in one order; weights whole or in shards."""
     config = change(CONFIG, training={"precision": "float32"})
     train(*arguments(survey, tmp_path / "one", config))
     sharded = change(config, training={"sharding": "full"})
