@@ -60,7 +60,7 @@ def same(one, two, split=None):
     assert {name: tensor.shape for name, tensor in ours.items()} == {n: tensor.shape for n, tensor in theirs.items()}
     ours, theirs = (torch.cat([tensor.flatten() for tensor in state.values()]) for state in (ours, theirs))
     # all together: biases of keys change nothing, so that AdamW makes steps of what rounding leaves of their gradients
-    assert (theirs - ours).norm() < 1e-4 * ours.norm()
+    assert (theirs - ours).norm() < 1e-3 * ours.norm()
 
 
 @pytest.mark.parametrize("kind, way", MADE)

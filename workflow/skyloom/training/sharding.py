@@ -31,12 +31,14 @@ def sharded(objective: nn.Module, sharding: str) -> nn.Module:
     for name, parameter in objective.named_parameters():
         if not parameter.ndim:
             raise BadConfig(f"training.sharding: full is not allowed; {name} is a single number, expected an array")
-    from torch.distributed.fsdp import fully_shard  # takes a while to import
+    from torch.distributed.device_mesh import init_device_mesh  # these take a while to import
+    from torch.distributed.fsdp import fully_shard
 
     objective = copy.deepcopy(objective)
+    mesh = init_device_mesh(next(objective.parameters()).device.type, (distributed.world_size(),))
     for part in [*(module for module in objective.modules() if isinstance(module, Block)), objective]:
         # after every use: what is left whole would be out of date once its parts are changed
-        fully_shard(part, reshard_after_forward=True)
+        fully_shard(part, mesh=mesh, reshard_after_forward=True)
     return objective
 
 
@@ -44,7 +46,9 @@ def communicating(objective: nn.Module) -> nn.Module:
     """What to call in training, so that gradients become the mean over processes."""
     if distributed.world_size() == 1 or any(map(is_part, objective.parameters())):
         return objective
-    return DistributedDataParallel(objective, forward_sync_buffers=False)
+    # It also keeps gradients in the buckets of the first step. Else they are put into others in the second step after
+    # every start, and sums of three processes and more have other roundings after a restart than without one.
+    return DistributedDataParallel(objective, forward_sync_buffers=False, find_unused_parameters=True)
 
 
 def unfinished(wrapped: nn.Module) -> contextlib.AbstractContextManager:
