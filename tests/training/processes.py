@@ -7,6 +7,7 @@ the others are killed, as torchrun does.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def ended(job: dict) -> list[int]:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
     with open(sys.argv[1]) as file:
         jobs = json.load(file)
     print(json.dumps([ended(job) for job in jobs]))

@@ -46,7 +46,7 @@ def communicating(objective: nn.Module) -> nn.Module:
     """What to call in training, so that gradients become the mean over processes."""
     if distributed.world_size() == 1 or any(map(is_part, objective.parameters())):
         return objective
-    # It also keeps gradients in the buckets of the first step. Else they are put into others in the second step after
+    # find_unused_parameters also keeps gradients in the buckets of the first step. Else they are put into others in the second step after
     # every start, and sums of three processes and more have other roundings after a restart than without one.
     return DistributedDataParallel(objective, forward_sync_buffers=False, find_unused_parameters=True)
 
