@@ -46,8 +46,8 @@ def communicating(objective: nn.Module) -> nn.Module:
     """What to call in training, so that gradients become the mean over processes."""
     if distributed.world_size() == 1 or any(map(is_part, objective.parameters())):
         return objective
-    # find_unused_parameters also keeps gradients in the buckets of the first step. Else they are put into others in the second step after
-    # every start, and sums of three processes and more have other roundings after a restart than without one.
+    # find_unused_parameters also keeps gradients in the buckets of the first step. Else they are put into others in the
+    # second step after every start, and sums of three processes and more have other roundings after a restart.
     return DistributedDataParallel(objective, forward_sync_buffers=False, find_unused_parameters=True)
 
 
