@@ -157,7 +157,10 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, progress: float) -> None:
-        """The mean loss over (some of) the validation galaxies, always the same ones with the same masks."""
+        """The mean loss over (some of) the validation galaxies, always the same ones with the same masks.
+
+        What is left of a batch that several processes cannot share evenly is left out.
+        """
         indices = self.validation_indices
         if len(indices) < self.world:
             return
