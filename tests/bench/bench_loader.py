@@ -51,9 +51,10 @@ def rate(source, steps: int, prepare=None) -> float:
     return BATCH * steps / (time.perf_counter() - started)
 
 
-def make_tokens(batch: dict[str, torch.Tensor]) -> None:
-    specformer_tokens(batch["flux"], batch["ivar"], 40, 40)
-    token_weights(batch["ivar"], 40, 40)
+def make_tokens(batch: dict[str, np.ndarray]) -> None:
+    flux, ivar = (torch.from_numpy(batch[name]) for name in NAMES)
+    specformer_tokens(flux, ivar, 40, 40)
+    token_weights(ivar, 40, 40)
 
 
 def main() -> None:

@@ -1,8 +1,5 @@
 """MoCo in the training engine: the same bytes again and after a break, one process or two, and an embedding."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,8 +12,7 @@ from skyloom.tokens.store import write_shard
 from skyloom.training.run import train
 from skyloom.training.trainer import Trainer
 from tests.training.conftest import FILES, environment  # noqa: F401 (a fixture)
-from tests.training.runs import change, rows
-from tests.training.test_processes import SCRIPT
+from tests.training.runs import change, in_processes, rows
 
 CONFIG = {
     "kind": "moco",
@@ -92,17 +88,20 @@ def test_a_broken_off_run_ends_with_the_same_bytes(survey, trained, tmp_path, mo
 
 
 def test_two_processes_train_as_one_does(survey, environment, tmp_path):  # noqa: F811
-    """Batch norms see the batch of both, the queue holds the keys of both in the same order."""
+    """Batch norms see the batch of both, the queue holds the keys of both in one order; weights whole or in shards."""
     config = change(CONFIG, training={"precision": "float32"})
     train(*arguments(survey, tmp_path / "one", config))
-    (tmp_path / "script.py").write_text(SCRIPT.format(calls=[arguments(survey, tmp_path / "two", config)]))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, tmp_path / "script.py"], env=environment, check=True, capture_output=True)
-    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
-    assert len(one) == len(two) == 7
-    for ours, theirs in zip(one, two, strict=True):
-        assert ours.pop("split") == theirs.pop("split")
-        assert theirs == pytest.approx(ours, rel=1e-4, abs=1e-5)
+    sharded = change(config, training={"sharding": "full"})
+    ways = {"two": config, "sharded": sharded}
+    jobs = [{"arguments": arguments(survey, tmp_path / way, c), "world": 2, "dies": None} for way, c in ways.items()]
+    assert in_processes(jobs, tmp_path, environment)[0] == [[0, 0]] * 2
+    one = rows(tmp_path / "one")
+    for way in ways:
+        two = rows(tmp_path / way)
+        assert len(one) == len(two) == 7
+        for ours, theirs in zip(one, two, strict=True):
+            ours = {name: value for name, value in ours.items() if name != "split"}
+            assert theirs.pop("split") and theirs == pytest.approx(ours, rel=1e-4, abs=1e-5)
 
 
 def test_the_first_loss_is_against_galaxies(trained):

@@ -8,6 +8,7 @@ import pytest
 
 from skyloom.tokens.store import write_shard
 from tests.paths import LIBRARY
+from tests.training.runs import in_processes
 
 FILES = {"model": "model.safetensors", "card": "model.json", "metrics": "metrics.jsonl"}
 SPECFORMER = {
@@ -138,6 +139,27 @@ def command(survey, tmp_path):
     return command
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def environment():
     return {**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def several(survey, tokens, trained, outputs, environment, tmp_path_factory):
+    """Train in several processes, one job after another; the exit codes by job and rank.
+
+    A job is (configuration, folder of the model, folder of checkpoints, processes, and (rank, step) of one that dies).
+    """
+
+    def several(*jobs):
+        backbones = {"image": str(trained / "astrodino"), "spectrum": str(trained / "specformer")}
+        shards = {modality: list(map(str, paths)) for modality, paths in tokens.items()}
+        entries = []
+        for config, folder, checkpoints, world, *dies in jobs:
+            out = {name: str(path) for name, path in outputs(folder).items()}
+            arguments = (config, shards, str(survey / "splits.parquet"), out, str(checkpoints), backbones)
+            entries.append({"arguments": arguments, "world": world, "dies": dies[0] if dies else None})
+        codes, several.said = in_processes(entries, tmp_path_factory.mktemp("jobs"), environment)
+        return codes
+
+    return several

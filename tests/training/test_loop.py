@@ -142,7 +142,7 @@ def test_cached_tokens_train_like_live_ones(configs, run, trained):
 
 
 def test_many_tokens_go_to_a_file(configs, run, trained, monkeypatch):
-    monkeypatch.setattr("skyloom.training.trainer.RESIDENT_TOKENS", 0)
+    monkeypatch.setattr("skyloom.training.frozen.RESIDENT_TOKENS", 0)
     folder = run(configs["astroclip"])
     assert (folder / "metrics.jsonl").read_bytes() == (trained / "astroclip" / "metrics.jsonl").read_bytes()
 

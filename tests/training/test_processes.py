@@ -1,40 +1,78 @@
-"""Several processes (torchrun) train as one does: same samples, masks, dropped branches and losses."""
+"""Several processes train as one does: same samples, masks, dropped branches and losses; one may carry on for another.
 
-import subprocess
-import sys
+`tests.training.test_launch` starts them by torchrun.
+"""
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.training.runs import KINDS, change, rows
 
-SCRIPT = """
-import torch
-from skyloom.training.run import train
-
-torch.distributed.init_process_group("gloo")
-for arguments in {calls!r}:
-    train(*arguments)
-torch.distributed.destroy_process_group()
-"""
+WAYS = {"whole": {}, "sharded": {"sharding": "full"}, "parts": {"accumulate": 2}}
+WAYS["sharded-parts"] = {**WAYS["sharded"], **WAYS["parts"]}
+MADE = [(kind, way) for kind in KINDS for way in WAYS if kind != "astroclip" or "parts" not in way]
 
 
-def test_two_processes_train_as_one_does(configs, survey, tokens, trained, run, outputs, environment, tmp_path):
-    """All kinds in one torchrun: starting it takes longer than training."""
-    changed = {kind: change(configs[kind], training={"precision": "float32"}) for kind in KINDS}
-    for kind in ("specformer", "astrodino"):
-        changed[kind] = change(changed[kind], model={"drop_path": 0.4, "layers": 2})
-    backbones = {"image": str(trained / "astrodino"), "spectrum": str(trained / "specformer")}
-    shards = {modality: list(map(str, paths)) for modality, paths in tokens.items()}
-    calls = []
-    for kind in KINDS:
-        out = {name: str(path) for name, path in outputs(tmp_path / f"two-{kind}").items()}
-        calls.append((changed[kind], shards, str(survey / "splits.parquet"), out, str(tmp_path / "c"), backbones))
-    (tmp_path / "script.py").write_text(SCRIPT.format(calls=calls))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, tmp_path / "script.py"], env=environment, check=True, capture_output=True)
-    for kind in KINDS:
-        one, two = rows(run(changed[kind], f"one-{kind}")), rows(tmp_path / f"two-{kind}")
-        assert len(one) == len(two) == 10
-        for ours, theirs in zip(one, two, strict=True):
-            assert ours.pop("split") == theirs.pop("split")
-            assert theirs == pytest.approx(ours, rel=1e-5)  # sums of float32 in another order: 2e-6 was seen
+@pytest.fixture(scope="module")
+def changed(configs):
+    """(kind, way) -> a configuration: two layers with drop path, weights whole or sharded, a batch in parts or not."""
+    found = {}
+    for kind, way in MADE:
+        shape = {} if kind == "astroclip" else {"drop_path": 0.4, "layers": 2}
+        training = {"precision": "float32", "steps": 12, "log_every": 4, "checkpoint_every": 5, **WAYS[way]}
+        found[kind, way] = change(configs[kind], model=shape, training=training)
+    return found
+
+
+@pytest.fixture(scope="module")
+def ones(changed, survey, tokens, trained, outputs, tmp_path_factory):
+    """(kind, way) -> the folder of a model that one process trains when it is first asked for."""
+    from skyloom.training.run import train
+
+    folder = tmp_path_factory.mktemp("one")
+    backbones = {"image": trained / "astrodino", "spectrum": trained / "specformer"}
+
+    def ones(*key):
+        made = folder / "-".join(key)
+        if not made.exists():
+            train(changed[key], tokens, survey / "splits.parquet", outputs(made), folder / "c", backbones)
+        return made
+
+    return ones
+
+
+@pytest.fixture(scope="module")
+def twos(changed, several, tmp_path_factory):
+    """(kind, way) -> the folder of a model that two processes trained."""
+    folder = tmp_path_factory.mktemp("two")
+    found = {key: folder / "-".join(key) for key in MADE}
+    assert several(*((changed[key], found[key], folder / "c", 2) for key in MADE)) == [[0, 0]] * len(MADE)
+    return found
+
+
+def same(one, two, split=None):
+    """Two models have the same losses (of one split) and weights, up to sums of float32 in another order."""
+    for ours, theirs in zip(rows(one, split), rows(two, split), strict=True):
+        assert ours.pop("split") == theirs.pop("split")
+        assert theirs == pytest.approx(ours, rel=1e-5)  # 2e-6 was seen
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (one, two))
+    assert {name: tensor.shape for name, tensor in ours.items()} == {n: tensor.shape for n, tensor in theirs.items()}
+    ours, theirs = (torch.cat([tensor.flatten() for tensor in state.values()]) for state in (ours, theirs))
+    # all together: biases of keys change nothing, so that AdamW makes steps of what rounding leaves of their gradients
+    assert (theirs - ours).norm() < 1e-3 * ours.norm()
+
+
+@pytest.mark.parametrize("kind, way", MADE)
+def test_two_processes_train_as_one_does(twos, ones, kind, way):
+    assert len(rows(ones(kind, way))) == 6
+    same(ones(kind, way), twos[kind, way])
+
+
+def test_a_batch_in_parts_is_a_step_of_the_whole_batch(ones):
+    same(ones("specformer", "whole"), ones("specformer", "parts"), "train")  # masks of validation go by its batches
+
+
+@pytest.mark.parametrize("kind", ["specformer", "astrodino"])
+def test_weights_in_shards_are_the_weights(ones, twos, kind):
+    same(ones(kind, "whole"), twos[kind, "sharded"])

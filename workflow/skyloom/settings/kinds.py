@@ -121,6 +121,8 @@ class ModelKind:
         may learn on in a model that is built on it
     unfrozen : settings -> how many last blocks of its backbones learn; "all": all that tokens are made of
     label_table : settings -> the user's table with what it learns from; None: galaxies.parquet
+    whole_batch : its loss compares the samples of a batch with each other, or normalises by them, so that
+        `training.accumulate` cannot take it in parts
     free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
     attends : a learned query pools tokens into each of its embeddings; the network has `attention(batch, name)` and
@@ -154,6 +156,7 @@ class ModelKind:
     blocks: Callable[[Section], int] = lambda settings: 0
     unfrozen: "Callable[[Section], int | str]" = lambda settings: 0
     label_table: "Callable[[Section], str | None]" = lambda settings: None
+    whole_batch: bool = False
     free: tuple[str, ...] = ()
     shared_space: bool = False
     attends: bool = False

@@ -130,6 +130,9 @@ def read_model(name: str, entry: dict) -> Model:
             raise BadConfig(f"{where}.{key}: '{modality}' is not allowed; allowed are {', '.join(allowed)}")
     settings = parse(kind.settings, values.model, f"{where}.model")
     training = parse(Training, {**kind.training, **values.training}, f"{where}.training")
+    if training.accumulate > 1 and kind.whole_batch:
+        text = f"{training.accumulate} is not allowed; {values.kind} learns from a batch as a whole, expected 1"
+        raise BadConfig(f"{where}.training.accumulate: {text}")
     asked = _queries(kind, values, takes, where)
     if values.starts_from and (not kind.objective or key == "backbones"):
         why = "is built on others" if key == "backbones" else "does not learn by gradients"

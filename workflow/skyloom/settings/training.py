@@ -14,6 +14,10 @@ class Training(Section):
     "optimizer steps; 0 leaves the network untrained"
     batch_size: int = setting(64, ge=1)
     "galaxies in a step, over all processes"
+    accumulate: int = setting(1, ge=1)
+    "a batch is computed in so many parts, one after another, in less memory; astrodino compares galaxies of a part"
+    sharding: Literal["none", "full"] = setting("none")
+    "several processes hold the weights each, or full: a part of weights, gradients and AdamW's state each (FSDP)"
     learning_rate: float = setting(1e-3, gt=0)
     "peak of the learning rate"
     learning_rates: dict[str, float] = setting({})

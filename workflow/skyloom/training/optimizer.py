@@ -6,6 +6,7 @@ from torch import nn
 from skyloom.core.errors import BadConfig
 from skyloom.settings.training import Training
 from skyloom.training.schedules import cosine, warmup_cosine
+from skyloom.training.sharding import complete
 
 
 def optimizer_for(objective: nn.Module, settings: Training) -> torch.optim.AdamW:
@@ -59,7 +60,8 @@ def schedule(optimizer: torch.optim.AdamW, settings: Training, step: int) -> flo
 def clip(optimizer: torch.optim.AdamW, largest: float) -> torch.Tensor:
     """Scale the gradient down to a norm of `largest` (0: leave it); the norm it had."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = complete(nn.utils.get_total_norm(grads))
     if largest and norm > largest:
         nn.utils.clip_grads_with_norm_(parameters, largest, norm)
     return norm

@@ -4,29 +4,31 @@ Deterministic: batches, masks and augmentations are pure functions of (seed, ste
 started again ends with the same bytes. Times go to the log only.
 """
 
+import contextlib
 import logging
 import math
-import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from skyloom.core.errors import BadConfig, BadInput, SkyloomError
 from skyloom.nn import distributed
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws, drawing, number
 from skyloom.settings.training import Training
-from skyloom.training import optimizer
+from skyloom.training import optimizer, sharding
 from skyloom.training.checkpoints import Checkpoints
-from skyloom.training.data import Samples
+from skyloom.training.frozen import hold_tokens
 from skyloom.training.numerics import autocast
+from skyloom.training.progress import Clock, brief
+
+if TYPE_CHECKING:
+    from skyloom.training.data import Samples
 
 log = logging.getLogger(__name__)
-
-RESIDENT_TOKENS = 2 * 2**30  # bytes of frozen backbones' tokens held in memory; more go to a file
 
 
 class Trainer:
@@ -35,7 +37,7 @@ class Trainer:
     def __init__(
         self,
         objective: nn.Module,
-        samples: Samples,
+        samples: "Samples",
         settings: Training,
         seed: int,
         store: Checkpoints,
@@ -43,18 +45,22 @@ class Trainer:
         world: int,
         tell: Callable[[str], None],
     ):
-        self.objective, self.samples, self.settings, self.seed = objective, samples, settings, seed
+        self.whole, self.objective = objective, sharding.sharded(objective, settings.sharding)
+        self.samples, self.settings, self.seed = samples, settings, seed
         self.store, self.rank, self.world, self.tell = store, rank, world, tell
         self.device = samples.device
         self.train_indices = samples.of("train")
         self.validation_indices = samples.chosen("validation", settings.validation_samples)
-        self.batch_size = min(settings.batch_size, len(self.train_indices) // world * world)
-        if settings.batch_size % world:
-            raise BadConfig(f"training.batch_size: {settings.batch_size} is not a multiple of the {world} processes")
+        self.parts, pieces = settings.accumulate, settings.accumulate * world
+        self.batch_size = min(settings.batch_size, len(self.train_indices) // pieces * pieces)
+        if settings.batch_size % pieces:
+            times = f" times {self.parts} (accumulate)" if self.parts > 1 else ""
+            text = f"{settings.batch_size} is not a multiple of the {world} processes{times}"
+            raise BadConfig(f"training.batch_size: {text}")
         if settings.steps and not self.batch_size:
             raise BadInput("no galaxy of split train has tokens in every modality: nothing to train on")
-        self.optimizer = optimizer.optimizer_for(objective, settings)
-        self.names = [name for name, parameter in objective.named_parameters() if parameter.requires_grad]
+        self.optimizer = optimizer.optimizer_for(self.objective, settings)
+        self.names = [name for name, parameter in self.objective.named_parameters() if parameter.requires_grad]
         self.step, self.rows, self.window = 0, [], {}
         self.best: dict[str, Tensor] = {}
         self.best_loss, self.best_step = math.inf, 0
@@ -62,13 +68,13 @@ class Trainer:
     def run(self) -> tuple[list[dict], int]:
         """Train to the end; the rows of metrics, and the step whose weights the model has now."""
         steps = self.settings.steps
-        if steps and hasattr(self.objective, "precompute") and self.settings.cache_tokens:
-            self.precompute()
+        if steps and hasattr(self.whole, "precompute") and self.settings.cache_tokens:
+            hold_tokens(self.whole, self.samples, self.store.folder, self.rank, self.tell)
+        if self.objective is not self.whole:
+            sharding.release(self.whole)
         if not self.resume():
             self.validate(0.0)
-        wrapped = self.objective
-        if self.world > 1:
-            wrapped = DistributedDataParallel(self.objective, forward_sync_buffers=False)
+        wrapped = sharding.communicating(self.objective)
         self.objective.train()
         clock = Clock(self.step, steps, self.batch_size)
         arguments = (self.batch_size, self.seed, self.step, steps, self.rank, self.world)
@@ -80,31 +86,52 @@ class Trainer:
                 self.validate(self.step / steps)
             if self.step % self.settings.checkpoint_every == 0 and self.step < steps:
                 self.save()
-        if self.settings.select == "best" and self.best:
+        best = self.settings.select == "best" and self.best
+        if best:
             self.objective.load_state_dict(self.best, strict=False)
-            return self.rows, self.best_step
-        return self.rows, self.step
+        if self.objective is not self.whole:
+            sharding.restore(self.whole, self.objective)
+        return self.rows, self.best_step if best else self.step
 
     def advance(self, wrapped: nn.Module, batch: Batch) -> None:
         """One optimizer step."""
-        s, step = self.settings, self.step
-        self.rate = optimizer.schedule(self.optimizer, s, step)
-        torch.manual_seed(number(self.seed, step, self.rank))  # for layers of users' own that draw without `Draws`
-        draws, of_layers = self.draws(step, self.batch_size), self.draws(f"{step} layers", self.batch_size)
-        with drawing(of_layers), autocast(s.precision, self.device):
-            loss, metrics = wrapped(batch, draws, step / s.steps)
+        self.rate = optimizer.schedule(self.optimizer, self.settings, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = optimizer.clip(self.optimizer, s.clip)
-        self.add({"loss": loss, "grad_norm": norm, **metrics})
+        found: dict[str, Tensor] = {}
+        for part in range(self.parts):
+            for name, value in self.gradients(wrapped, batch, part).items():
+                found[name] = found[name] + value if part else value
+        loss, *metrics = ((name, value / self.parts) for name, value in found.items())
+        norm = optimizer.clip(self.optimizer, self.settings.clip)
+        self.add(dict([loss, ("grad_norm", norm), *metrics]))
         self.optimizer.step()
         self.step += 1
         if hasattr(self.objective, "after_step"):
-            self.objective.after_step(self.step / s.steps)
+            self.objective.after_step(self.step / self.settings.steps)
 
-    def draws(self, step: int | str, total: int) -> Draws:
-        """The random numbers of this process's rows of a global batch of `total` samples."""
-        return Draws(self.seed, step, total, slice(self.rank, None, self.world), self.device)
+    def gradients(self, wrapped: nn.Module, batch: Batch, part: int) -> dict[str, Tensor]:
+        """Add the gradients of one of `parts` stretches of the batch; their loss and metrics.
+
+        Which samples are in a part, and what is drawn for them, does not depend on the number of processes.
+        """
+        s, step = self.settings, self.step
+        if self.parts > 1:
+            own = len(batch) // self.parts
+            batch = batch.rows(slice(part * own, (part + 1) * own))
+        # for layers of users' own that draw without `Draws`
+        torch.manual_seed(number(self.seed, step, self.rank + part * self.world))
+        draws, of_layers = (self.draws(of, self.batch_size, part, self.parts) for of in (step, f"{step} layers"))
+        with contextlib.nullcontext() if part == self.parts - 1 else sharding.unfinished(wrapped):
+            with drawing(of_layers), autocast(s.precision, self.device):
+                loss, metrics = wrapped(batch, draws, step / s.steps)
+            (loss / self.parts).backward()
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in metrics.items()}}
+
+    def draws(self, step: int | str, total: int, part: int = 0, parts: int = 1) -> Draws:
+        """The random numbers of this process's rows, in one of the parts, of a global batch of `total` samples."""
+        size = total // parts
+        rows = slice(part * size + self.rank, (part + 1) * size, self.world)
+        return Draws(self.seed, step, total, rows, self.device)
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add a step's numbers to those since the last row; stop when the loss is not finite."""
@@ -118,7 +145,7 @@ class Trainer:
             total, count = self.window.get(name, (0.0, 0))
             self.window[name] = (total + value, count + 1)
 
-    def write_row(self, clock: "Clock") -> None:
+    def write_row(self, clock: Clock) -> None:
         """One row of metrics: means over the steps since the last one."""
         means = {name: total / count for name, (total, count) in self.window.items()}
         epoch = self.step * self.batch_size / len(self.train_indices)
@@ -130,13 +157,17 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, progress: float) -> None:
-        """The mean loss over (some of) the validation galaxies, always the same ones with the same masks."""
+        """The mean loss over (some of) the validation galaxies, always the same ones with the same masks.
+
+        What is left of a batch that several processes cannot share evenly is left out.
+        """
         indices = self.validation_indices
         if len(indices) < self.world:
             return
         self.objective.eval()
         total, count = {}, 0
-        for part, chunk in enumerate(np.array_split(indices, math.ceil(len(indices) / max(1, self.batch_size)))):
+        size = max(1, self.batch_size // self.parts)
+        for part, chunk in enumerate(np.array_split(indices, math.ceil(len(indices) / size))):
             chunk = chunk[: len(chunk) // self.world * self.world]
             batch = self.samples.batch(chunk[self.rank :: self.world])
             with autocast(self.settings.precision, self.device):
@@ -159,42 +190,15 @@ class Trainer:
         frozen = tuple(getattr(self.objective, "frozen", ()))
         return {name: t for name, t in self.objective.state_dict().items() if not (frozen and name.startswith(frozen))}
 
-    def precompute(self) -> None:
-        """Replace the samples of training and validation by what never changes of them (half precision)."""
-        indices = self.samples.learnt()
-        self.objective.eval()
-        held: dict[str, dict[str, Tensor]] = {}
-        start = time.monotonic()
-        for rows in np.array_split(np.arange(len(indices)), math.ceil(len(indices) / 64)):
-            part = self.objective.precompute(self.samples.batch(indices[rows]))
-            for modality, datasets in part.items():
-                room = held.setdefault(modality, {})
-                for name, tensor in datasets.items():
-                    if name not in room:
-                        room[name] = self.room(f"{modality}-{name}", (len(indices), *tensor.shape[1:]))
-                    room[name][torch.from_numpy(rows)] = tensor.to(torch.float16).to(room[name].device)
-            done = int(rows[-1]) + 1
-            self.tell(f"tokens of {done} of {len(indices)} galaxies, {time.monotonic() - start:.0f} s")
-        self.samples.hold(held, indices)
-        size = sum(tensor.nbytes for part in held.values() for tensor in part.values()) / 2**20
-        log.info("tokens of %d galaxies: %.0f MiB in %.0f s", len(indices), size, time.monotonic() - start)
-
-    def room(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Where tokens are kept: on the device, or in a file when they are many."""
-        if 2 * math.prod(shape) <= RESIDENT_TOKENS:
-            return torch.empty(shape, dtype=torch.float16, device=self.device)
-        self.store.folder.mkdir(parents=True, exist_ok=True)
-        path = self.store.folder / f"tokens-{name}-{self.rank}.f2"
-        return torch.from_numpy(np.memmap(path, np.float16, "w+", shape=shape))
-
     def save(self) -> None:
-        """Write a checkpoint (the first process does)."""
-        if self.rank:
-            return
+        """Write a checkpoint (the first process does; of sharded weights all give their parts)."""
         tensors = {f"objective/{name}": tensor for name, tensor in self.changing().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         for name, state in zip(self.names, self.optimizer_states(), strict=True):
             tensors |= {f"optimizer/{key}/{name}": value for key, value in state.items()}
+        tensors = sharding.collected(tensors, self.rank)
+        if self.rank:
+            return
         state = {"rows": self.rows, "window": self.window, "best_loss": self.best_loss, "best_step": self.best_step}
         self.store.save(self.step, tensors, state)
 
@@ -207,14 +211,17 @@ class Trainer:
         parts: dict[str, dict[str, Tensor]] = {"objective": {}, "best": {}, "optimizer": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
-            parts[part][rest] = tensor.to(self.device)
+            parts[part][rest] = tensor
+        own = self.objective.state_dict()
+        for part in ("objective", "best"):
+            parts[part] = {name: sharding.parted(tensor, own[name]) for name, tensor in parts[part].items()}
         self.objective.load_state_dict(parts["objective"], strict=False)
         self.best = parts["best"]
         named = dict(self.objective.named_parameters())
         for key, tensor in parts["optimizer"].items():
             kind, _, name = key.partition("/")
             # a step count lives on the CPU, as AdamW keeps it
-            self.optimizer.state[named[name]][kind] = tensor.cpu() if kind == "step" else tensor
+            self.optimizer.state[named[name]][kind] = tensor if kind == "step" else sharding.parted(tensor, named[name])
         self.step, self.rows, self.window = state["step"], state["rows"], state["window"]
         self.best_loss, self.best_step = state["best_loss"], state["best_step"]
         log.info("continuing from the checkpoint of step %d", self.step)
@@ -224,21 +231,3 @@ class Trainer:
         """AdamW's state of each trained parameter in the order of `names`."""
         named = dict(self.objective.named_parameters())
         return [self.optimizer.state[named[name]] for name in self.names]
-
-
-def brief(means: dict[str, float]) -> str:
-    """The numbers besides the loss, for the log."""
-    return " ".join(f"{name} {value:.3g}" for name, value in means.items() if name != "loss")
-
-
-class Clock:
-    """Rate and time left, for the log."""
-
-    def __init__(self, step: int, steps: int, batch_size: int):
-        self.first, self.steps, self.batch_size, self.start = step, steps, batch_size, time.monotonic()
-
-    def progress(self, step: int) -> str:
-        elapsed = time.monotonic() - self.start
-        rate = (step - self.first) / max(elapsed, 1e-9)
-        left = (self.steps - step) / max(rate, 1e-9)
-        return f"step {step}/{self.steps} {rate * self.batch_size:.0f} samples/s, {left:.0f} s left,"

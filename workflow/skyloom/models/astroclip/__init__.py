@@ -41,6 +41,7 @@ KIND = ModelKind(
     objective="skyloom.models.astroclip.network:Objective",
     takes="backbones",
     shared_space=True,
+    whole_batch=True,
     attends=True,
     training={
         "steps": 300,

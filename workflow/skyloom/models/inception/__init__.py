@@ -66,6 +66,7 @@ KIND = ModelKind(
     },
     queries=lambda model: (QUERY,),
     gives_redshift=True,
+    whole_batch=True,
     free=("dropout", "level", "augment", "averaged"),
     check=check,
 )

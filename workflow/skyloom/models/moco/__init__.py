@@ -103,6 +103,7 @@ KIND = ModelKind(
     network="skyloom.models.moco.network:MoCo",
     objective="skyloom.models.moco.objective:Objective",
     modalities=("image",),
+    whole_batch=True,
     training={"steps": 300, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 1e-4, "clip": 1.0},
     check=check,
 )

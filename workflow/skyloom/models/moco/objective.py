@@ -80,7 +80,8 @@ class Objective(nn.Module):
     def after_step(self, progress: float) -> None:
         """Move the network of the keys towards that of the queries; the batch's keys take the place of the oldest."""
         ours, theirs = self.model.state_dict(), self.keys.state_dict()
-        torch._foreach_lerp_([theirs[name] for name in ours], [*ours.values()], 1 - self.model.config.momentum)
+        for name, tensor in ours.items():  # one by one: of weights in shards a process has parts, of buffers all
+            theirs[name].lerp_(tensor, 1 - self.model.config.momentum)
         self.put(*map(in_order, self.waiting))
 
     def put(self, keys: Tensor, galaxies: Tensor) -> None:
