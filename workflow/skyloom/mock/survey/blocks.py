@@ -17,6 +17,7 @@ from skyloom.mock.instruments.images.listed import Listed
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.survey import anomalies, measure, targets
 from skyloom.mock.survey.beside import Beside
+from skyloom.mock.survey.company import Company
 from skyloom.mock.universe.light.photometry import FILTERS, HSC_FILTERS, photometry
 from skyloom.mock.universe.light.synthesis import Templates
 from skyloom.mock.universe.light.wavelengths import OBSERVED
@@ -67,6 +68,7 @@ def observe(
     tile,
     rows: slice,
     beside: Beside,
+    company: Company,
     templates: Templates,
     night,
     cameras: Mapping[str, Camera],
@@ -77,14 +79,14 @@ def observe(
 
     Parameters
     ----------
-    beside : of the tile
+    beside, company : of the tile
     night : of instrument.load_sky
     cameras : by name, "legacy" among them
     stream : purpose -> random generator of this block
     """
     light = shine(tile.population[rows], templates, tile.ebv[rows])
     numbers = np.arange(rows.start, rows.stop)
-    scene = _scene(tile, numbers, beside, light, stream(SCENE), config)
+    scene = _scene(tile, numbers, beside, company, light, stream(SCENE), config)
     others = _others(tile, numbers, beside, templates)
     caught_more = np.zeros((0, 0))
     odd = tile.anomalies.kind[rows]
@@ -95,7 +97,7 @@ def observe(
     for name, camera in cameras.items():
         images[name], seen[name] = _picture(scene, light, others, name, camera, stream(noise[name]), config)
     if (odd == "wrong_image").any():
-        _swap_images(tile, rows, beside, images, seen, templates, cameras, config, stream)
+        _swap_images(tile, rows, beside, company, images, seen, templates, cameras, config, stream)
     radius = half_light_radius({name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS})
     catalogue = {"legacy": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
     for name in cameras:
@@ -127,10 +129,10 @@ def _between_bands() -> np.ndarray:
     return np.stack([np.interp(np.log(OBSERVED), nodes, unit) for unit in np.eye(len(nodes))])
 
 
-def _scene(tile, rows: np.ndarray, beside: Beside, light: Light, rng, config) -> Scene:
+def _scene(tile, rows: np.ndarray, beside: Beside, company: Company, light: Light, rng, config) -> Scene:
     shape = {name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS}
     galaxies = {**shape, "ra": tile.ra[rows], "dec": tile.dec[rows], "flux": light.flux["hsc"]}
-    return draw_scene(galaxies, rng, config, beside.provided)
+    return draw_scene(galaxies, rng, config, beside.provided, company.around(rows))
 
 
 def _others(tile, rows: np.ndarray, beside: Beside, templates: Templates) -> dict[str, Listed]:
@@ -149,12 +151,14 @@ def _picture(scene: Scene, light: Light, others: Mapping[str, Listed], name: str
     return render(scene, light.flux[name], camera, rng, config, light.point_flux[name], others.get(name))
 
 
-def _swap_images(tile, rows: slice, beside: Beside, images, seen, templates, cameras, config, stream) -> None:
+def _swap_images(
+    tile, rows: slice, beside: Beside, company: Company, images, seen, templates, cameras, config, stream
+) -> None:
     """Put pictures of other galaxies of the tile where the label says so."""
     wrong = np.flatnonzero(tile.anomalies.kind[rows] == "wrong_image")
     other = tile.anomalies.other[rows][wrong]
     light = shine(tile.population[other], templates, tile.ebv[other])
-    scene = _scene(tile, other, beside, light, stream(WRONG_SCENE), config)
+    scene = _scene(tile, other, beside, company, light, stream(WRONG_SCENE), config)
     others = _others(tile, other, beside, templates)
     noise = {"legacy": WRONG_LEGACY, "hsc": WRONG_HSC}
     for name, camera in cameras.items():
