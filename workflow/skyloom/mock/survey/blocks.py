@@ -151,19 +151,32 @@ def _picture(scene: Scene, light: Light, others: Mapping[str, Listed], name: str
     return render(scene, light.flux[name], camera, rng, config, light.point_flux[name], others.get(name))
 
 
+def portraits(
+    tile, rows: np.ndarray, beside: Beside, company: Company, templates, cameras: Mapping[str, Camera], config, streams
+) -> tuple[Light, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """The light of galaxies `rows` (any order) of a tile, and of each camera images and info as `images.render` has
+    them, without anomalies. `streams` has a random generator for the scene and then one a camera."""
+    light = shine(tile.population[rows], templates, tile.ebv[rows])
+    scene = _scene(tile, rows, beside, company, light, streams[0], config)
+    others = _others(tile, rows, beside, templates)
+    images, seen = {}, {}
+    for (name, camera), rng in zip(cameras.items(), streams[1:], strict=True):
+        images[name], seen[name] = _picture(scene, light, others, name, camera, rng, config)
+    return light, images, seen
+
+
 def _swap_images(
     tile, rows: slice, beside: Beside, company: Company, images, seen, templates, cameras, config, stream
 ) -> None:
     """Put pictures of other galaxies of the tile where the label says so."""
     wrong = np.flatnonzero(tile.anomalies.kind[rows] == "wrong_image")
     other = tile.anomalies.other[rows][wrong]
-    light = shine(tile.population[other], templates, tile.ebv[other])
-    scene = _scene(tile, other, beside, company, light, stream(WRONG_SCENE), config)
-    others = _others(tile, other, beside, templates)
     noise = {"legacy": WRONG_LEGACY, "hsc": WRONG_HSC}
-    for name, camera in cameras.items():
-        images[name][wrong], info = _picture(scene, light, others, name, camera, stream(noise[name]), config)
-        seen[name]["artefacts"][wrong] = info["artefacts"]
+    streams = [stream(WRONG_SCENE), *(stream(noise[name]) for name in cameras)]
+    _, swapped, info = portraits(tile, other, beside, company, templates, cameras, config, streams)
+    for name in cameras:
+        images[name][wrong] = swapped[name]
+        seen[name]["artefacts"][wrong] = info[name]["artefacts"]
 
 
 def _spoil_scene(tile, rows: slice, scene: Scene, light: Light, templates, rng) -> tuple[Scene, np.ndarray]:

@@ -128,16 +128,16 @@ def _dust(log_mstar, redshift, above, quenched, q_disk, rng):
     """Attenuation: more in massive, busy and inclined discs, little in quenched galaxies, all with scatter.
 
     `above` is log10 of the SFR over the main sequence's: massive galaxies that form more stars are dustier (Zahid
-    et al. 2013, ApJ 763, 92). With the axis ratio q discs dim by about 1.27 log(q)^2 mag in r, small ones do not (Unterborn
-    & Ryden 2008, ApJ 687, 976), nor those at redshift 1.3 and beyond (Lorenz et al. 2023, ApJ 951, 29); the mean over all
-    inclinations is as without.
+    et al. 2013, ApJ 763, 92). With the axis ratio q discs dim by about 1.27 log(q)^2 mag in r, small ones
+    do not (Unterborn & Ryden 2008, ApJ 687, 976), nor those at redshift 1.3 and beyond (Lorenz et al. 2023, ApJ 951,
+    29); the mean over all inclinations is as without.
     """
     n = len(q_disk)
     typical = np.where(quenched, 0.12, relations.attenuation(log_mstar))
     flat = np.where(quenched, 0.0, np.clip(log_mstar - 9.0, 0, 1) * np.clip((1.3 - redshift) / 0.8, 0, 1))
-    inclination = 1 + flat * (2.2 * np.log10(q_disk) ** 2 - 0.55)
+    inclination = 1 + flat * (2.0 * np.log10(q_disk) ** 2 - 0.5)
     busy = 10 ** (0.4 * np.clip(log_mstar - 9.2, 0, 1) * np.clip(above, -1, 1))
-    av = np.clip(typical * inclination * busy * 10 ** rng.normal(0, np.where(quenched, 0.3, 0.14)), 0, 3.5)
+    av = np.clip(typical * inclination * busy * 10 ** rng.normal(0, np.where(quenched, 0.3, 0.1)), 0, 3.5)
     # opaque galaxies have greyer curves, which differ by .3 at the same opacity (Salim et al. 2018, ApJ 859, 11)
     slope = np.clip(-0.55 + 0.45 * np.minimum(av, 1.2) + rng.normal(0, 0.25, n), -1.4, 0.5)
     # nebulae see 1 / .44 times the dust of the stars (Calzetti et al. 2000, ApJ 533, 682), some more, some less

@@ -15,8 +15,8 @@ RICHER = 0.1  # dex of metals that bulges have more: -.28 dex a dex of radius (K
 def draw(log_mstar, redshift, quenched, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The fields of Population that an image is made of, all (n,) but bulge_fraction (n, 3).
 
-    The share of the bulge is that in r in all bands; `stars_of_bulge` says which stars are in it, `colour_of_bulge` what
-    follows from their colour.
+    The share of the bulge is that in r in all bands; `stars_of_bulge` says which stars are in it, `colour_of_bulge`
+    what follows from their colour.
     """
     n = len(redshift)
     size = relations.median_radius(log_mstar, redshift, quenched)
@@ -63,8 +63,8 @@ def stars_of_bulge(sfh, ages, age_of_universe, log_mstar, quenched, rng: np.rand
 def colour_of_bulge(share: np.ndarray, bulge: np.ndarray, total: np.ndarray) -> np.ndarray:
     """Share (n, 3) of a bulge in the light in g, r, z, of which it has `share` (n,) in r.
 
-    `bulge` (n, 3) is the light of all stars of its kind that the galaxy has and `total` (n, 3) all of the galaxy's, both
-    fluxes in g, r, z. There cannot be more of the bulge than such stars.
+    `bulge` (n, 3) is the light of all stars of its kind that the galaxy has and `total` (n, 3) all of the galaxy's,
+    both fluxes in g, r, z. There cannot be more of the bulge than such stars.
     """
     part = bulge / total
     return np.clip(np.minimum(share / part[:, 1], 0.97)[:, None] * part, 0, 1)

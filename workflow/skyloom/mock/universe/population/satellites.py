@@ -17,7 +17,7 @@ from skyloom.mock.universe.population import halos, relations
 
 SURVIVING = 0.4
 SCATTER = 0.2  # dex of the stellar mass of a swallowed halo
-QUENCHED_BY_HALO = (12.0, 0.3, 0.12)  # log10 mass, efficiency there, and its growth a dex
+QUENCHED_BY_HALO = (12.0, 0.2, 0.15)  # log10 mass, efficiency there, and its growth a dex
 LEAST, MOST = 0.1, 0.9  # of that efficiency
 LOG_RATIO = np.linspace(-5.0, 0.0, 501)  # of the masses of a swallowed halo and its host
 
@@ -72,8 +72,8 @@ def draw(
 def quenched_fraction(log_mstar: np.ndarray, z: np.ndarray, log_mhalo: np.ndarray) -> np.ndarray:
     """Share of satellites of a stellar mass, in hosts of `log_mhalo`, that form few stars.
 
-    As of other galaxies, and of the rest 30 % in haloes of 10^12 Msun, 60 % in clusters, at any mass (Wetzel et al. 2012,
-    MNRAS 424, 232; Peng et al. 2012, ApJ 757, 4, find .4 on average).
+    As of other galaxies, and of the rest, whatever their mass (Wetzel et al. 2012, MNRAS 424, 232), 20 % in haloes of
+    10^12 Msun (Phillips et al. 2015, MNRAS 447, 698) and 60 % in clusters (Weinmann et al. 2006, MNRAS 366, 2).
     """
     field = relations.quenched_fraction(log_mstar, z)
     mass, level, slope = QUENCHED_BY_HALO
@@ -113,7 +113,7 @@ def _swallowed() -> np.ndarray:
 
 
 def _within(c: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Radius, in virial radii, that holds `share` of the mass of Navarro, Frenk & White profiles of concentration `c`."""
+    """Radius, in virial radii, that holds `share` of the mass of profiles of Navarro, Frenk & White with `c`."""
 
     def mass(x):
         return np.log1p(x) - x / (1 + x)
