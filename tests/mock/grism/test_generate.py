@@ -57,7 +57,8 @@ def test_every_galaxy_has_a_line_in_range_and_most_show_h_alpha(selected):
 def test_lines_lie_at_the_redshift_that_is_told(selected):
     galaxies, flux = selected
     z = galaxies.redshift
-    for rest, some in ((H_ALPHA, (z > 0.9) & (z < 1.3)), (O_III, (z > 2.0) & (z < 2.6))):
+    alone = galaxies.agn_type == 0  # of active nuclei [N II] moves the peak of the blend with H alpha
+    for rest, some in ((H_ALPHA, (z > 0.9) & (z < 1.3) & alone), (O_III, (z > 2.0) & (z < 2.6))):
         assert some.sum() >= 5
         for row, shift in zip(flux[some], z[some], strict=True):
             near = abs(WAVELENGTH - rest * (1 + shift)) < 200

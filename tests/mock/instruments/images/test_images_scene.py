@@ -43,7 +43,6 @@ def test_objects_follow_the_counts():
         area = 400 * (side / 3600) ** 2 * 0.01
         within = (magnitude > limits[0]) & (magnitude < limits[1])
         stars, field = (area * counts(grid).sum() for counts in (neighbours.star_counts, neighbours.galaxy_counts))
-        field += 400 * neighbours.COMPANIONS * (limits[0] < 20)
         assert (within & is_star).sum() == pytest.approx(stars, abs=4 * np.sqrt(stars))
         assert (within & ~is_star).sum() == pytest.approx(field, abs=4 * np.sqrt(field))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skyloom.mock.universe.population import morphology
 from skyloom.mock.universe.population.morphology import half_light_radius
 
 
@@ -24,3 +25,17 @@ def test_half_of_the_light_of_galsims_profiles_is_inside():
         components = galsim.Sersic(1, half_light_radius=disc), galsim.Sersic(4, half_light_radius=bulge)
         inside = [component.calculateIntegratedFlux(radius) for component in components]
         assert (1 - share) * inside[0] + share * inside[1] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_bulges_are_the_old_stars_and_discs_what_is_left():
+    """Old stars alone are left of a quick history, and there cannot be more of a bulge than of its stars."""
+    ages, n = np.array([1e8, 1e9, 1.1e10]), 400
+    stars = morphology.stars_of_bulge(
+        np.ones((n, 3)), ages, np.full(n, 1.2e10), np.full(n, 10.5), np.zeros(n, bool), np.random.default_rng(0)
+    )
+    assert stars[:, 2].min() > 0.9 and stars[:, :2].max() < 0.4
+    total, bulge = np.array([[3.0, 4.0, 5.0]]), np.array([[1.0, 2.0, 3.0]])
+    share = morphology.colour_of_bulge(np.array([0.25]), bulge, total)
+    assert share[0] == pytest.approx([0.25 * 2 / 3, 0.25, 0.25 * 1.2])
+    capped = morphology.colour_of_bulge(np.array([0.9]), bulge, total)
+    assert (capped * total < bulge).all() and (capped * total > 0.96 * bulge).all()

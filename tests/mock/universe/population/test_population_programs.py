@@ -76,7 +76,7 @@ def test_the_fibre_share_used_for_selection_is_that_of_the_image(grid):
     scene = draw_scene(galaxies | {"flux": np.full((120, 5), 10.0)}, rng, {"neighbours": 0.0})
     _, info = render(scene, np.full((120, 3), 10.0), LEGACY, rng, {"neighbours": 0.0})
     ratio = programs.fibre_share(some) / info["fibre_fraction"]
-    assert abs(np.mean(np.log(ratio))) < 0.06 and np.std(np.log(ratio)) < 0.15
+    assert abs(np.mean(np.log(ratio))) < 0.06 and np.std(np.log(ratio)) < 0.17
 
 
 def test_active_nuclei_are_in_massive_galaxies(grid):

@@ -1,5 +1,9 @@
 """The mock survey beside published relations and real data: what holds, what does not, where each number comes from."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from skyloom.settings import layout
 from skyloom.settings.analysis import AnalysisSettings
 from skyloom.settings.context import Context
@@ -8,6 +12,7 @@ from skyloom.settings.section import setting
 
 SECTION_OF = {
     "relations": "Galaxies and their stars",
+    "structure": "Structure and neighbours",
     "counts": "Counts, redshifts, colours",
     "colours": "Counts, redshifts, colours",
     "lines": "Emission lines",
@@ -17,6 +22,7 @@ SECTION_OF = {
     "images": "Images",
     "which_images": "Real images",
     "difficulty": "Learning difficulty",
+    "learning_curve": "Learning difficulty",
 }
 """Figure (its role) -> the section of the page and of the table of checks that it belongs to."""
 EXPECTED = "resources/mock_validation.csv"
@@ -30,6 +36,8 @@ class Settings(AnalysisSettings):
 
     observations: str = setting("")
     "a folder of real observations to set beside the mock; what is looked for: analysis/mock_validation/observations.py"
+    learning_curve: list[Annotated[int, Field(ge=100)]] = setting([])
+    "so many galaxies teach a network their redshifts from images, beside photometry; 20000 take hours"
 
 
 def inputs(context: Context) -> dict[str, list[str]]:
@@ -58,6 +66,7 @@ KIND = AnalysisKind(
     outputs={
         "page": "mock_validation.html",
         "table": "mock_validation.csv",
+        "curve": "learning_curve.csv",
         **{role: f"{role.replace('_', '-')}.png" for role in SECTION_OF},
     },
     run="skyloom.analysis.mock_validation.compare:compare",

@@ -6,6 +6,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from skyloom.analysis.common.captions import caption
+from skyloom.analysis.common.tables import write_csv
 from skyloom.analysis.mock_validation import (
     KIND,
     SECTION_OF,
@@ -13,11 +14,14 @@ from skyloom.analysis.mock_validation import (
     difficulty,
     figures,
     figures_data,
+    figures_structure,
+    learning_curve,
     lines,
     pictures,
     samples,
     scaling,
     spectroscopy,
+    structure,
 )
 from skyloom.analysis.mock_validation.checks import Ledger
 from skyloom.analysis.mock_validation.observations import Observations, read_observations
@@ -58,6 +62,10 @@ def compare(job: Job) -> None:
         _images(inputs, ledger, observed, outputs, keys, rng)
         log.info("images compared")
     _difficulty(found.catalogue, ledger, outputs)
+    curve = learning_curve.measure(job.settings.learning_curve, job.survey, job.seed, job.of_survey, job.one("grid"))
+    write_csv(outputs["curve"], curve)
+    figures_structure.draw_learning_curve(outputs["learning_curve"], curve)
+    learning_curve.check(ledger, curve)
     ledger.write(outputs["table"])
     shown = {}
     for role, section in SECTION_OF.items():
@@ -75,8 +83,10 @@ def _populations(config, seed, inputs, ledger, observed, outputs) -> samples.Lib
         scaling.check_mass_function(ledger, local["log_mstar"], library.volume)
     scaling.check(ledger, local)
     abundance.check(ledger, library)
+    structure.check(ledger, library, np.random.default_rng(np.random.SeedSequence([seed], spawn_key=(9,))))
     found = lines.check(ledger, library.bgs, library.sdss, grid)
     figures.draw_relations(outputs["relations"], local, library.volume, ledger)
+    figures_structure.draw_structure(outputs["structure"], library.local, ledger)
     figures.draw_counts(outputs["counts"], library)
     figures.draw_colours(outputs["colours"], library, observed)
     figures.draw_lines(outputs["lines"], found)

@@ -20,6 +20,10 @@ NOTES = {
     "Counts, redshifts, colours": (
         "Targets drawn for this page with the selections of the surveys. The QSO cut stands in for a random forest."
     ),
+    "Structure and neighbours": (
+        "True structure of the local galaxies drawn for this page; satellites of haloes drawn for it. Sizes are of "
+        "bulge and disc, without arms and clumps."
+    ),
     "Emission lines": (
         "Lines in the fibre, without noise, of BGS targets whose four lines are brighter than 3e-17 erg/s/cm2."
     ),
@@ -34,7 +38,8 @@ NOTES = {
     ),
     "Learning difficulty": (
         "Gradient boosting (scikit-learn) on dereddened g - r, r - z and r of the catalogue; targets are the "
-        "true values; intervals from the scatter over five folds."
+        "true values; intervals from the scatter over five folds. What an image adds, and how many galaxies it takes: "
+        "`learning_curve` of the configuration."
     ),
 }
 

@@ -17,6 +17,7 @@ from skyloom.mock.instruments.images.listed import Listed
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.survey import anomalies, measure, targets
 from skyloom.mock.survey.beside import Beside
+from skyloom.mock.survey.company import Company
 from skyloom.mock.universe.light.photometry import FILTERS, HSC_FILTERS, photometry
 from skyloom.mock.universe.light.synthesis import Templates
 from skyloom.mock.universe.light.wavelengths import OBSERVED
@@ -67,6 +68,7 @@ def observe(
     tile,
     rows: slice,
     beside: Beside,
+    company: Company,
     templates: Templates,
     night,
     cameras: Mapping[str, Camera],
@@ -77,14 +79,14 @@ def observe(
 
     Parameters
     ----------
-    beside : of the tile
+    beside, company : of the tile
     night : of instrument.load_sky
     cameras : by name, "legacy" among them
     stream : purpose -> random generator of this block
     """
     light = shine(tile.population[rows], templates, tile.ebv[rows])
     numbers = np.arange(rows.start, rows.stop)
-    scene = _scene(tile, numbers, beside, light, stream(SCENE), config)
+    scene = _scene(tile, numbers, beside, company, light, stream(SCENE), config)
     others = _others(tile, numbers, beside, templates)
     caught_more = np.zeros((0, 0))
     odd = tile.anomalies.kind[rows]
@@ -95,7 +97,7 @@ def observe(
     for name, camera in cameras.items():
         images[name], seen[name] = _picture(scene, light, others, name, camera, stream(noise[name]), config)
     if (odd == "wrong_image").any():
-        _swap_images(tile, rows, beside, images, seen, templates, cameras, config, stream)
+        _swap_images(tile, rows, beside, company, images, seen, templates, cameras, config, stream)
     radius = half_light_radius({name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS})
     catalogue = {"legacy": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
     for name in cameras:
@@ -127,10 +129,10 @@ def _between_bands() -> np.ndarray:
     return np.stack([np.interp(np.log(OBSERVED), nodes, unit) for unit in np.eye(len(nodes))])
 
 
-def _scene(tile, rows: np.ndarray, beside: Beside, light: Light, rng, config) -> Scene:
+def _scene(tile, rows: np.ndarray, beside: Beside, company: Company, light: Light, rng, config) -> Scene:
     shape = {name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS}
     galaxies = {**shape, "ra": tile.ra[rows], "dec": tile.dec[rows], "flux": light.flux["hsc"]}
-    return draw_scene(galaxies, rng, config, beside.provided)
+    return draw_scene(galaxies, rng, config, beside.provided, company.around(rows))
 
 
 def _others(tile, rows: np.ndarray, beside: Beside, templates: Templates) -> dict[str, Listed]:
@@ -149,17 +151,32 @@ def _picture(scene: Scene, light: Light, others: Mapping[str, Listed], name: str
     return render(scene, light.flux[name], camera, rng, config, light.point_flux[name], others.get(name))
 
 
-def _swap_images(tile, rows: slice, beside: Beside, images, seen, templates, cameras, config, stream) -> None:
+def portraits(
+    tile, rows: np.ndarray, beside: Beside, company: Company, templates, cameras: Mapping[str, Camera], config, streams
+) -> tuple[Light, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """The light of galaxies `rows` (any order) of a tile, and of each camera images and info as `images.render` has
+    them, without anomalies. `streams` has a random generator for the scene and then one a camera."""
+    light = shine(tile.population[rows], templates, tile.ebv[rows])
+    scene = _scene(tile, rows, beside, company, light, streams[0], config)
+    others = _others(tile, rows, beside, templates)
+    images, seen = {}, {}
+    for (name, camera), rng in zip(cameras.items(), streams[1:], strict=True):
+        images[name], seen[name] = _picture(scene, light, others, name, camera, rng, config)
+    return light, images, seen
+
+
+def _swap_images(
+    tile, rows: slice, beside: Beside, company: Company, images, seen, templates, cameras, config, stream
+) -> None:
     """Put pictures of other galaxies of the tile where the label says so."""
     wrong = np.flatnonzero(tile.anomalies.kind[rows] == "wrong_image")
     other = tile.anomalies.other[rows][wrong]
-    light = shine(tile.population[other], templates, tile.ebv[other])
-    scene = _scene(tile, other, beside, light, stream(WRONG_SCENE), config)
-    others = _others(tile, other, beside, templates)
     noise = {"legacy": WRONG_LEGACY, "hsc": WRONG_HSC}
-    for name, camera in cameras.items():
-        images[name][wrong], info = _picture(scene, light, others, name, camera, stream(noise[name]), config)
-        seen[name]["artefacts"][wrong] = info["artefacts"]
+    streams = [stream(WRONG_SCENE), *(stream(noise[name]) for name in cameras)]
+    _, swapped, info = portraits(tile, other, beside, company, templates, cameras, config, streams)
+    for name in cameras:
+        images[name][wrong] = swapped[name]
+        seen[name]["artefacts"][wrong] = info[name]["artefacts"]
 
 
 def _spoil_scene(tile, rows: slice, scene: Scene, light: Light, templates, rng) -> tuple[Scene, np.ndarray]:

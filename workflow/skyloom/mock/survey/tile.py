@@ -33,6 +33,7 @@ from skyloom.mock.instruments.spectrograph.redshift_fit import Fitter
 from skyloom.mock.layout import SURVEY, TARGETS, TILE_KEYS, default
 from skyloom.mock.survey import anomalies, blocks, rows, targets
 from skyloom.mock.survey.beside import Beside
+from skyloom.mock.survey.company import Company
 from skyloom.mock.survey.truth import rest_range, write_truth
 from skyloom.mock.universe.light.ssp import SSPGrid, load_grid
 from skyloom.mock.universe.light.synthesis import Templates
@@ -45,8 +46,9 @@ log = logging.getLogger(__name__)
 
 HSC_CAMERAS = {camera.size: camera for camera in (HSC, HSC_LARGE)}
 EXPOSURE_SCATTER = 0.12  # from tile to tile, in ln
-# streams of random numbers of a tile; block i has BLOCKS + i
+# streams of random numbers of a tile; block i has BLOCKS + i, which none other may have
 POPULATION, PLACES, CATALOGUES, SECOND, FIBRES, SKY_FIBRES, PROPERTIES, ANOMALIES, NUCLEI, BLOCKS = range(10)
+COMPANY = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, ima
     """
     templates, fitter = models
     beside = Beside.of(tile, config, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
+    company = Company.of(tile, config, templates.grid, beside.provided, tile.stream(COMPANY))
     fibermaps, fits, measured = [], [], []
     for number, start in enumerate(range(0, len(tile.population), blocks.SIZE)):
         part = slice(start, min(start + blocks.SIZE, len(tile.population)))
@@ -197,7 +200,7 @@ def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, ima
         def stream(purpose, number=number):
             return tile.stream(BLOCKS + number, purpose)
 
-        block = blocks.observe(tile, part, beside, templates, night, cameras, config, stream)
+        block = blocks.observe(tile, part, beside, company, templates, night, cameras, config, stream)
         known = rows.measured(block)
         spectra = _among(tile.spectroscopy.source, part)
         local = {name: values[tile.spectroscopy.source[spectra] - start] for name, values in known.items()}

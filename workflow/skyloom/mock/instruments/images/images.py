@@ -64,7 +64,13 @@ class Scene:
         )
 
 
-def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict, provided: Provided | None = None) -> Scene:
+def draw_scene(
+    galaxies: dict,
+    rng: np.random.Generator,
+    config: dict,
+    provided: Provided | None = None,
+    satellites: Objects | None = None,
+) -> Scene:
     """Draw what the catalogue of galaxies does not say: their arms and clumps, and what lies beside them.
 
     Parameters
@@ -76,6 +82,7 @@ def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict, provided:
     rng : everything that differs from galaxy to galaxy comes from here; same state, same scene.
     config : optionally `neighbours`, their density (1 is the real sky's).
     provided : the share of the galaxies beside them that a catalogue has, and that `render` is given; None for none.
+    satellites : of these galaxies or of others near them; None for none.
 
     Raises
     ------
@@ -83,12 +90,9 @@ def draw_scene(galaxies: dict, rng: np.random.Generator, config: dict, provided:
     """
     galaxies = _checked(galaxies)
     target = 22.5 - 2.5 * np.log10(np.maximum(galaxies["flux"][:, 1], 1e-3))
-    return Scene(
-        galaxies=galaxies,
-        knots=draw_knots(galaxies, rng),
-        offset=rng.uniform(-0.5, 0.5, (len(target), 2)),
-        objects=draw_objects(target, rng, default(config, "neighbours"), provided),
-    )
+    knots, offset = draw_knots(galaxies, rng), rng.uniform(-0.5, 0.5, (len(target), 2))
+    objects = draw_objects(target, rng, default(config, "neighbours"), provided)
+    return Scene(galaxies, knots, offset, objects if satellites is None else objects.joined(satellites))
 
 
 def render(

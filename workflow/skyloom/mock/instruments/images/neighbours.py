@@ -1,4 +1,4 @@
-"""What else is on a cutout: field galaxies and stars at the real sky's counts, and companions of the target."""
+"""What else is on a cutout, whatever the target is: field galaxies and stars at the real sky's counts."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ WIDE_FIELD = LEGACY.size * LEGACY.pixel_scale + 2 * MARGIN  # arcsec a side
 DEEP_FIELD = HSC_LARGE.size * HSC_LARGE.pixel_scale + MARGIN
 NODES = HSC_LARGE.wavelength  # g, r, i, z, y, where the fluxes of objects are known
 BIN = 0.4  # mag, in which galaxies of a catalogue are counted
-COMPANIONS = 0.5  # mean number within 20 arcsec of a target
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Provided:
 def draw_objects(
     target_magnitude: np.ndarray, rng: np.random.Generator, density: float, provided: Provided | None = None
 ) -> Objects:
-    """Field galaxies, stars and companions beside targets that have `target_magnitude` (n,) in r.
+    """Field galaxies and stars beside targets that have `target_magnitude` (n,) in r.
 
     `density` scales the real counts; 0 leaves the targets alone. Of the galaxies those are left out that are drawn from
     a catalogue, which has the share `provided`.
@@ -93,7 +92,6 @@ def draw_objects(
             parts.append(
                 (cutout, magnitude, x, y, colours(magnitude, rng), np.full(len(cutout), counts is star_counts))
             )
-    parts.append(_companions(target_magnitude, rng, density))
 
     cutout, magnitude, x, y, colour, is_star = (np.concatenate(column) for column in zip(*parts, strict=True))
     if provided is not None:
@@ -103,9 +101,14 @@ def draw_objects(
     radius, kind = _shapes(magnitude, colour, is_star, rng)
     axis_ratio, angle = rng.uniform(0.25, 1.0, len(kind)), rng.uniform(0, math.pi, len(kind))
     objects = Objects(cutout, kind, x, y, _fluxes(magnitude, colour), radius, axis_ratio, angle)
-    # What outshines the target on top of it would itself be the target, or have kept it out of the catalogue.
-    eclipsed = (magnitude < target_magnitude[cutout] + 1.0) & (np.hypot(x, y) < 4.0 + radius)
-    return objects[np.flatnonzero(~eclipsed)]
+    return objects[np.flatnonzero(~eclipsed(objects, target_magnitude[cutout]))]
+
+
+def eclipsed(objects: Objects, target_magnitude: np.ndarray) -> np.ndarray:
+    """Whether each of k objects outshines its target (of `target_magnitude` (k,) in r) on top of it: it would itself be
+    the target, or have kept it out of the catalogue."""
+    magnitude = 22.5 - 2.5 * np.log10(objects.flux[:, 1])
+    return (magnitude < target_magnitude + 1.0) & (np.hypot(objects.x, objects.y) < 4.0 + objects.radius)
 
 
 def _draw_counts(counts, limits: tuple[float, float], area: float, fields: int, rng: np.random.Generator):
@@ -149,17 +152,6 @@ def _star_colours(magnitude: np.ndarray, rng: np.random.Generator) -> np.ndarray
     g_r = np.where(dwarf, rng.normal(1.45, 0.1, len(dwarf)), rng.normal(0.5, 0.2, len(dwarf)))
     r_z = np.where(dwarf, rng.uniform(0.7, 2.2, len(dwarf)), 0.5 * g_r)
     return np.stack([g_r, r_z], axis=1)
-
-
-def _companions(target_magnitude: np.ndarray, rng: np.random.Generator, density: float):
-    """Satellites: fainter than their target, and denser towards it as the correlation function asks (slope -0.8)."""
-    number = rng.poisson(COMPANIONS * density, len(target_magnitude))
-    cutout = np.repeat(np.arange(len(number)), number)
-    magnitude = target_magnitude[cutout] + 1.0 + rng.gamma(2.0, 0.8, len(cutout))
-    distance = 20.0 * rng.random(len(cutout)) ** (1 / 1.2)
-    angle = rng.uniform(0, 2 * math.pi, len(cutout))
-    x, y = distance * np.cos(angle), distance * np.sin(angle)
-    return cutout, magnitude, x, y, _galaxy_colours(magnitude, rng), np.zeros(len(cutout), bool)
 
 
 def _fluxes(magnitude: np.ndarray, colours: np.ndarray) -> np.ndarray:

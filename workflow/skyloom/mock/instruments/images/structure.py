@@ -7,6 +7,7 @@ import numpy as np
 
 ARMS, STEPS, CLUMPS = 2, 24, 36
 DISC_SCALE = 1 / 1.6783469900166605  # scale length of an exponential disc over its half-light radius
+YOUNG = 1.25  # scale length of young stars over a disc's: discs grow inside out (Fossati et al. 2013, A&A 553, A91)
 BAR_END = 2.0  # where a bar ends, in units of its half-light radius
 
 
@@ -44,6 +45,7 @@ def draw_knots(galaxies: dict, rng: np.random.Generator) -> Knots:
     scale = DISC_SCALE * np.asarray(galaxies["r_disk"], float)[:, None]
     arm_r, arm_phi, arm_weight = _arms(*_bar_ends(galaxies), rng)
     clump_r, clump_phi, clump_weight = _clumps(count, rng)
+    clump_r = YOUNG * clump_r
     arm_share = np.clip(galaxies["arms"], 0, 1)[:, None]
 
     radius = scale * np.concatenate([arm_r, clump_r], axis=1)
@@ -89,7 +91,7 @@ def _arms(bar_end: np.ndarray, bar_azimuth: np.ndarray, rng: np.random.Generator
     radius = inner * (outer / inner) ** ((np.arange(STEPS) + 0.5) / STEPS)
     azimuth = start + np.log(radius / inner) / np.tan(pitch)
     # the arms follow the disc's exponential, unevenly
-    weight = radius**2 * np.exp(-radius) * np.exp(rng.normal(0, 0.45, (count, ARMS, STEPS)))
+    weight = radius**2 * np.exp(-radius / YOUNG) * np.exp(rng.normal(0, 0.45, (count, ARMS, STEPS)))
     weight *= np.exp(rng.normal(0, 0.3, (count, ARMS, 1)))
     jitter = rng.normal(0, 0.06, (2, count, ARMS, STEPS))
     radius, azimuth = radius * (1 + jitter[0]), azimuth + jitter[1]

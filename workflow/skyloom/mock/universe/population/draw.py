@@ -12,6 +12,7 @@ import numpy as np
 from skyloom.core.errors import BadConfig
 from skyloom.mock.universe.light.ssp import SSPGrid
 from skyloom.mock.universe.population import parametric
+from skyloom.mock.universe.population.furnish import with_bulges
 from skyloom.mock.universe.population.population import Population, join
 from skyloom.mock.universe.population.programs import Z_RANGES, accepted
 
@@ -41,7 +42,8 @@ def draw(n: int, rng: np.random.Generator, config: dict, grid: SSPGrid, target: 
     make, found = POPULATIONS[kind], []
     while sum(map(len, found)) < n:
         candidates = make(rng, config, grid, target)
-        found.append(candidates[accepted(candidates, config)])
+        seen = with_bulges(candidates[accepted(candidates, config)], rng, grid)
+        found.append(seen[accepted(seen, config)])  # what a fibre catches has changed a little
     return join(found)[:n]
 
 

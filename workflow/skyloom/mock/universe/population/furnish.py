@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def furnish(
     structure = morphology.draw(log_mstar, redshift, quenched, rng)
     rate = np.maximum(histories.recent_rate(sfh, grid.age_edges, 1e8), 1e-6)
     above = np.log10(rate) - relations.main_sequence(log_mstar, cosmology.age(redshift))
-    dust = _dust(log_mstar, np.where(quenched, 0.0, above), quenched, structure["q_disk"], rng)
+    dust = _dust(log_mstar, redshift, np.where(quenched, 0.0, above), quenched, structure["q_disk"], rng)
     # what puts the nebular grid on the BPT sequence of Kewley et al. 2013 (ApJL 774, L10); nebulae of the past are more
     # ionised (Kaasinen et al. 2018, MNRAS 477, 5568)
     log_u = -3.05 - 2.5 * (log_z_gas + 0.4) + 0.2 * np.minimum(redshift, 2.0) + rng.normal(0, 0.17, n)
@@ -93,6 +94,28 @@ def magnitudes(
     return named | {"mag_host": host}
 
 
+def with_bulges(galaxies: Population, rng: np.random.Generator, grid: SSPGrid) -> Population:
+    """The same galaxies, whose bulges have the colours of their own stars.
+
+    A bulge is a sample of stars as `morphology.stars_of_bulge` has them, richer in metals and behind the galaxy's dust,
+    and the disc is what is left of the galaxy's light. Apart from `furnish`, since most candidates are never seen.
+    """
+    if not len(galaxies):
+        return galaxies
+    universe = cosmology.age(galaxies.redshift) * 1e9
+    traits = universe, galaxies.log_mstar, galaxies.quenched
+    names = ("redshift", "log_z", "log_z_gas", "log_u", "av", "dust_slope", "av_birth")
+    light = {name: getattr(galaxies, name) for name in names}
+    light["log_z"] = light["log_z"] + morphology.RICHER
+    light["sfh"] = morphology.stars_of_bulge(galaxies.sfh, grid.ages, *traits, rng)
+    bulge = FastPhotometry.of(grid, FILTERS).magnitudes(**light)
+    total = np.stack([galaxies.mag_g, galaxies.mag_r, galaxies.mag_z], axis=1)
+    share = morphology.colour_of_bulge(galaxies.bulge_fraction[:, 1], 10 ** (-0.4 * bulge), 10 ** (-0.4 * total))
+    # how bright the hosts of quasars are is known in r alone
+    known = (galaxies.agn_type != 2)[:, None]
+    return replace(galaxies, bulge_fraction=np.where(known, share, galaxies.bulge_fraction))
+
+
 def _at_metallicity(table, nodes, log_z):
     """Rows (n, A) of `table` (M, A), linear in log Z."""
     position = np.interp(log_z, nodes, np.arange(len(nodes)))
@@ -101,17 +124,20 @@ def _at_metallicity(table, nodes, log_z):
     return (1 - part) * table[low] + part * table[low + 1]
 
 
-def _dust(log_mstar, above, quenched, q_disk, rng):
+def _dust(log_mstar, redshift, above, quenched, q_disk, rng):
     """Attenuation: more in massive, busy and inclined discs, little in quenched galaxies, all with scatter.
 
     `above` is log10 of the SFR over the main sequence's: massive galaxies that form more stars are dustier (Zahid
-    et al. 2013, ApJ 763, 92).
+    et al. 2013, ApJ 763, 92). With the axis ratio q discs dim by about 1.27 log(q)^2 mag in r, small ones
+    do not (Unterborn & Ryden 2008, ApJ 687, 976), nor those at redshift 1.3 and beyond (Lorenz et al. 2023, ApJ 951,
+    29); the mean over all inclinations is as without.
     """
     n = len(q_disk)
     typical = np.where(quenched, 0.12, relations.attenuation(log_mstar))
-    inclination = np.where(quenched, 1.0, 1.35 - 0.7 * q_disk)
+    flat = np.where(quenched, 0.0, np.clip(log_mstar - 9.0, 0, 1) * np.clip((1.3 - redshift) / 0.8, 0, 1))
+    inclination = 1 + flat * (2.0 * np.log10(q_disk) ** 2 - 0.5)
     busy = 10 ** (0.4 * np.clip(log_mstar - 9.2, 0, 1) * np.clip(above, -1, 1))
-    av = np.clip(typical * inclination * busy * 10 ** rng.normal(0, np.where(quenched, 0.3, 0.2)), 0, 3.5)
+    av = np.clip(typical * inclination * busy * 10 ** rng.normal(0, np.where(quenched, 0.3, 0.1)), 0, 3.5)
     # opaque galaxies have greyer curves, which differ by .3 at the same opacity (Salim et al. 2018, ApJ 859, 11)
     slope = np.clip(-0.55 + 0.45 * np.minimum(av, 1.2) + rng.normal(0, 0.25, n), -1.4, 0.5)
     # nebulae see 1 / .44 times the dust of the stars (Calzetti et al. 2000, ApJ 533, 682), some more, some less

@@ -8,11 +8,16 @@ from scipy.special import gammainc, gammaincinv
 from skyloom.mock.universe.light import cosmology
 from skyloom.mock.universe.population import relations
 
-COLOUR_OF_BULGE = np.array([0.80, 1.00, 1.10])  # bulges are redder: their share grows from g to z
+OLD = 0.35  # of the age of the universe: stars older than that make a bulge
+RICHER = 0.1  # dex of metals that bulges have more: -.28 dex a dex of radius (Kuntschner et al. 2010, MNRAS 408, 97)
 
 
 def draw(log_mstar, redshift, quenched, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The fields of Population that an image is made of, all (n,) but bulge_fraction (n, 3)."""
+    """The fields of Population that an image is made of, all (n,) but bulge_fraction (n, 3).
+
+    The share of the bulge is that in r in all bands; `stars_of_bulge` says which stars are in it, `colour_of_bulge`
+    what follows from their colour.
+    """
     n = len(redshift)
     size = relations.median_radius(log_mstar, redshift, quenched)
     size = size * 10 ** rng.normal(0, np.where(quenched, 0.13, 0.18))
@@ -23,9 +28,9 @@ def draw(log_mstar, redshift, quenched, rng: np.random.Generator) -> dict[str, n
     thickness = rng.uniform(0.12, 0.3, n)
     cos_i = rng.random(n)
     shape = {
-        "bulge_fraction": np.clip(bulge[:, None] * COLOUR_OF_BULGE, 0, 1),
-        "r_disk": size * np.where(quenched, 1.3, 1.1),
-        "r_bulge": np.clip(size * np.where(quenched, 0.85, 0.35) * 10 ** rng.normal(0, 0.1, n), 0.05, None),
+        "bulge_fraction": np.repeat(bulge[:, None], 3, axis=1),
+        "r_disk": size * np.where(quenched, 1.5, 1.1),
+        "r_bulge": np.clip(size * np.where(quenched, 0.75, 0.35) * 10 ** rng.normal(0, 0.1, n), 0.05, None),
         "q_disk": np.sqrt(cos_i**2 * (1 - thickness**2) + thickness**2),
         "q_bulge": np.clip(rng.normal(0.8, 0.13, n), 0.35, 1.0),
         "angle": rng.uniform(0, np.pi, n),
@@ -40,12 +45,38 @@ def draw(log_mstar, redshift, quenched, rng: np.random.Generator) -> dict[str, n
     return shape | {"angle_bulge": (shape["angle"] + twist) % np.pi} | _bars(log_mstar, redshift, quenched, shape, rng)
 
 
-def half_light_radius(shape: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Half-light radius (n,), arcsec, along the major axis in r: where the light of disc and bulge together is half.
+def stars_of_bulge(sfh, ages, age_of_universe, log_mstar, quenched, rng: np.random.Generator) -> np.ndarray:
+    """The part (n, A) of the mass formed in each age bin, `sfh` (n, A), of which a bulge is a sample.
+
+    Bulges are old, a disc's young stars are in the disc; but those of small discs have many young stars too, grown as
+    they are within the disc (Kormendy & Kennicutt 2004, ARA&A 42, 603; Fisher & Drory 2011, ApJ 733, L47), and the
+    redder a galaxy, the redder are both (Kennedy et al. 2016, MNRAS 460, 3458). `ages` (A,) and `age_of_universe` (n,)
+    in yr.
+    """
+    n = len(log_mstar)
+    youngest = OLD * age_of_universe * 10 ** rng.normal(0, 0.08, n)
+    young = rng.random(n) * np.where(quenched, 0.3, np.clip(0.45 - 0.25 * (log_mstar - 10.0), 0.25, 0.8))
+    old = 1 / (1 + (youngest[:, None] / ages) ** 12)
+    return sfh * (old + (1 - old) * young[:, None])
+
+
+def colour_of_bulge(share: np.ndarray, bulge: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Share (n, 3) of a bulge in the light in g, r, z, of which it has `share` (n,) in r.
+
+    `bulge` (n, 3) is the light of all stars of its kind that the galaxy has and `total` (n, 3) all of the galaxy's,
+    both fluxes in g, r, z. There cannot be more of the bulge than such stars.
+    """
+    part = bulge / total
+    return np.clip(np.minimum(share / part[:, 1], 0.97)[:, None] * part, 0, 1)
+
+
+def half_light_radius(shape: Mapping[str, np.ndarray], band: int = 1) -> np.ndarray:
+    """Half-light radius (n,), arcsec, along the major axis: where the light of disc and bulge together is half.
 
     `shape` has bulge_fraction (n, 3), r_disk and r_bulge (n,), as in Population; light of bars counts as the disc's.
+    `band` is 0, 1, 2 for g, r, z.
     """
-    share, disc, bulge = shape["bulge_fraction"][:, 1], shape["r_disk"], shape["r_bulge"]
+    share, disc, bulge = shape["bulge_fraction"][:, band], shape["r_disk"], shape["r_bulge"]
     # the radius lies between those of the two: bisection in its logarithm, to 1e-6 of their difference
     low, high = np.log(np.minimum(disc, bulge)), np.log(np.maximum(disc, bulge))
     for _ in range(20):

@@ -12,6 +12,7 @@ from skyloom.mock.universe.population import halos, histories, nuclei, programs,
 from skyloom.mock.universe.population.counts import MassRedshift
 from skyloom.mock.universe.population.furnish import furnish
 from skyloom.mock.universe.population.population import Population
+from skyloom.mock.universe.population.satellites import Satellites
 
 CANDIDATES = 2048  # drawn at a time, whatever is asked for
 TRICKLE = (-2.2, 1.9)  # log10 of the mass that quenched galaxies formed in the last Gyr: mean and scatter, dex
@@ -42,6 +43,12 @@ def surface_density(n: int, rng: np.random.Generator, config: dict, grid: SSPGri
         everywhere = _galaxies(target, z_range, programs.magnitude_limit(target, config)).total
     share = programs.accepted(candidates(rng, config, grid, target, n), config).mean()
     return float(everywhere * share / WHOLE_SKY)
+
+
+def satellites(z: np.ndarray, found: Satellites, rng: np.random.Generator, grid: SSPGrid) -> Population:
+    """Galaxies, furnished, of the masses and kinds of `found`, at redshift `z` (k,), whatever their magnitudes."""
+    shape = _histories(found.log_mstar, z, found.quenched, rng, grid)
+    return furnish(z, found.log_mhalo, found.log_mstar, found.quenched, shape, rng, grid, "bgs")
 
 
 @functools.lru_cache(maxsize=8)

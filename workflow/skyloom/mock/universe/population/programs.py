@@ -53,7 +53,7 @@ def accepted(population, config: Mapping) -> np.ndarray:
 
 
 def fibre_share(galaxies) -> np.ndarray:
-    """Share (n,) of a galaxy's r light within a 1.5 arcsec fibre under 1 arcsec seeing, to 13 % (rms against images).
+    """Share (n,) of a galaxy's r light within a 1.5 arcsec fibre under 1 arcsec seeing, to 16 % (rms against images).
 
     Curves of growth of the two components, their radii widened by the seeing; for selection, before images exist.
     """
