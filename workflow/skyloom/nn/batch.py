@@ -54,6 +54,16 @@ class Batch:
         """The same galaxies with other values in some datasets of one modality."""
         return dataclasses.replace(self, data={**self.data, modality: {**self.data[modality], **datasets}})
 
+    def rows(self, rows: slice) -> "Batch":
+        """Some of the galaxies."""
+        return Batch(
+            {modality: {name: t[rows] for name, t in part.items()} for modality, part in self.data.items()},
+            {modality: tensor[rows] for modality, tensor in self.present.items()},
+            {name: tensor[rows] for name, tensor in self.labels.items()},
+            self.statistics,
+            None if self.targetid is None else self.targetid[rows],
+        )
+
     def to(self, device: str | torch.device, copy: bool = False) -> "Batch":
         """On a device; with `copy` in memory of torch's own in any case."""
 

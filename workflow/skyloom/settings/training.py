@@ -14,6 +14,8 @@ class Training(Section):
     "optimizer steps; 0 leaves the network untrained"
     batch_size: int = setting(64, ge=1)
     "galaxies in a step, over all processes"
+    accumulate: int = setting(1, ge=1)
+    "parts in which a step is computed, to save memory; what a loss compares between galaxies, it compares in each part"
     learning_rate: float = setting(1e-3, gt=0)
     "peak of the learning rate"
     learning_rates: dict[str, float] = setting({})

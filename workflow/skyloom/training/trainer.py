@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from skyloom.core.errors import BadConfig, BadInput, SkyloomError
+from skyloom.core.errors import BadInput, SkyloomError
 from skyloom.nn import distributed
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws, drawing, number
 from skyloom.settings.training import Training
-from skyloom.training import optimizer
+from skyloom.training import accumulation, optimizer
 from skyloom.training.checkpoints import Checkpoints
 from skyloom.training.data import Samples
 from skyloom.training.numerics import autocast
@@ -48,9 +48,7 @@ class Trainer:
         self.device = samples.device
         self.train_indices = samples.of("train")
         self.validation_indices = samples.chosen("validation", settings.validation_samples)
-        self.batch_size = min(settings.batch_size, len(self.train_indices) // world * world)
-        if settings.batch_size % world:
-            raise BadConfig(f"training.batch_size: {settings.batch_size} is not a multiple of the {world} processes")
+        self.batch_size = accumulation.batch_size(settings, len(self.train_indices), world)
         if settings.steps and not self.batch_size:
             raise BadInput("no galaxy of split train has tokens in every modality: nothing to train on")
         self.optimizer = optimizer.optimizer_for(objective, settings)
@@ -90,21 +88,25 @@ class Trainer:
         s, step = self.settings, self.step
         self.rate = optimizer.schedule(self.optimizer, s, step)
         torch.manual_seed(number(self.seed, step, self.rank))  # for layers of users' own that draw without `Draws`
-        draws, of_layers = self.draws(step, self.batch_size), self.draws(f"{step} layers", self.batch_size)
-        with drawing(of_layers), autocast(s.precision, self.device):
-            loss, metrics = wrapped(batch, draws, step / s.steps)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        found = []
+        for rows, part, synchronised in accumulation.parts(wrapped, batch, s.accumulate, self.rank, self.world):
+            draws, of_layers = (self.draws(name, self.batch_size, rows) for name in (step, f"{step} layers"))
+            with synchronised:
+                with drawing(of_layers), autocast(s.precision, self.device):
+                    loss, metrics = wrapped(part, draws, step / s.steps)
+                (loss / s.accumulate).backward()
+            found.append({"loss": loss.detach(), **metrics})
         norm = optimizer.clip(self.optimizer, s.clip)
-        self.add({"loss": loss, "grad_norm": norm, **metrics})
+        self.add(accumulation.means(found, norm))
         self.optimizer.step()
         self.step += 1
         if hasattr(self.objective, "after_step"):
             self.objective.after_step(self.step / s.steps)
 
-    def draws(self, step: int | str, total: int) -> Draws:
-        """The random numbers of this process's rows of a global batch of `total` samples."""
-        return Draws(self.seed, step, total, slice(self.rank, None, self.world), self.device)
+    def draws(self, step: int | str, total: int, rows: slice | None = None) -> Draws:
+        """The random numbers of this process's rows, or of some of them, of a global batch of `total` samples."""
+        return Draws(self.seed, step, total, rows or slice(self.rank, None, self.world), self.device)
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add a step's numbers to those since the last row; stop when the loss is not finite."""
@@ -136,7 +138,8 @@ class Trainer:
             return
         self.objective.eval()
         total, count = {}, 0
-        for part, chunk in enumerate(np.array_split(indices, math.ceil(len(indices) / max(1, self.batch_size)))):
+        size = max(1, self.batch_size // self.settings.accumulate)
+        for part, chunk in enumerate(np.array_split(indices, math.ceil(len(indices) / size))):
             chunk = chunk[: len(chunk) // self.world * self.world]
             batch = self.samples.batch(chunk[self.rank :: self.world])
             with autocast(self.settings.precision, self.device):
