@@ -57,9 +57,12 @@ def koleo(features: Tensor) -> Tensor:
 
 
 def entropies(target: Tensor) -> dict[str, Tensor]:
-    """Signs of collapse, as fractions of log K: of one assignment (1: uniform), of their mean (0: one prototype)."""
-    scale = math.log(target.shape[1])
-    mean = distributed.mean(target.mean(0))
-    each = -(target * (target + 1e-12).log()).sum(-1).mean() / scale
+    """Signs of collapse, as fractions of log K: of one assignment (1: uniform), of their mean (0: one prototype).
+
+    Over the rows of all processes, which may have different numbers of them.
+    """
+    count, scale = distributed.total(target.new_tensor(float(len(target)))), math.log(target.shape[1])
+    mean = distributed.total(target.sum(0)) / count
+    each = -distributed.total((target * (target + 1e-12).log()).sum()) / count / scale
     overall = -(mean * (mean + 1e-12).log()).sum() / scale
     return {"teacher_entropy": each, "mean_entropy": overall}
