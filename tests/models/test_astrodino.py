@@ -2,23 +2,20 @@ import math
 
 import pytest
 import torch
+import yaml
 from torch.nn import functional
 
 from skyloom.core.errors import BadConfig
 from skyloom.models import networks
-from skyloom.models.astrodino import PUBLISHED, Config
-from skyloom.models.astrodino.network import (
-    AstroDINO,
-    Objective,
-    cross_view_loss,
-    entropies,
-    koleo,
-    resample,
-    sinkhorn,
-)
+from skyloom.models.astrodino import PUBLISHED, PUBLISHED_TRAINING, Config
+from skyloom.models.astrodino.losses import cross_view_loss, entropies, koleo, sinkhorn
+from skyloom.models.astrodino.network import AstroDINO, resample
+from skyloom.models.astrodino.objective import Objective
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 from skyloom.settings.section import parse
+from skyloom.settings.training import Training
+from tests.paths import ROOT
 
 TINY = Config(
     image_size=24, patch=4, dim=32, layers=1, heads=2, global_size=20, local_size=8, local_crops=2, prototypes=16,
@@ -45,10 +42,19 @@ def objective():
     return Objective(network())
 
 
-def test_published_shape_is_a_vit_large():
+def test_the_preset_the_published_shape_and_the_papers_numbers_are_one():
+    preset = yaml.safe_load((ROOT / "resources/presets/astroclip.yaml").read_text())["models"]["astrodino"]
+    expected = parse(Config, PUBLISHED, "")
+    assert parse(Config, preset["model"], "") == expected
+    training = parse(Training, preset["training"], "")
+    assert {name: getattr(training, name) for name in PUBLISHED_TRAINING} == PUBLISHED_TRAINING
+    assert (expected.layers, expected.heads, expected.dim, expected.patch) == (24, 16, 1024, 12)
     with torch.device("meta"):
         model = networks.build({"kind": "astrodino", "modality": "image", "model": PUBLISHED})
-    assert networks.parameter_count(model) == pytest.approx(303e6, rel=0.02)  # ViT-L; the paper's 307M counts its heads
+    count = networks.parameter_count(model)
+    block = 12 * 1024**2 + 15 * 1024  # weights, biases, norms and layer scales
+    assert count == 24 * block + 1024 * (3 * 144 + 1) + 1024 * (144 + 1 + 1) + 2 * 1024
+    assert count == pytest.approx(307e6, rel=0.02)  # the paper's, of any ViT-L
 
 
 def test_tokens_are_cls_and_patches_and_leave_registers_out(batch):

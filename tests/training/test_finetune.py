@@ -11,12 +11,12 @@ from skyloom.core.errors import BadConfig, BadInput
 from skyloom.embedding.embed import predict_shard
 from skyloom.models import networks
 from skyloom.nn.draws import number
+from skyloom.nn.schedules import warmup_cosine
 from skyloom.tokens.loader import step_samples
 from skyloom.training.data import Samples
 from skyloom.training.labels import read_labels
 from skyloom.training.optimizer import optimizer_for, schedule
 from skyloom.training.run import read, train
-from skyloom.training.schedules import warmup_cosine
 from skyloom.training.trainer import Trainer
 from tests.training.runs import change, rows
 

@@ -20,6 +20,7 @@ def changed(configs):
     found = {}
     for kind, way in MADE:
         shape = {} if kind == "astroclip" else {"drop_path": 0.4, "layers": 2}
+        shape |= {"ibot": 1.0} if kind == "astrodino" else {}  # each process hides other patches
         training = {"precision": "float32", "steps": 12, "log_every": 4, "checkpoint_every": 5, **WAYS[way]}
         found[kind, way] = change(configs[kind], model=shape, training=training)
     return found

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skyloom.nn.draws import Draws, number
-from skyloom.training.schedules import cosine, warmup_cosine
+from skyloom.nn.schedules import cosine, warmup_cosine
 
 
 def test_rate_climbs_to_its_peak_and_falls_along_a_cosine():

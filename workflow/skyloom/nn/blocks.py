@@ -149,15 +149,16 @@ class AttentionPool(nn.Module):
         return self.project(x + self.mlp(x))
 
 
-def init_by_depth(module: nn.Module, depth: float) -> None:
-    """Linear weights from a normal cut at 2 sigma, sigma = (2 * fan_in * depth)^(-1/2); biases 0 (as AstroCLIP)."""
+def init_by_depth(module: nn.Module, depth: float, cut: float = 2.0) -> None:
+    """Linear weights from a normal cut at `cut` sigma, sigma = (2 * fan_in * depth)^(-1/2); biases 0 (as AstroCLIP,
+    which cuts at 3)."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            normal(part.weight, 1 / math.sqrt(2 * part.in_features * depth))
+            normal(part.weight, 1 / math.sqrt(2 * part.in_features * depth), cut)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
 
 
-def normal(weight: Tensor, std: float) -> None:
-    """Fill `weight` from a normal of deviation `std` cut at 2 sigma."""
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+def normal(weight: Tensor, std: float, cut: float = 2.0) -> None:
+    """Fill `weight` from a normal of deviation `std` cut at `cut` sigma."""
+    nn.init.trunc_normal_(weight, std=std, a=-cut * std, b=cut * std)

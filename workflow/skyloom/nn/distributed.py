@@ -47,6 +47,19 @@ def mean(value: Tensor) -> Tensor:
     return total / world_size()
 
 
+def total(value: Tensor) -> Tensor:
+    """Sum of a tensor over processes, without gradient."""
+    return mean(value) * world_size()
+
+
+def largest(value: Tensor) -> Tensor:
+    """Largest of a tensor over processes, element by element, without gradient."""
+    found = value.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found
+
+
 def deviation(values: Tensor) -> Tensor:
     """Standard deviation of all values of all processes (as many in each), without gradient."""
     centre = mean(values.mean())
@@ -76,8 +89,3 @@ def gather_mask(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(count)]
     dist.all_gather(parts, rows.contiguous())
     return torch.cat(parts)
-
-
-def own_rows(rows: Tensor) -> Tensor:
-    """The rows that this process put into `gather`."""
-    return rows if world_size() == 1 else rows.chunk(world_size())[dist.get_rank()]

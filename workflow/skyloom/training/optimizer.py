@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from skyloom.core.errors import BadConfig
+from skyloom.nn.schedules import cosine, warmup_cosine
 from skyloom.settings.training import Training
-from skyloom.training.schedules import cosine, warmup_cosine
 from skyloom.training.sharding import complete
 
 

@@ -1,8 +1,8 @@
 """AstroDINO: a vision transformer for galaxy images, trained without labels by self-distillation (DINO)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from skyloom.core.errors import BadConfig
 from skyloom.settings.kinds import ModelKind
@@ -11,7 +11,8 @@ from skyloom.settings.section import Section, refuse, setting
 PUBLISHED = {
     "teacher_temperature_end": 0.07,
     "teacher_temperature": 0.04,
-    "centring": "sinkhorn",
+    "teacher_warmup": 0.15,
+    "centring": "centre",
     "patch": 12,
     "offset": 0.0,
     "scale": 1.0,
@@ -20,6 +21,9 @@ PUBLISHED = {
     "layers": 24,
     "heads": 16,
     "drop_path": 0.3,
+    "drop_path_uniform": True,
+    "layer_decay": 0.9,
+    "patch_rate": 0.2,
     "layer_scale": 1e-5,
     "global_size": 144,
     "local_size": 60,
@@ -27,8 +31,24 @@ PUBLISHED = {
     "prototypes": 65536,
     "head_hidden": 2048,
     "head_dim": 256,
+    "prototypes_still": 0.005,
     "momentum": 0.992,
+    "momentum_end": 1.0,
+    "koleo": 0.2,
+    "ibot": 1.0,
+    "ibot_head": "shared",
+    "hidden_share": 0.5,
+    "hidden_ratio": (0.1, 0.5),
+    "brightness": 0.0,
 }
+"""ViT-L of patch 12, 304 million weights, and DINOv2's recipe, from the paper and the public configuration. The public
+code blurs and adds noise to two thirds of the crops, in flux; here noise is added to all, in RGB."""
+
+PUBLISHED_TRAINING = {
+    **{"steps": 250_000, "batch_size": 1536, "learning_rate": 2.45e-4, "warmup": 40_000, "minimum_rate": 1e-6},
+    **{"weight_decay": 0.001, "weight_decay_end": 0.01, "betas": (0.9, 0.999), "clip": 3.0},
+}
+"""200 epochs of 1250 steps, 32 of them up to the peak; a rate of 2e-4 for 1,024 images, times the root of 1.5."""
 
 
 class Config(Section):
@@ -52,10 +72,20 @@ class Config(Section):
     "hidden units of a block's MLP, in units of dim"
     drop_path: float = setting(0.0, ge=0, lt=1)
     "largest share of residual branches left out in training, growing with depth"
+    drop_path_uniform: bool = setting(False)
+    "the same share in every block, as published"
     layer_scale: float = setting(0.0, ge=0)
     "start of the learned factors on residual branches; 0: none"
     registers: int = setting(0, ge=0)
     "extra tokens that carry nothing of the image"
+    embedding: Literal["cls", "patches", "both"] = setting("cls")
+    "the CLS token, as published, the mean of the tokens of patches, or both"
+    apertures: list[Annotated[float, Field(gt=0)]] = setting([])
+    "arcsec, radii of circles: a token more says how much light of the galaxy they hold; published: []"
+    layer_decay: float = setting(1.0, gt=0, le=1)
+    "learning rate of a block in units of that of the next one; published .9"
+    patch_rate: float = setting(1.0, gt=0)
+    "factor of the learning rate of what patches are first multiplied with; published .2"
     global_size: int = setting(0, ge=0)
     "side of the two large crops, pixels; 0: 7/8 of the image, in whole patches"
     local_size: int = setting(0, ge=0)
@@ -72,6 +102,8 @@ class Config(Section):
     "hidden units of the projection head"
     head_dim: int = setting(64, ge=1)
     "width in which the head compares with prototypes"
+    prototypes_still: float = setting(0.0, ge=0, lt=1)
+    "share of the training, its beginning, in which prototypes do not learn; published 1 of 200 epochs"
     student_temperature: float = setting(0.1, gt=0)
     "sharpness of the student"
     teacher_temperature: float = setting(0.03, gt=0)
@@ -89,7 +121,15 @@ class Config(Section):
     centre_momentum: float = setting(0.9, ge=0, le=1)
     "of that running mean"
     koleo: float = setting(0.1, ge=0)
-    "weight of the loss that spreads embeddings out"
+    "weight of the loss that spreads embeddings out, a mean over the two large crops; published .1 for each, so .2"
+    ibot: float = setting(0.0, ge=0)
+    "weight of the loss of hidden patches, in which the student says what the teacher sees there; published 1; 0: none"
+    ibot_head: Literal["shared", "own"] = setting("shared")
+    "the projection head of patches: that of the CLS token, as published, or one of their own"
+    hidden_share: float = setting(0.5, gt=0, le=1)
+    "share of the large crops in which patches are hidden from the student, of ibot"
+    hidden_ratio: tuple[float, float] = setting((0.1, 0.5))
+    "least and largest share of the patches hidden in such a crop"
 
     @property
     def global_side(self) -> int:
@@ -109,6 +149,9 @@ class Config(Section):
         if self.dim % self.heads:
             raise refuse("heads", f"{self.heads} does not divide dim {self.dim}")
         sides = {"image_size": self.image_size, "global_size": self.global_side, "local_size": self.local_side}
+        low, high = self.hidden_ratio
+        if not 0 < low <= high <= 1:
+            raise refuse("hidden_ratio", f"[{low:g}, {high:g}] is not allowed; expected 0 < least <= largest <= 1")
         for name, side in sides.items():
             if side % self.patch:
                 raise refuse(name, f"{side} is not a multiple of patch {self.patch}")
@@ -129,7 +172,7 @@ def check(model, survey) -> None:
 KIND = ModelKind(
     settings=Config,
     network="skyloom.models.astrodino.network:AstroDINO",
-    objective="skyloom.models.astrodino.network:Objective",
+    objective="skyloom.models.astrodino.objective:Objective",
     blocks=lambda settings: settings.layers,
     modalities=("image",),
     training={

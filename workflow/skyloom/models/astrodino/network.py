@@ -2,17 +2,11 @@
 
 Notable:
 - input is arcsinh RGB in 0..1 (tokens/images.py)
-- a student sees two global and several local crops, cut without rescaling (an arcsecond stays an arcsecond); the
-  teacher, a running mean of the student, sees the global ones; both must agree. The final model is the teacher
-- colours are never jittered: for a galaxy they are the redshift. Crops hold the centre of the cutout, where the galaxy
-  is
 - positions are learned on the grid of the full image and interpolated by one fixed matrix (deterministic on every
   device)
-- loss: cross-entropy between prototype assignments + KoLeo. iBOT is not here yet: it needs a mask token in `patches`
-  and a second loss on `AstroDINO.tokens`
+- in training patches may be hidden (iBOT): a learned token stands in their place; see `objective`
 """
 
-import math
 from functools import cache
 
 import numpy as np
@@ -22,11 +16,9 @@ from torch.nn import functional
 
 from skyloom.core.errors import BadConfig
 from skyloom.models.astrodino import Config
-from skyloom.nn import distributed
+from skyloom.models.astrodino.light import Light
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
-from skyloom.nn.collapse import spread
-from skyloom.nn.draws import Draws
 from skyloom.nn.images import dihedral
 from skyloom.nn.places import Patches
 
@@ -45,11 +37,14 @@ class AstroDINO(nn.Module):
         self.embed_patch = nn.Linear(3 * config.patch**2, config.dim)
         self.first = nn.Parameter(torch.empty(1, 1 + config.registers, config.dim))  # CLS, then registers
         self.position = nn.Parameter(torch.empty(1, self.grid**2, config.dim))
+        self.blind = nn.Parameter(torch.zeros(config.dim)) if config.ibot else None  # in place of a hidden patch
+        first = config.drop_path if config.drop_path_uniform else 0
         self.blocks = nn.ModuleList(
             Block(config.dim, config.heads, config.mlp_ratio, rate, config.layer_scale)
-            for rate in np.linspace(0, config.drop_path, config.layers)
+            for rate in np.linspace(first, config.drop_path, config.layers)
         )
         self.norm = nn.LayerNorm(config.dim)
+        self.light = Light(config) if config.apertures else None
         init_by_depth(self, 1)  # at the published width about the usual 0.02
         normal(self.first, 0.02)
         normal(self.position, 0.02)
@@ -59,14 +54,19 @@ class AstroDINO(nn.Module):
         p = self.config.patch
         return images.unfold(2, p, p).unfold(3, p, p).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Output tokens, (B, 1 + registers + patches, dim); CLS first."""
+    def encode(self, images: Tensor, hidden: Tensor | None = None, light: Tensor | None = None) -> Tensor:
+        """Output tokens, (B, 1 + registers + patches, dim); CLS first. Of `hidden` patches, (B, patches) bool, the
+        network learns only where they are. A token of light, (B, dim), comes before the patches."""
         side = images.shape[-1] // self.config.patch
         position = self.position
         if side != self.grid:
             position = resample(self.grid, side).to(position.device) @ position
-        x = self.embed_patch(self.patches((images - self.config.offset) / self.config.scale)) + position
-        x = torch.cat([self.first.expand(x.shape[0], -1, -1), x], dim=1)
+        x = self.embed_patch(self.patches((images - self.config.offset) / self.config.scale))
+        if hidden is not None:
+            x = torch.where(hidden[..., None], self.blind.to(x.dtype), x)
+        x = x + position
+        before = [self.first.expand(x.shape[0], -1, -1)] + ([] if light is None else [light[:, None].to(x.dtype)])
+        x = torch.cat([*before, x], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -84,17 +84,25 @@ class AstroDINO(nn.Module):
         return images[..., margin : margin + size, margin : margin + size]
 
     def tokens(self, batch: Batch) -> Tensor:
-        """CLS and patch tokens with positions, registers left out, (B, 1 + patches, dim)."""
-        x = self.encode(self.images(batch))
-        return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1)
+        """CLS, that of light if there is one, and patch tokens with positions, registers left out, (B, T, dim)."""
+        images = self.images(batch)
+        light = self.light(self.light.measured(images)) if self.light else None
+        return self.shown(self.encode(images, light=light))
+
+    def shown(self, x: Tensor) -> Tensor:
+        """Output tokens without those of registers."""
+        return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1) if self.config.registers else x
 
     def places(self) -> Patches:
         """What `tokens` show."""
-        return Patches(1, self.grid, self.config.image_size, {0: "CLS"})
+        others = {0: "CLS"} | ({1: "light"} if self.light else {})
+        return Patches(len(others), self.grid, self.config.image_size, others)
 
     def embed(self, batch: Batch, name: str) -> Tensor:
-        """The CLS token, (B, dim)."""
-        return self.encode(self.images(batch))[:, 0]
+        """The CLS token, (B, dim), the mean of the patch tokens, (B, dim), or both, (B, 2 * dim)."""
+        tokens, kind = self.tokens(batch), self.config.embedding
+        parts = [tokens[:, 0]] * (kind != "patches") + [tokens[:, -(self.grid**2) :].mean(1)] * (kind != "cls")
+        return torch.cat(parts, 1)
 
 
 @cache
@@ -105,7 +113,7 @@ def resample(grid: int, side: int) -> Tensor:
 
 
 class Head(nn.Module):
-    """Embedding (B, dim) to logits over prototypes (B, prototypes): MLP, L2 norm, cosine to each prototype."""
+    """Tokens (n, dim) to logits over prototypes (n, prototypes): MLP, L2 norm, cosine to each prototype."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -120,123 +128,7 @@ class Head(nn.Module):
         init_by_depth(self.mlp, 1)
         self.prototypes = nn.Parameter(torch.randn(config.prototypes, config.head_dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.normalize(self.mlp(x), dim=-1) @ functional.normalize(self.prototypes, dim=-1).T
-
-
-class Objective(nn.Module):
-    """Self-distillation. `model` is the teacher; `student` starts as its copy."""
-
-    def __init__(self, model: AstroDINO):
-        super().__init__()
-        config = model.config
-        self.inputs = model.inputs
-        self.student, self.student_head = AstroDINO(config, (model.modality,)), Head(config)
-        self.model, self.teacher_head = model, Head(config)
-        self.student.load_state_dict(model.state_dict())
-        self.teacher_head.load_state_dict(self.student_head.state_dict())
-        self.model.requires_grad_(False)
-        self.teacher_head.requires_grad_(False)
-        self.register_buffer("centre", torch.zeros(1, config.prototypes))
-
-    def train(self, mode: bool = True) -> "Objective":
-        super().train(mode)
-        self.model.eval()  # no drop path in the teacher
-        return self
-
-    def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        config = self.model.config
-        images = self.model.images(batch)
-        large = torch.cat([self.crop(images, draws, config.global_side) for _ in range(2)])  # (2B, 3, G, G)
-        with torch.no_grad():
-            seen = self.model.encode(large)[:, 0]
-            target = self.assign(self.teacher_head(seen), progress)  # (2B, K)
-        features = self.student.encode(large)[:, 0]
-        views = [features]
-        if config.local_crops:
-            small = torch.cat([self.crop(images, draws, config.local_side) for _ in range(config.local_crops)])
-            views.append(self.student.encode(small)[:, 0])
-        logits = self.student_head(torch.cat(views)) / config.student_temperature
-        loss = cross_view_loss(target.chunk(2), logits.log_softmax(-1).chunk(2 + config.local_crops))
-        if config.koleo:
-            loss = loss + config.koleo * sum(koleo(distributed.gather(view)) for view in features.chunk(2)) / 2
-        return loss, entropies(target) | spread(seen.chunk(2)[0])
-
-    def crop(self, images: Tensor, draws: Draws, size: int) -> Tensor:
-        """One augmented crop of each image, (B, 3, size, size), that holds the centre of the image."""
-        config = self.model.config
-        room = images.shape[-1] - size
-        reach = min(room, size - 1)  # offsets from room/2 - reach/2 keep the centre inside
-        y, x = (draws.integers((room - reach) // 2, (room - reach) // 2 + reach + 1) for _ in range(2))
-        windows = images.unfold(2, size, 1).unfold(3, size, 1)  # a view: (B, 3, room + 1, room + 1, size, size)
-        crops = windows[torch.arange(len(images), device=images.device), :, y, x]
-        coin = draws.uniform(3)[..., None, None, None] < 0.5
-        crops = torch.where(coin[:, 0], crops.flip(2), crops)
-        crops = torch.where(coin[:, 1], crops.flip(3), crops)
-        crops = torch.where(coin[:, 2], crops.transpose(2, 3), crops)
-        if config.brightness:
-            crops = crops * (1 + config.brightness * (2 * draws.uniform(1, 1, 1) - 1))
-        if config.noise:
-            crops = crops + config.noise * draws.normal(3, size, size)
-        return crops
-
-    def assign(self, logits: Tensor, progress: float) -> Tensor:
-        """The teacher's soft assignment to prototypes, (B, K), each row summing to 1."""
-        config = self.model.config
-        warm = min(1.0, progress / config.teacher_warmup) if config.teacher_warmup else 1.0
-        temperature = config.teacher_temperature + warm * (config.teacher_temperature_end - config.teacher_temperature)
-        if config.centring == "sinkhorn":
-            return sinkhorn(logits, temperature)
-        target = ((logits - self.centre) / temperature).softmax(-1)
-        if self.training:
-            new = distributed.mean(logits.mean(0, keepdim=True))
-            self.centre.lerp_(new.to(self.centre.dtype), 1 - config.centre_momentum)
-        return target
-
-    @torch.no_grad()
-    def after_step(self, progress: float) -> None:
-        """Move the teacher towards the student."""
-        config = self.model.config
-        momentum = (
-            config.momentum_end - (config.momentum_end - config.momentum) * (1 + math.cos(math.pi * progress)) / 2
-        )
-        teacher = [*self.model.parameters(), *self.teacher_head.parameters()]
-        student = [*self.student.parameters(), *self.student_head.parameters()]
-        torch._foreach_lerp_(teacher, student, 1 - momentum)
-
-
-def cross_view_loss(targets: tuple[Tensor, ...], predictions: tuple[Tensor, ...]) -> Tensor:
-    """Mean cross-entropy of each target (B, K) with every prediction (B, K, log) of another view of the same galaxy."""
-    pairs = [(t, s) for t in range(len(targets)) for s in range(len(predictions)) if s != t]
-    return sum(-(targets[t] * predictions[s]).sum(-1).mean() for t, s in pairs) / len(pairs)
-
-
-def sinkhorn(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """Assignment (B, K) that uses all prototypes equally: Sinkhorn-Knopp on exp(logits / temperature) (SwAV, DINOv2).
-
-    The sums run over the batches of all processes.
-    """
-    logits = distributed.gather(logits.float())
-    q = ((logits - logits.max()) / temperature).exp()
-    for _ in range(iterations):
-        q = q / q.sum(0, keepdim=True).clamp(min=1e-30) / q.shape[1]
-        q = q / q.sum(1, keepdim=True).clamp(min=1e-30) / q.shape[0]
-    return distributed.own_rows(q * q.shape[0])
-
-
-def koleo(features: Tensor) -> Tensor:
-    """Minus the mean log distance to the nearest other row on the unit sphere (KoLeo, Sablayrolles et al. 2019)."""
-    unit = functional.normalize(features.float(), dim=-1)
-    with torch.no_grad():
-        similarity = unit @ unit.T
-        nearest = similarity.fill_diagonal_(-2).argmax(1)
-    return -((unit - unit[nearest]).norm(dim=-1) + 1e-8).log().mean()
-
-
-def entropies(target: Tensor) -> dict[str, Tensor]:
-    """Signs of collapse, as fractions of log K: of one assignment (1: uniform), of their mean (0: one prototype)."""
-    scale = math.log(target.shape[1])
-    mean = distributed.mean(target.mean(0))
-    each = -(target * (target + 1e-12).log()).sum(-1).mean() / scale
-    overall = -(mean * (mean + 1e-12).log()).sum() / scale
-    return {"teacher_entropy": each, "mean_entropy": overall}
+    def forward(self, x: Tensor, still: bool = False) -> Tensor:
+        """With `still` the prototypes get a gradient of 0: as only their directions count, they stay where they are."""
+        prototypes = self.prototypes.detach() + 0 * self.prototypes if still else self.prototypes
+        return functional.normalize(self.mlp(x), dim=-1) @ functional.normalize(prototypes, dim=-1).T

@@ -9,6 +9,7 @@ from skyloom.settings.section import Section, refuse, setting
 from skyloom.settings.survey import Grid, check_grid, velocity_bins
 
 PUBLISHED = {
+    "published": True,
     "input": "pixels",
     "size": 20,
     "stride": 10,
@@ -16,12 +17,22 @@ PUBLISHED = {
     "layers": 6,
     "heads": 6,
     "positions": 800,
+    "mask_segments": 6,
+    "mask_length": 30,
+    "std_floor": 0.2,
     "loss_weight": "none",
     "normalise": "zscore",
     "kept": 0,
     "summary": 0,
     "pooled_weight": 0.0,
 }
+"""The shape of the paper, 43.2 million weights. The public code has the same but for masks of 50 tokens, not 30."""
+
+PUBLISHED_TRAINING = {
+    **{"steps": 500_000, "batch_size": 64, "learning_rate": 1e-5, "warmup": 2000, "minimum_rate": 0.0},
+    **{"weight_decay": 0.1, "betas": (0.9, 0.95), "clip": 1.0},
+}
+"""Table 2 of the benchmark paper, and the public configuration."""
 
 
 class Config(Section):
@@ -29,6 +40,8 @@ class Config(Section):
 
     grid: Grid = setting(Grid())
     "of the survey's spectra"
+    published: bool = setting(False)
+    "slices, masks, loss and first weights as in the public code, quirks included: see `models.specformer.published`"
     input: Literal["pixels", "velocity"] = setting("velocity")
     "slices of pixels, z-scored, as published; or of bins of equal velocity, in units of noise and without continuum"
     velocity: float = setting(125.0, gt=0)
@@ -82,7 +95,9 @@ class Config(Section):
     @property
     def token_count(self) -> int:
         """Tokens of a spectrum, the first one (statistics) included."""
-        return 2 + (self.length - self.size) // self.stride
+        full, rest = divmod(self.length - self.size, self.stride)
+        lost = self.published and not rest  # the public code throws the last section away, full or not
+        return 2 + full - lost
 
     @property
     def segment_length(self) -> int:
@@ -102,9 +117,20 @@ class Config(Section):
         if self.summary and not self.pooled_weight:
             text = f"{self.summary} with pooled_weight 0 would never be trained; set summary 0 or pooled_weight above 0"
             raise refuse("summary", text)
+        if self.published:
+            self._as_published()
         if self.kept and not self.summary:
             raise refuse("kept", f"{self.kept} with summary 0 makes no embedding; set kept 0 or summary above 0")
         return self
+
+    def _as_published(self) -> None:
+        """What the public code does to spectra and losses has no other form."""
+        for name in ("input", "normalise", "loss_weight"):
+            if getattr(self, name) != PUBLISHED[name]:
+                raise refuse(name, f"{getattr(self, name)} with published: true; expected {PUBLISHED[name]}")
+        if self.segment_length >= self.token_count // self.mask_segments:
+            text = f"{self.segment_length} tokens with published: true; expected less than a stretch of the spectrum, "
+            raise refuse("mask_length", text + f"{self.token_count} tokens in {self.mask_segments} mask_segments")
 
 
 KIND = ModelKind(

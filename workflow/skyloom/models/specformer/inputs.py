@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyloom.models.specformer import Config
+from skyloom.models.specformer import Config, published
 from skyloom.nn.log_grid import LogGrid, Rebin, channels, running_mean
 from skyloom.nn.spectra import (
     STATISTICS_CHANNELS,
@@ -51,6 +51,8 @@ class Pixels(nn.Module):
 
     def truth(self, flux: Tensor, ivar: Tensor, hidden: Tensor | None = None) -> Tensor:
         c = self.config
+        if c.published:
+            return published.tokens(flux, c)
         return specformer_tokens(
             flux, ivar, c.size, c.stride, c.std_floor, weighted=c.normalise == "ivar", hidden=hidden
         )
@@ -58,7 +60,9 @@ class Pixels(nn.Module):
     def seen(self, flux: Tensor, ivar: Tensor, mask: Tensor | None = None) -> Tensor:
         """Bad pixels of visible tokens are filled from visible pixels alone, or shrunk to zero, if so configured."""
         c = self.config
-        if c.normalise == "zscore":
+        if c.published:
+            tokens = self.truth(flux, ivar)
+        elif c.normalise == "zscore":
             hidden = None if mask is None else hidden_pixels(mask[:, 1:], flux.shape[1], c.size, c.stride)
             tokens = self.truth(flux, ivar, hidden)
         else:

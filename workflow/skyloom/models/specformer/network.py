@@ -4,7 +4,7 @@ Notable:
 - the published shape is `PUBLISHED` of the package (43.2M parameters); the default is a small one for two CPU cores,
   which sees bins of equal velocity in units of noise (`inputs`): on a linear grid of pixels each place is learned anew
 - masks are contiguous segments whose start is uniform over every place that touches the spectrum, so each token is
-  masked equally often (the published code hardly ever masks the last ten)
+  masked equally often; `published: true` has instead what the public code does to slices, masks, loss and weights
 - what is masked is masked before bad pixels are filled in and continua taken off, so that no visible token carries a
   masked neighbour; where slices overlap, pixels that a visible slice shows stay visible, and the first token (mean and
   deviation of the flux as published, or how bright it is) is that of all pixels
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyloom.models.specformer import Config
+from skyloom.models.specformer import Config, published
 from skyloom.models.specformer.inputs import INPUTS
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
@@ -47,10 +47,14 @@ class SpecFormer(nn.Module):
         self.narrow = nn.Linear(config.dim, config.kept) if config.kept else None
         pooled = config.token_count * config.kept or config.dim
         self.summary = nn.Linear(pooled, config.summary) if config.summary else nn.Identity()
-        init_by_depth(self.blocks, config.layers)
-        init_by_depth(self.head, 0.5)
-        init_by_depth(self.embed_slice, 0.5)
-        normal(self.position, config.dim**-0.5)
+        cut = published.CUT if config.published else 2.0
+        init_by_depth(self.blocks, config.layers, cut)
+        init_by_depth(self.head, 0.5, cut)
+        if config.published:
+            normal(self.embed_slice.weight, config.dim**-0.5, cut)
+        else:
+            init_by_depth(self.embed_slice, 0.5)
+        normal(self.position, config.dim**-0.5, cut)
 
     def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Flux and ivar, (B, W) each, on the grid that is cut into slices."""
@@ -93,8 +97,17 @@ class SpecFormer(nn.Module):
     def hide(self, draws: Draws) -> Tensor:
         """Masks as in training, but that the first token is always seen, (B, T) bool."""
         c = self.config
+        if c.published:
+            return functional.pad(self.masks(draws)[:, 1:], (1, 0))
         mask = segments(draws, c.token_count - 1, c.mask_segments, c.segment_length)
         return functional.pad(mask, (1, 0))
+
+    def masks(self, draws: Draws) -> Tensor:
+        """Tokens hidden in training, (B, T) bool."""
+        c = self.config
+        return (published.segments if c.published else segments)(
+            draws, c.token_count, c.mask_segments, c.segment_length
+        )
 
     def hidden(self, mask: Tensor) -> Tensor:
         """What is hidden of the spectrum, (B, W) bool: what no other token shows."""
@@ -146,9 +159,12 @@ class Objective(nn.Module):
         model, config = self.model, self.model.config
         flux, ivar = model.read(batch)
         truth, weight = model.input.truth(flux, ivar), model.input.weights(flux, ivar)  # (B, T, predicts)
-        mask = segments(draws, config.token_count, config.mask_segments, config.segment_length)  # (B, T)
+        mask = model.masks(draws)  # (B, T)
         tokens = model.encode(model.input.seen(flux, ivar, mask))
-        masked = weighted_error(model.head(tokens), truth, weight * mask[..., None])
+        if config.published:
+            masked = published.error(model.head(tokens), truth, mask)
+        else:
+            masked = weighted_error(model.head(tokens), truth, weight * mask[..., None])
         if not config.pooled_weight:
             return masked.mean(), {}
         pooled = weighted_error(self.from_pooled(model.pool(tokens)), whole(truth), whole(weight))

@@ -1,0 +1,175 @@
+"""How AstroDINO is trained: a student agrees with a teacher, its own running mean, without labels (DINOv2).
+
+Notable:
+- the student sees two large and several small crops, cut without rescaling (an arcsecond stays an arcsecond), the
+  teacher the large ones; both must agree (DINO). The final model is the teacher
+- in some large crops the student does not see some patches, and must say what the teacher sees there (iBOT); with a
+  shared head, as published, in the same prototypes
+- a token of light, if there is one, is told to the teacher and to the student in one of the large crops: in the other
+  and in small crops it must see in pixels what the teacher says of it. Without it embeddings of a small network know
+  a galaxy's magnitude to .3 and its colour to .14 only, which is what they lack in redshift
+- colours are never jittered: for a galaxy they are the redshift. Crops hold the centre of the cutout, where the galaxy
+  is
+- embeddings of a batch are pushed apart (KoLeo), and what the teacher says is spread over prototypes by Sinkhorn-Knopp
+  or by taking off its running mean
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from skyloom.models.astrodino import Config
+from skyloom.models.astrodino.losses import cross_view_loss, entropies, koleo, patch_loss, sinkhorn
+from skyloom.models.astrodino.masks import blocks, hidden_counts
+from skyloom.models.astrodino.network import AstroDINO, Head
+from skyloom.nn import distributed
+from skyloom.nn.batch import Batch
+from skyloom.nn.collapse import spread
+from skyloom.nn.draws import Draws
+from skyloom.nn.schedules import cosine
+
+
+class Objective(nn.Module):
+    """Self-distillation. `model` is the teacher; `student` starts as its copy."""
+
+    def __init__(self, model: AstroDINO):
+        super().__init__()
+        config = model.config
+        self.inputs = model.inputs
+        self.student, self.student_head = AstroDINO(config, (model.modality,)), Head(config)
+        self.model, self.teacher_head = model, Head(config)
+        own = config.ibot > 0 and config.ibot_head == "own"
+        self.student_patch_head, self.teacher_patch_head = (Head(config) if own else None for _ in range(2))
+        self.twins = [(self.student, self.model), (self.student_head, self.teacher_head)]
+        self.twins += [(self.student_patch_head, self.teacher_patch_head)] if own else []
+        self.student.load_state_dict(model.state_dict())
+        for student, teacher in self.twins[1:]:
+            teacher.load_state_dict(student.state_dict())
+        for _, teacher in self.twins:
+            teacher.requires_grad_(False)
+        self.register_buffer("centre", torch.zeros(1, config.prototypes))
+        if config.ibot:
+            self.register_buffer("patch_centre", torch.zeros(1, config.prototypes))
+        self.waiting: dict[str, tuple[Tensor, int]] = {}  # sum and number of logits since the last step, by centre
+        self.rates = rates(config)
+        self.begin_samples = 2000 if config.apertures else 0
+
+    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
+        """Standardise what the token of light says by that of training galaxies."""
+        model = self.model
+        if model.light is not None:
+            model.light.standardise(torch.cat([model.light.measured(model.images(batch)) for batch in batches]))
+            self.student.load_state_dict(model.state_dict())
+
+    def train(self, mode: bool = True) -> "Objective":
+        super().train(mode)
+        self.model.eval()  # no drop path in the teacher
+        return self
+
+    def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        config = self.model.config
+        images, still = self.model.images(batch), progress < config.prototypes_still
+        large = torch.cat([self.crop(images, draws, config.global_side) for _ in range(2)])  # (2B, 3, G, G)
+        hidden = self.hide(draws) if config.ibot else None  # (2B, patches)
+        with torch.no_grad():
+            taught = self.model.shown(self.model.encode(large, light=self.of_light(self.model, images, None)))
+            seen = taught[:, 0]
+            target = self.assign(self.teacher_head(seen), progress)  # (2B, K)
+        light = self.of_light(self.student, images, draws)
+        learnt = self.student.shown(self.student.encode(large, hidden, light))
+        views = [learnt[:, 0]]
+        if config.local_crops:
+            small = torch.cat([self.crop(images, draws, config.local_side) for _ in range(config.local_crops)])
+            views.append(self.student.encode(small)[:, 0])
+        logits = self.student_head(torch.cat(views), still) / config.student_temperature
+        loss = cross_view_loss(target.chunk(2), logits.log_softmax(-1).chunk(2 + config.local_crops))
+        metrics = entropies(target) | spread(seen.chunk(2)[0])
+        if config.ibot:
+            of_patches, signs = self.of_patches(taught, learnt, hidden, progress, still)
+            metrics |= {"dino": loss, "ibot": of_patches, **signs}
+            loss = loss + config.ibot * of_patches
+        if config.koleo:
+            loss = loss + config.koleo * sum(koleo(distributed.gather(view)) for view in views[0].chunk(2)) / 2
+        return loss, metrics
+
+    def of_light(self, network: AstroDINO, images: Tensor, draws: Draws | None) -> Tensor | None:
+        """The token of light of two large crops, (2B, dim); with `draws` one of the two, by a coin, is not told."""
+        if network.light is None:
+            return None
+        numbers = network.light.measured(images).repeat(2, 1)
+        if draws is None:
+            return network.light(numbers)
+        first = draws.uniform() < 0.5
+        return network.light(numbers, torch.cat([first, ~first]))
+
+    def hide(self, draws: Draws) -> Tensor:
+        """Patches of the large crops that the student does not see, (2B, patches) bool, crop by crop."""
+        config = self.model.config
+        side = config.global_side // config.patch
+        counts = hidden_counts(draws, 2, side**2, config.hidden_share, config.hidden_ratio)
+        return blocks(draws, counts, side).transpose(0, 1).flatten(0, 1)
+
+    def of_patches(
+        self, taught: Tensor, learnt: Tensor, hidden: Tensor, progress: float, still: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of iBOT from both networks' tokens, (2B, T, dim), patches last, and signs of collapse."""
+        teacher, student = self.teacher_patch_head or self.teacher_head, self.student_patch_head or self.student_head
+        with torch.no_grad():
+            target = self.assign(
+                teacher(taught[:, -hidden.shape[1] :][hidden]), progress, "patch_centre"
+            )  # (hidden, K)
+        prediction = student(learnt[:, -hidden.shape[1] :][hidden], still) / self.model.config.student_temperature
+        signs = {f"patch_{name}": value for name, value in entropies(target).items()}
+        return patch_loss(target, prediction.log_softmax(-1), hidden), signs
+
+    def crop(self, images: Tensor, draws: Draws, size: int) -> Tensor:
+        """One augmented crop of each image, (B, 3, size, size), that holds the centre of the image."""
+        config = self.model.config
+        room = images.shape[-1] - size
+        reach = min(room, size - 1)  # offsets from room/2 - reach/2 keep the centre inside
+        y, x = (draws.integers((room - reach) // 2, (room - reach) // 2 + reach + 1) for _ in range(2))
+        windows = images.unfold(2, size, 1).unfold(3, size, 1)  # a view: (B, 3, room + 1, room + 1, size, size)
+        crops = windows[torch.arange(len(images), device=images.device), :, y, x]
+        coin = draws.uniform(3)[..., None, None, None] < 0.5
+        crops = torch.where(coin[:, 0], crops.flip(2), crops)
+        crops = torch.where(coin[:, 1], crops.flip(3), crops)
+        crops = torch.where(coin[:, 2], crops.transpose(2, 3), crops)
+        if config.brightness:
+            crops = crops * (1 + config.brightness * (2 * draws.uniform(1, 1, 1) - 1))
+        if config.noise:
+            crops = crops + config.noise * draws.normal(3, size, size)
+        return crops
+
+    def assign(self, logits: Tensor, progress: float, centre: str = "centre") -> Tensor:
+        """The teacher's soft assignment to prototypes, (n, K), each row summing to 1."""
+        config = self.model.config
+        warm = min(1.0, progress / config.teacher_warmup) if config.teacher_warmup else 1.0
+        temperature = config.teacher_temperature + warm * (config.teacher_temperature_end - config.teacher_temperature)
+        if config.centring == "sinkhorn":
+            return sinkhorn(logits, temperature)
+        if self.training:
+            total, count = self.waiting.get(centre, (0, 0))
+            self.waiting[centre] = total + logits.float().sum(0, keepdim=True), count + len(logits)
+        return ((logits - getattr(self, centre)) / temperature).softmax(-1)
+
+    @torch.no_grad()
+    def after_step(self, progress: float) -> None:
+        """Move the teacher towards the student, and centres towards the mean of what the teacher said."""
+        config = self.model.config
+        momentum = cosine(progress, config.momentum, config.momentum_end)
+        for student, teacher in self.twins:
+            torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
+        for name, (total, count) in self.waiting.items():
+            number = distributed.total(total.new_tensor(float(count)))
+            getattr(self, name).lerp_(distributed.total(total) / number, 1 - config.centre_momentum)
+        self.waiting = {}
+
+
+def rates(config: Config) -> dict[str, float]:
+    """Factors of the learning rate: each block learns slower than the next, patches slower still (DINOv2)."""
+    decay, depth = config.layer_decay, config.layers + 1
+    found = {f"student.{name}": decay**depth for name in ("first", "position", "blind")}
+    found["student.embed_patch"] = decay**depth * config.patch_rate
+    found |= {f"student.blocks.{i}.": decay ** (depth - 1 - i) for i in range(config.layers)}
+    return {name: factor for name, factor in found.items() if factor != 1}
