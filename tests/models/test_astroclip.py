@@ -6,7 +6,9 @@ from torch.nn import functional
 
 from skyloom.models import networks
 from skyloom.models.astroclip import Config
-from skyloom.models.astroclip.network import AstroCLIP, Objective, info_nce
+from skyloom.models.astroclip.losses import FAR, info_nce, sigmoid
+from skyloom.models.astroclip.network import AstroCLIP
+from skyloom.models.astroclip.objective import Objective
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import AttentionPool
 from skyloom.nn.draws import Draws

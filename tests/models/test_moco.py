@@ -13,7 +13,8 @@ from skyloom.models import networks
 from skyloom.models.moco import PUBLISHED, Config, check
 from skyloom.models.moco.augment import observe
 from skyloom.models.moco.network import MoCo
-from skyloom.models.moco.objective import NOBODY, Objective, contrast
+from skyloom.nn.queue import NOBODY
+from skyloom.models.moco.objective import Objective, contrast
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
 from skyloom.settings.models import read_model

@@ -119,7 +119,7 @@ class ModelKind:
         the metadata of answers then have `hidden`, modality -> share
     blocks : settings -> how many blocks, ``network.blocks``, its tokens go through one after another, of which the last
         may learn on in a model that is built on it
-    unfrozen : settings -> how many last blocks of its backbones learn; "all": all that tokens are made of
+    unfrozen : (settings, modality) -> how many last blocks of that backbone learn; "all": all that tokens are made of
     label_table : settings -> the user's table with what it learns from; None: galaxies.parquet
     free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
@@ -148,7 +148,7 @@ class ModelKind:
     gives_redshift: bool = False
     hides: Mapping[str, str] = dataclasses.field(default_factory=dict)
     blocks: Callable[[Section], int] = lambda settings: 0
-    unfrozen: "Callable[[Section], int | str]" = lambda settings: 0
+    unfrozen: "Callable[[Section, str], int | str]" = lambda settings, modality: 0
     label_table: "Callable[[Section], str | None]" = lambda settings: None
     free: tuple[str, ...] = ()
     shared_space: bool = False

@@ -88,6 +88,13 @@ class AstroDINO(nn.Module):
         x = self.encode(self.images(batch))
         return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1)
 
+    def bare_tokens(self, batch: Batch) -> Tensor:
+        """Patch tokens that went through the blocks without positions, class token and registers, (B, patches, dim)."""
+        x = self.embed_patch(self.patches((self.images(batch) - self.config.offset) / self.config.scale))
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
     def places(self) -> Patches:
         """What `tokens` show."""
         return Patches(1, self.grid, self.config.image_size, {0: "CLS"})
