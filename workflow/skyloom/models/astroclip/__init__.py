@@ -9,21 +9,25 @@ from skyloom.settings.names import MODALITIES
 from skyloom.settings.section import Section, refuse, setting
 
 PUBLISHED = {
-    # Journal version, Table 2: embedding dimension 512, logit scale 15.5, cross-entropy both ways
-    **{"dim": 512, "heads": 4, "mlp_ratio": 4.0, "logit_scale": 15.5, "temperature": "fixed", "loss": "infonce"},
-    # its public code: the image head is given patches without positions, and its MLP has no residual
-    **{"image_positions": False, "image_residual": False},
-    **{"image_views": 1, "queue": 0, "heads_by": {}, "unfrozen": {}, "keep": {}},
+    # journal version, Tables 1 and 2: cross-attention into 512 numbers, InfoNCE, logit scale fixed at 15.5
+    **{"dim": 512, "logit_scale": 15.5, "temperature": "fixed", "loss": "infonce"},
+    # [code] 4 heads, an MLP of four times the width, no augmentation
+    **{"heads": 4, "mlp_ratio": 4.0, "image_views": 1},
 }
+PUBLISHED_TRAINING = {"batch_size": 256, "learning_rate": 1e-4, "weight_decay": 0.05, "clip": 1.0}
+"""Table 2, with AdamW and a cosine, for 100 epochs."""
+PUBLIC_CODE = {**PUBLISHED, "dim": 1024, "image_positions": False, "image_residual": False}
+"""The network of the public weights: other than the paper says, and its image head with two faults."""
 PUBLISHED_V1 = {
-    # arXiv:2310.03024, 3.2: 128-d, one cross-attention of 4 heads with one learned query, and an MLP (362k weights);
-    # the dense layers of the image encoder, 4.5M, are tuned
-    **{"dim": 128, "heads": 4, "mlp_ratio": 4.0, "heads_by": {"image": "dense"}, "unfrozen": {}, "keep": {}},
-    # 3.1, 3.2: InfoNCE of a fixed temperature, its value not stated: that of the public code; 512 pairs in the queue
-    **{"logit_scale": 15.5, "temperature": "fixed", "loss": "infonce", "queue": 512},
-    # 3.2: flips and rotations of images
-    **{"image_views": 8, "image_positions": True, "image_residual": True},
+    # arXiv:2310.03024, 3.2: 128 numbers; a cross-attention of 4 heads with one learned query and an MLP for spectra
+    # (362k weights, which says that it is four times as wide); of the ResNet the dense layers are tuned (4.5M)
+    **{"dim": 128, "heads": 4, "mlp_ratio": 4.0, "heads_by": {"image": "dense"}},
+    # 3.1, 3.2: InfoNCE of a fixed temperature (its value is not stated: that of the journal version), 512 pairs in a
+    # queue, flips and rotations of images
+    **{"loss": "infonce", "temperature": "fixed", "logit_scale": 15.5, "queue": 512, "image_views": 8},
 }
+PUBLISHED_V1_TRAINING = {"steps": 15000, "batch_size": 512, "learning_rate": 5e-5, "weight_decay": 0.2}
+"""Steps as in 3.2; [code] AdamW and its rate, weight decay, cosine, batch."""
 
 Modality = Literal[(*MODALITIES,)]
 
@@ -38,7 +42,7 @@ class Config(Section):
     mlp_ratio: float = setting(4.0, gt=0)
     "hidden units of a pooling head's MLP, in units of dim"
     heads_by: dict[Modality, Literal["attention", "dense"]] = setting({})
-    "modality -> what makes its embedding: attention (without an entry), or dense layers over the mean of the tokens, which start as the encoder's own where it has such of this length"
+    "modality -> dense: layers over the mean of its tokens, at first the encoder's own if of this shape; or attention"
     image_positions: bool = setting(True)
     "false: the image head sees patches without positions and no class token, as in the public code by mistake"
     image_residual: bool = setting(True)
@@ -52,7 +56,7 @@ class Config(Section):
     queue: int = setting(0, ge=0)
     "pairs of earlier steps from which a counterpart is to be told too"
     keep: dict[Modality, Annotated[float, Field(ge=0)]] = setting({})
-    "modality -> weight of a second loss, the encoder's own embedding read off the aligned one by a line: what other modalities do not say is kept"
+    "modality -> weight of a second loss: how badly the encoder's own embedding is read off the aligned one, linearly"
     unfrozen: dict[Modality, Annotated[int, Field(ge=0)]] = setting({})
     "modality -> last blocks of its encoder that learn on"
     rate: float = setting(0.1, gt=0)

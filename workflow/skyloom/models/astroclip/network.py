@@ -3,8 +3,8 @@
 Notable:
 - any network with `tokens(batch)` and `width` is a backbone, whatever its modality
 - a head is one learned query that attends to all output tokens of its backbone (for images: CLS and patches, with
-  positions), then LayerNorm and an MLP with a residual, for all modalities alike; or dense layers over the tokens' mean,
-  as the first version has for its ResNet
+  positions), then LayerNorm and an MLP with a residual, for all modalities alike; or dense layers over the mean of the
+  tokens, as the first version has for its ResNet
 - two faults of the public code are switches, for its weights: `image_positions`, `image_residual`
 - outputs have length 1
 - the saved model holds backbones and heads: its folder is all that embedding needs
@@ -55,7 +55,9 @@ class AstroCLIP(nn.Module):
         self.modalities = tuple(sorted(backbones))
         self.backbones = nn.ModuleDict({m: backbones[m] for m in self.modalities}).requires_grad_(False)
         for modality in {*config.heads_by, *config.kept, *config.unfrozen} - {*self.modalities}:
-            raise BadConfig(f"model: '{modality}' is not a modality of the model; those are {', '.join(self.modalities)}")
+            raise BadConfig(
+                f"model: '{modality}' is not a modality of the model; those are {', '.join(self.modalities)}"
+            )
         for block in self.learning:
             block.requires_grad_(True)
         self.pools = nn.ModuleDict({m: self._pool(m) for m in self.modalities if not self._dense(m)})

@@ -1,7 +1,7 @@
 """How modalities are brought into one space: every two of them, each over the galaxies that have both.
 
-Where no block of the backbones learns, their tokens are computed once (`Objective.precompute`). In validation a galaxy is
-compared with its batch alone, whatever waits in the queue.
+Where no block of the backbones learns, their tokens are computed once (`Objective.precompute`). In validation a galaxy
+is compared with its batch alone, whatever waits in the queue.
 """
 
 import math
@@ -10,7 +10,6 @@ from itertools import combinations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from skyloom.models.astroclip.losses import FAR, Beyond, info_nce, sigmoid
 from skyloom.models.astroclip.network import AstroCLIP
