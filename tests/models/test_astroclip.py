@@ -16,7 +16,7 @@ from skyloom.models.astroclip import (
     PUBLISHED_V1_TRAINING,
     Config,
 )
-from skyloom.models.astroclip.losses import FAR, info_nce, sigmoid
+from skyloom.models.astroclip.losses import FAR, NEAR, info_nce, sigmoid, strangers
 from skyloom.models.astroclip.network import AstroCLIP
 from skyloom.models.astroclip.objective import Objective
 from skyloom.models.moco import PUBLISHED as MOCO_PUBLISHED
@@ -361,18 +361,31 @@ def test_views_that_are_not_held_are_those_that_are(batch):
     assert live == pytest.approx(cached, rel=1e-5)
 
 
-def test_what_an_encoder_says_is_read_off_the_aligned_embedding(batch):
+def test_neighbours_are_no_strangers_where_nothing_changed():
+    """With own embeddings of length 1 both distributions are the same at the scale that the scatter implies."""
+    own = functional.normalize(torch.randn(40, 6, generator=torch.Generator().manual_seed(1)), dim=1)
+    distance = torch.cdist(own, own).square()[~torch.eye(40, dtype=torch.bool)]
+    scale = 2 / (NEAR * distance.std().item())  # |x - y|^2 = 2 - 2 x y
+    assert strangers(own, own, scale).item() == pytest.approx(0, abs=1e-5)
+    turned = own @ torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(2)))[0]
+    assert strangers(turned, own, scale).item() == pytest.approx(0, abs=1e-5)
+    assert strangers(own.flip(0), own, scale) > 0.5
+    assert strangers(own[:2], own[:2], scale) == 0
+
+
+def test_neighbours_of_an_encoder_are_kept(batch):
     objective = Objective(network(keep={"spectrum": 2.0}))
     objective.begin({}, {}, [batch])
     own = objective.model.backbones["spectrum"].embed(batch, "spectrum")
-    reader = objective.readers["spectrum"]
-    assert torch.allclose(reader.standard(own).std(0), torch.ones(own.shape[1]), atol=1e-3)
-    plain = Objective(objective.model).eval()(batch, Draws(0, 0, 5), 0.0)[0]
-    loss, metrics = objective.eval()(batch, Draws(0, 0, 5), 0.0)
-    said = reader(objective.model.embed(batch, "spectrum"))
-    assert metrics["lost_spectrum"].item() == pytest.approx(functional.mse_loss(said, reader.standard(own)).item())
-    assert loss.item() == pytest.approx((plain + 2 * metrics["lost_spectrum"]).item(), rel=1e-5)
-    held = Batch(objective.precompute(batch))
+    assert torch.allclose(objective.owns["spectrum"](own).std(0), torch.ones(own.shape[1]), atol=1e-3)
+    there = torch.tensor([True, True, True, False, True])
+    some = dataclasses.replace(batch, present={"spectrum": there})
+    loss, metrics = objective.eval()(some, Draws(0, 0, 5), 0.0)
+    e = {m: objective.model.embed(batch, m)[there] for m in ("image", "spectrum")}
+    expected = strangers(e["spectrum"], objective.owns["spectrum"](own)[there], 15.5)
+    assert metrics["strangers_spectrum"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert loss.item() == pytest.approx((info_nce(e["image"], e["spectrum"], 15.5)[0] + 2 * expected).item(), rel=1e-4)
+    held = Batch(objective.precompute(batch), some.present)
     assert objective(held, Draws(0, 0, 5), 0.0)[0].item() == pytest.approx(loss.item(), rel=1e-5)
-    loss.backward()
-    assert reader.weight.grad.any() and objective.model.pools["spectrum"].attention.kv.weight.grad.any()
+    expected.backward()
+    assert objective.model.pools["spectrum"].attention.kv.weight.grad.any()

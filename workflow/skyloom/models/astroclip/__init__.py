@@ -56,7 +56,7 @@ class Config(Section):
     queue: int = setting(0, ge=0)
     "pairs of earlier steps from which a counterpart is to be told too"
     keep: dict[Modality, Annotated[float, Field(ge=0)]] = setting({})
-    "modality -> weight of a second loss: how badly the encoder's own embedding is read off the aligned one, linearly"
+    "modality -> weight of a second loss: neighbours in its encoder's own embedding that are no longer such"
     unfrozen: dict[Modality, Annotated[int, Field(ge=0)]] = setting({})
     "modality -> last blocks of its encoder that learn on"
     rate: float = setting(0.1, gt=0)
@@ -78,7 +78,7 @@ class Config(Section):
 
     @property
     def kept(self) -> list[str]:
-        """Modalities whose own embeddings are kept."""
+        """Modalities whose neighbours are kept."""
         return sorted(modality for modality, weight in self.keep.items() if weight)
 
 

@@ -7,6 +7,10 @@ from torch.nn import functional
 Beyond = tuple[Tensor, Tensor]
 FAR = -1e4
 """A similarity so low that it does not count."""
+NEAR = 1 / 3
+"""Scatter of squared distances over which a neighbour becomes a stranger: of 256 galaxies some ten are neighbours."""
+LEAST = 3
+"""Galaxies of which one has neighbours that could be others."""
 
 
 def info_nce(a: Tensor, b: Tensor, scale: Tensor | float, beyond: Beyond | None = None) -> tuple[Tensor, Tensor]:
@@ -37,3 +41,20 @@ def sigmoid(
     if beyond is not None:
         loss = loss + sum(functional.softplus(scale * further + bias).sum() for further in beyond) / 2
     return loss / len(a), similarity
+
+
+def strangers(aligned: Tensor, own: Tensor, scale: float) -> Tensor:
+    """How much the neighbours of galaxies are others after the alignment, 0 where none is.
+
+    The mean divergence of two distributions over the other galaxies of a batch, as in stochastic neighbour embedding
+    (Hinton & Roweis 2002): one falls with the squared distance between encoders' own embeddings (B, D), in units of a
+    fraction of its scatter, `NEAR`; the other with the angle between aligned ones (B, d), of length 1, as InfoNCE has it.
+    """
+    if len(own) < LEAST:
+        return aligned.sum() * 0
+    itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
+    distance = torch.cdist(own, own).square()
+    unit = NEAR * distance[~itself].std().clamp(min=1e-6)
+    wanted = (-distance / unit).masked_fill(itself, FAR).log_softmax(1)
+    found = (scale * aligned @ aligned.T).masked_fill(itself, FAR).log_softmax(1)
+    return (wanted.exp() * (wanted - found)).masked_fill(itself, 0).sum(1).mean()

@@ -11,7 +11,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from skyloom.models.astroclip.losses import FAR, Beyond, info_nce, sigmoid
+from skyloom.models.astroclip.losses import FAR, Beyond, info_nce, sigmoid, strangers
 from skyloom.models.astroclip.network import AstroCLIP
 from skyloom.nn import distributed
 from skyloom.nn.batch import Batch
@@ -41,7 +41,7 @@ class Objective(Queue):
             self.log_scale = nn.Parameter(torch.tensor(math.log(config.logit_scale)))
         if config.loss == "sigmoid":
             self.bias = nn.Parameter(torch.tensor(BIAS))
-        self.readers = nn.ModuleDict()
+        self.owns = nn.ModuleDict()
         self.begin_samples = BEGIN if config.kept else 0
         self.waiting: tuple[Tensor, Tensor] | None = None
         if not model.learning:
@@ -54,19 +54,20 @@ class Objective(Queue):
 
     @torch.no_grad()
     def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
-        """Take from some training galaxies how long the embeddings are that are kept, their means and deviations."""
+        """Take from some training galaxies means and deviations of the embeddings whose neighbours are kept."""
         self.eval()
         found: dict[str, list[Tensor]] = {m: [] for m in self.model.config.kept}
         for batch in batches:
             for m, parts in found.items():
                 parts.append(self.model.backbones[m].embed(batch, m)[batch.present[m]].float())
         for m, parts in found.items():
-            self.readers[m] = Reader(self.model.config.dim, torch.cat(parts))
+            self.owns[m] = Own(torch.cat(parts))
 
     def _precompute(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
-        """Tokens of the frozen backbones, modality -> {"tokens": (B, views, T, d)}; "own" (B, D) where that is kept."""
+        """Tokens of the frozen backbones, modality -> {"tokens": (B, views, T, d)}; "own" (B, D) where neighbours
+        are kept."""
         held = {m: {"tokens": self.tokens(batch, m)} for m in self.model.modalities}
-        for m in self.readers:
+        for m in self.owns:
             held[m]["own"] = self.own(batch, m)
         return held
 
@@ -95,9 +96,9 @@ class Objective(Queue):
         return batch.changed(modality, **found)
 
     def own(self, batch: Batch, modality: str) -> Tensor:
-        """What is kept, the backbone's own embedding, (B, D), standardised."""
+        """The backbone's own embedding, whose neighbours are kept, (B, D), standardised."""
         with torch.no_grad():
-            return self.readers[modality].standard(self.model.backbones[modality].embed(batch, modality).float())
+            return self.owns[modality](self.model.backbones[modality].embed(batch, modality).float())
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model, embedded, present = self.model, {}, {}
@@ -123,11 +124,12 @@ class Objective(Queue):
         loss, metrics = sum(losses) / len(losses), {"top1": sum(found) / len(found)}
         if model.config.temperature == "learned":
             metrics["scale"] = self.scale.detach()
-        for m, reader in self.readers.items():
+        for m in self.owns:
             own = batch[m]["own"].float() if "own" in batch[m] else self.own(batch, m)
-            error = (reader(embedded[m]) - distributed.gather_mask(own)).square().mean(1) * present[m]
-            metrics[f"lost_{m}"] = error.sum() / present[m].sum().clamp(min=1)
-            loss = loss + model.config.keep[m] * metrics[f"lost_{m}"]
+            rows = present[m]
+            lost = strangers(embedded[m][rows], distributed.gather_mask(own)[rows], model.config.logit_scale)
+            metrics[f"strangers_{m}"] = lost
+            loss = loss + model.config.keep[m] * lost
         return loss, metrics
 
     @property
@@ -176,14 +178,13 @@ class Objective(Queue):
         return tokens
 
 
-class Reader(nn.Linear):
-    """Reads an encoder's own embedding, (N, D) of some galaxies `seen`, off the aligned one; standardised."""
+class Own(nn.Module):
+    """An encoder's own embedding, in units of the deviations of some galaxies, `seen` (N, D)."""
 
-    def __init__(self, dim: int, seen: Tensor):
-        super().__init__(dim, seen.shape[1], device=seen.device)
+    def __init__(self, seen: Tensor):
+        super().__init__()
         self.register_buffer("mean", seen.mean(0))
         self.register_buffer("deviation", seen.std(0).clamp(min=1e-6))
 
-    def standard(self, own: Tensor) -> Tensor:
-        """Embeddings (B, D) in units of their deviations about their means."""
+    def forward(self, own: Tensor) -> Tensor:
         return (own - self.mean) / self.deviation
