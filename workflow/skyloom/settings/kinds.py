@@ -123,8 +123,8 @@ class ModelKind:
     label_table : settings -> the user's table with what it learns from; None: galaxies.parquet
     free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
-    attends : a learned query pools tokens into each of its embeddings; the network has `attention(batch, name)` and
-        `places(name)`, which the analysis `attention` reads
+    attends : a learned query pools tokens into its embeddings; the network has `attending`, which of them, and
+        `attention(batch, name)` and `places(name)` of these, which the analysis `attention` reads
     fills : it fills in what is hidden of a spectrum; the network has what the analysis `filling` reads: `wavelength`,
         `read`, `hide`, `hidden` and `fill`
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own

@@ -47,8 +47,8 @@ def strangers(aligned: Tensor, own: Tensor, scale: float) -> Tensor:
     """How much the neighbours of galaxies are others after the alignment, 0 where none is.
 
     The mean divergence of two distributions over the other galaxies of a batch, as in stochastic neighbour embedding
-    (Hinton & Roweis 2002): one falls with the squared distance between encoders' own embeddings (B, D), in units of a
-    fraction of its scatter, `NEAR`; the other with the angle between aligned ones (B, d), of length 1, as InfoNCE has it.
+    (Hinton & Roweis 2002): one falls with the squared distance between an encoder's own embeddings (B, D), in units of
+    a fraction of its scatter, `NEAR`; the other with the angle between aligned ones (B, d), of length 1, as in InfoNCE.
     """
     if len(own) < LEAST:
         return aligned.sum() * 0
