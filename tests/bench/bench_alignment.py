@@ -1,10 +1,11 @@
 """What each choice in AstroCLIP gains and costs: the default run's alignment with one choice otherwise.
 
-``PYTHONPATH=workflow python tests/bench/bench_alignment.py [results folder] [steps] [seeds] [names...]``, when
-there are tokens and models of the surveys `mock` and `mock_spectra`. All is measured on the validation split: R2 by kNN as the
-published protocol has it (k = 64, standardised, nothing chosen), its mean over five properties, recall@10 among all
-validation galaxies. The first lines are of the encoders before the alignment. The cost is the CPU time of a training,
-one thread. A moco and what photometry needs are made in a temporary folder.
+``PYTHONPATH=workflow python tests/bench/bench_alignment.py [results folder] [steps] [seeds] [names...]``
+
+For a folder with tokens and models of the surveys `mock` and `mock_spectra`. All is measured on the validation split:
+R2 by kNN as the published protocol has it (k = 64, standardised, nothing chosen), its mean over five properties,
+recall@10 among all validation galaxies. The first lines are of the encoders before the alignment. The cost is the CPU
+time of a training, one thread. A moco and what photometry needs are made in a temporary folder.
 """
 
 import glob
