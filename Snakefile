@@ -68,3 +68,8 @@ rule benchmark:
 rule astroclip:
     input:
         embeddings=embeddings_by(aligned=True),
+
+
+rule astroclip_v1:
+    input:
+        embeddings_of("astroclip", lambda model: "dense" in model.heads_by.values()) or lacks_model("astroclip_v1"),

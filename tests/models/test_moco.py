@@ -13,9 +13,10 @@ from skyloom.models import networks
 from skyloom.models.moco import PUBLISHED, Config, check
 from skyloom.models.moco.augment import observe
 from skyloom.models.moco.network import MoCo
-from skyloom.models.moco.objective import NOBODY, Objective, contrast
+from skyloom.models.moco.objective import Objective, contrast
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
+from skyloom.nn.queue import NOBODY
 from skyloom.settings.models import read_model
 from skyloom.settings.section import parse
 from tests.paths import ROOT

@@ -118,3 +118,25 @@ def embeddings_by(*, aligned: bool) -> list[str]:
         for name in settings.embeddings_of(model, survey)
         if bool(model.backbones) == aligned
     ]
+
+
+def embeddings_of(kind: str, fits) -> list[str]:
+    """Embeddings of every survey by models of a kind whose settings fit."""
+    return [
+        layout.embedding(survey, model.name, name)
+        for survey in settings.surveys
+        for model in settings.models_of(survey)
+        if model.kind_name == kind and fits(model.settings)
+        for name in settings.embeddings_of(model, survey)
+    ]
+
+
+def lacks_model(preset: str):
+    """An input function that says, when it is asked, that the configuration has no such model."""
+
+    def refuse(wildcards):
+        raise WorkflowError(
+            f"config: models: there is none like it; add `--configfile resources/presets/{preset}.yaml`"
+        )
+
+    return refuse

@@ -88,6 +88,34 @@ rule tokenize_hsc_images:
         "../scripts/tokenize_hsc_images.py"
 
 
+rule tokenize_photometry:
+    """Store the magnitudes of one shard of galaxies."""
+    input:
+        galaxies=rules.crossmatch.output.galaxies,
+    output:
+        shard="results/{survey}/tokens/photometry/shard-{shard}.h5",
+        quarantine="results/{survey}/tokens/photometry/quarantine-{shard}.csv",
+    log:
+        "results/{survey}/logs/tokenize_photometry-{shard}.log",
+    benchmark:
+        "results/{survey}/benchmarks/tokenize_photometry-{shard}.tsv"
+    wildcard_constraints:
+        survey=with_files("zcatalog"),
+    conda:
+        "../../envs/survey.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        code=code("tokenize_photometry"),
+        survey=survey_settings("compression"),
+    message:
+        "Tokenize photometry of {wildcards.survey}, shard {wildcards.shard}"
+    script:
+        "../scripts/tokenize_photometry.py"
+
+
 rule measure_shard:
     """Sums over the training galaxies of one shard, which is verified."""
     input:

@@ -127,12 +127,15 @@ class Block(nn.Module):
 class AttentionPool(nn.Module):
     """One learned query attends to all tokens, then LayerNorm and an MLP with a residual, (B, T, context) -> (B, dim).
 
-    The head of AstroCLIP (journal version): cross-attention, x = norm(x), x = x + MLP(x). A last linear layer changes
-    the dimension when the output is not as wide as the attention.
+    The head of AstroCLIP (journal version): cross-attention, x = norm(x), x = x + MLP(x); without `residual`, x =
+    MLP(x). A last linear layer changes the dimension when the output is not as wide as the attention.
     """
 
-    def __init__(self, context_dim: int, dim: int, heads: int, out_dim: int, mlp_ratio: float = 4.0):
+    def __init__(
+        self, context_dim: int, dim: int, heads: int, out_dim: int, mlp_ratio: float = 4.0, residual: bool = True
+    ):
         super().__init__()
+        self.residual = residual
         self.query = nn.Parameter(torch.randn(1, 1, dim) * dim**-0.5)
         self.attention = CrossAttention(dim, context_dim, heads)
         self.norm = nn.LayerNorm(dim)
@@ -146,7 +149,7 @@ class AttentionPool(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         query = self.query.expand(tokens.shape[0], -1, -1)
         x = self.norm(self.attention(query, tokens))[:, 0]  # (B, dim)
-        return self.project(x + self.mlp(x))
+        return self.project(x + self.mlp(x) if self.residual else self.mlp(x))
 
 
 def init_by_depth(module: nn.Module, depth: float, cut: float = 2.0) -> None:

@@ -119,14 +119,14 @@ class ModelKind:
         the metadata of answers then have `hidden`, modality -> share
     blocks : settings -> how many blocks, ``network.blocks``, its tokens go through one after another, of which the last
         may learn on in a model that is built on it
-    unfrozen : settings -> how many last blocks of its backbones learn; "all": all that tokens are made of
+    unfrozen : (settings, modality) -> how many last blocks of that backbone learn; "all": all that tokens are made of
     label_table : settings -> the user's table with what it learns from; None: galaxies.parquet
     whole_batch : its loss compares the samples of a batch with each other, or normalises by them, so that
         `training.accumulate` cannot take it in parts
     free : settings that may differ between a model and the one it starts from
     shared_space : its embeddings of several modalities lie in one space
-    attends : a learned query pools tokens into each of its embeddings; the network has `attention(batch, name)` and
-        `places(name)`, which the analysis `attention` reads
+    attends : a learned query pools tokens into its embeddings; the network has `attending`, which of them, and
+        `attention(batch, name)` and `places(name)` of these, which the analysis `attention` reads
     fills : it fills in what is hidden of a spectrum; the network has what the analysis `filling` reads: `wavelength`,
         `read`, `hide`, `hidden` and `fill`
     ordered : the columns of an embedding are ordered: the first few make a smaller model of their own
@@ -154,7 +154,7 @@ class ModelKind:
     gives_redshift: bool = False
     hides: Mapping[str, str] = dataclasses.field(default_factory=dict)
     blocks: Callable[[Section], int] = lambda settings: 0
-    unfrozen: "Callable[[Section], int | str]" = lambda settings: 0
+    unfrozen: "Callable[[Section, str], int | str]" = lambda settings, modality: 0
     label_table: "Callable[[Section], str | None]" = lambda settings: None
     whole_batch: bool = False
     free: tuple[str, ...] = ()

@@ -162,7 +162,7 @@ def check_backbones(model: Model, models: Mapping[str, Model]) -> None:
         if backbone not in one:
             where = f"models.{model.name}.backbones.{modality}"
             raise BadConfig(f"{where}: '{backbone}' is not a model of this modality; allowed are {', '.join(one)}")
-        wanted, other = model.kind.unfrozen(model.settings), models[backbone]
+        wanted, other = model.kind.unfrozen(model.settings, modality), models[backbone]
         where, most = f"models.{model.name}.model.unfrozen", other.kind.blocks(other.settings)
         if wanted == "all" and other.kind.baseline:
             raise BadConfig(f"{where}: 'all' is not allowed; '{backbone}' has no weights that learn")

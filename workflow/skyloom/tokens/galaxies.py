@@ -43,7 +43,7 @@ def shard_rows(galaxies_path: str | os.PathLike, shard: int, prefix: str) -> pa.
         for name in (*columns, "shard"):
             if name not in present:
                 raise BadInput(f"{galaxies_path}: no column {name}; expected {', '.join(columns)}, shard")
-        table = _of_shard(galaxies_path, list(columns), shard)
+        table = of_shard(galaxies_path, list(columns), shard)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{galaxies_path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
     table = table.rename_columns([columns[name] for name in table.column_names])
@@ -56,7 +56,7 @@ def shard_rows(galaxies_path: str | os.PathLike, shard: int, prefix: str) -> pa.
     return table.take(observed[np.lexsort((table["row"].to_numpy()[observed], place))])
 
 
-def _of_shard(path: str | os.PathLike, columns: list[str], shard: int) -> pa.Table:
+def of_shard(path: str | os.PathLike, columns: list[str], shard: int) -> pa.Table:
     """Rows of one shard, a row group of the file at a time; texts as numbers of an Arrow dictionary."""
     texts = [name for name in columns if name.endswith("_file")]
     with pq.ParquetFile(path, read_dictionary=texts) as file:

@@ -46,7 +46,7 @@ def measure(job: Job) -> None:
     found = []
     with reproducible(1), torch.inference_mode():
         for model, card in models.values() if len(ids) else ():
-            for modality in model.modalities:
+            for modality in model.attending:
                 if modality in tokens:
                     weights = _attention(model, modality, tokens[modality], ids)
                     found.append(Attention(card["name"], modality, model.places(modality), weights))

@@ -93,6 +93,13 @@ class AstroDINO(nn.Module):
         """Output tokens without those of registers."""
         return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1) if self.config.registers else x
 
+    def bare_tokens(self, batch: Batch) -> Tensor:
+        """Patch tokens that went through the blocks without positions, class token and registers, (B, patches, dim)."""
+        x = self.embed_patch(self.patches((self.images(batch) - self.config.offset) / self.config.scale))
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
     def places(self) -> Patches:
         """What `tokens` show."""
         others = {0: "CLS"} | ({1: "light"} if self.light else {})

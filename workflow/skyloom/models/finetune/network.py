@@ -18,6 +18,7 @@ from skyloom.core.errors import BadConfig
 from skyloom.models.finetune import ALL, Config
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import CrossAttention, init_by_depth
+from skyloom.nn.unfreezing import last_blocks, rest_in_evaluation
 
 NARROWEST = 1e-3  # smallest deviation, in units of that of the label
 
@@ -70,20 +71,14 @@ class FineTuned(nn.Module):
     @property
     def learning(self) -> list[nn.Module]:
         """The blocks that learn, but for `unfrozen: all`; BadConfig if the encoder has fewer."""
-        wanted, blocks = self.config.unfrozen, list(getattr(self.backbone, "blocks", ()))
-        if wanted in (0, ALL):
-            return []
-        if wanted > len(blocks):
-            raise BadConfig(f"unfrozen: {wanted} is not allowed; the encoder has {len(blocks)} blocks")
-        return blocks[-wanted:]
+        wanted = self.config.unfrozen
+        return [] if wanted == ALL else last_blocks(self.backbone, wanted)
 
     def train(self, mode: bool = True) -> "FineTuned":
         """As usual, but what is frozen stays in evaluation: no dropout there."""
         super().train(mode)
         if self.config.unfrozen != ALL:
-            self.backbone.eval()
-            for block in self.learning:
-                block.train(mode)
+            rest_in_evaluation(self.backbone, self.learning, mode)
         return self
 
     def tokens(self, batch: Batch) -> Tensor:

@@ -17,6 +17,7 @@ from skyloom.models.finetune.check import few
 from skyloom.models.finetune.network import FineTuned
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
+from skyloom.nn.unfreezing import fixed
 
 TEMPERATURES = torch.logspace(-1, 1, 81)
 
@@ -44,9 +45,7 @@ class Objective(nn.Module):
         """What never changes of the encoder is not part of a checkpoint."""
         if self.model.config.unfrozen == ALL:
             return ()
-        learn = {id(part) for block in self.model.learning for part in block.state_dict(keep_vars=True).values()}
-        state = self.model.backbones.state_dict(prefix="model.backbones.", keep_vars=True)
-        return tuple(name for name, part in state.items() if id(part) not in learn)
+        return fixed(self.model.backbones, self.model.learning, "model.backbones.")
 
     def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
         """Take mean and deviation of every number from the training split, and how rare labels are; with `unfrozen:

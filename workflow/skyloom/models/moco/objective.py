@@ -12,35 +12,29 @@ import copy
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from skyloom.models.moco.augment import observe
 from skyloom.models.moco.network import MoCo, known
-from skyloom.nn import distributed
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
-
-NOBODY = torch.iinfo(torch.int64).min
-"""Stands for the targetid of a key that is of no galaxy, or of an unknown one."""
+from skyloom.nn.queue import Queue, in_order
 
 FIRST = 1024
 """Keys of galaxies that are in the queue at the start, at most; the others are of no galaxy, random as published."""
 
 
-class Objective(nn.Module):
+class Objective(Queue):
     """InfoNCE of queries with their keys and those of the queue. `model` makes the queries; `keys`, the keys."""
 
     def __init__(self, model: MoCo):
-        super().__init__()
         config = model.config
+        super().__init__(functional.normalize(torch.randn(config.queue, config.dim), dim=1))
         self.model, self.inputs = model, model.inputs
         self.labels = ("ebv",) if config.augment.extinction else ()
         self.keys = copy.deepcopy(model).requires_grad_(False).eval()
         self.begin_samples = min(config.queue, FIRST)
-        self.register_buffer("queue", functional.normalize(torch.randn(config.queue, config.dim), dim=1))
-        self.register_buffer("galaxies", torch.full((config.queue,), NOBODY))  # of the keys in the queue
-        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))  # its place in the queue
         self.waiting: tuple[Tensor, Tensor] | None = None
 
     def train(self, mode: bool = True) -> "Objective":
@@ -55,12 +49,6 @@ class Objective(nn.Module):
         for batch in batches:
             self.put(self.keys.project(self.model.images(batch)), self.of(batch))
 
-    def of(self, batch: Batch) -> Tensor:
-        """The targetids of a batch, (B,) int64."""
-        if batch.targetid is None:
-            return torch.full((len(batch),), NOBODY, device=batch.device)
-        return batch.targetid
-
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.model.config
         flux, ebv = known(batch[self.model.modality]["flux"]), batch.labels.get("ebv")
@@ -72,9 +60,8 @@ class Objective(nn.Module):
         galaxy = self.of(batch)
         if self.training:
             self.waiting = key, galaxy
-        same = (galaxy[:, None] == self.galaxies) & (galaxy != NOBODY)[:, None]
         with torch.autocast(flux.device.type, enabled=False):
-            return contrast(query, key, self.queue, same, config.temperature)
+            return contrast(query, key, self.queue, self.same(galaxy), config.temperature)
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
@@ -83,18 +70,6 @@ class Objective(nn.Module):
         for name, tensor in ours.items():  # one by one: of weights in shards a process has parts, of buffers all
             theirs[name].lerp_(tensor, 1 - self.model.config.momentum)
         self.put(*map(in_order, self.waiting))
-
-    def put(self, keys: Tensor, galaxies: Tensor) -> None:
-        """Keys (B, dim) and their targetids (B,) take the place of the oldest ones in the queue."""
-        keys, galaxies = keys[-len(self.queue) :], galaxies[-len(self.queue) :]
-        places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.queue)
-        self.queue[places], self.galaxies[places] = keys, galaxies
-        self.oldest.copy_((self.oldest + len(keys)) % len(self.queue))
-
-
-def in_order(rows: Tensor) -> Tensor:
-    """Rows of all processes in the order of the global batch, of which each process has every n-th."""
-    return torch.stack(distributed.gather_mask(rows).chunk(distributed.world_size()), 1).flatten(0, 1)
 
 
 def contrast(
