@@ -14,8 +14,8 @@
     )
 
 Columns of an answer: ``query`` (text), ``query_targetid`` (null for a file), ``rank`` (1 is the nearest; a galaxy is
-not its own neighbour), ``targetid``, ``distance``, ``split``, then columns of galaxies.parquet and properties with
-intervals (`skyloom.explore.properties`). Units and words are in the fields' metadata.
+not its own neighbour), ``targetid``, ``distance``, then columns of galaxies.parquet and properties with intervals
+(`skyloom.explore.properties`). Units and words are in the fields' metadata.
 
 ==============  =========================================================================================================
 `index`         `build_index`, `open_index` -> `Index`: ``search(vectors, k, among)``, ``exact``, ``vectors(rows)``
