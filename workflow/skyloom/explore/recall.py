@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from skyloom.core.files import atomic
-from skyloom.explore.index import Index, Scan
+from skyloom.explore.index import Index
+from skyloom.explore.scan import Scan
 
 K, QUERIES = 10, 1000
 """Neighbours, and galaxies that are asked for: recall is known to 0.001 and better."""
