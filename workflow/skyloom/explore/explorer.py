@@ -84,6 +84,7 @@ class Explorer:
 
     def comparable_with(self, embedding: str) -> list[str]:
         """The other embeddings that lie in one space with this one."""
+        self._check(embedding)
         return [
             name for name in self.embeddings if name != embedding and self._comparable(name, self._check(embedding))
         ]

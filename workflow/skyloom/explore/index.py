@@ -136,12 +136,17 @@ def open_index(path: str | os.PathLike, table: str | os.PathLike | None = None) 
             raise BadInput(str(error)) from error
         log.warning("%s: searched by the exact scan, which is slower (%s)", table, error)
         return Scan(table)
-    if table is not None and table.is_file():
-        schema = pq.read_schema(table)
-        if json.loads((schema.metadata or {}).get(METADATA, b"{}")) != found.about:
-            log.warning("%s: of other weights than %s, which is searched by the exact scan", path, table)
-            return Scan(table)
+    if table is not None and table.is_file() and not _same(found, table):
+        log.warning("%s: not of the embeddings in %s, which are searched by the exact scan", path, table)
+        return Scan(table)
     return found
+
+
+def _same(index: Index, table: Path) -> bool:
+    """Whether an index is of the galaxies and the weights of a table."""
+    known = pq.read_table(table, columns=["targetid"])
+    about = json.loads((known.schema.metadata or {}).get(METADATA, b"{}"))
+    return about == index.about and np.array_equal(known["targetid"].to_numpy(), index.targetid)
 
 
 def build_index(table: str | os.PathLike, path: str | os.PathLike, threads: int = 1) -> Scan:
