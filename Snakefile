@@ -32,6 +32,7 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/share.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 

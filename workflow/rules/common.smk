@@ -14,7 +14,7 @@ from skyloom.formats.file_names import sorted_paths
 from skyloom.mock import layout as mock_layout
 from skyloom.settings import kinds, layout
 from skyloom.settings.config import load
-from skyloom.settings.names import JOINT, LISTED, MODALITIES
+from skyloom.settings.names import IMAGES, JOINT, LISTED, MODALITIES
 from skyloom.surveys import desi_samples
 from skyloom.surveys.common import packaged, web
 from skyloom.surveys.common.wheels import PINNED

@@ -116,3 +116,16 @@ def crate_inputs(wildcards) -> dict[str, list[str]]:
 
 
 report_modules = tuple(kinds.module_name("analysis", analysis.kind_name) for analysis in settings.analyses.values())
+
+
+def map_of_survey(wildcards) -> list[str]:
+    """The table of the first map of a survey's embeddings, if the configuration has one."""
+    maps = [settings.analyses[name] for name, survey in settings.made if survey == wildcards.survey]
+    maps = [analysis for analysis in maps if analysis.kind_name == "umap"]
+    return [layout.outputs(analysis, wildcards.survey)["table"] for analysis in maps[:1]]
+
+
+def pictures_of_survey(wildcards) -> list[str]:
+    """The token shards of the first kind of images of a survey, if it has any."""
+    have = [name for name in settings.surveys[wildcards.survey].settings.modalities if name in IMAGES]
+    return [path for name in have[:1] for path in layout.shards(wildcards.survey, name, settings)]

@@ -14,12 +14,13 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from astropy import units as u
-from astropy.io.votable.tree import CooSys, Field, Resource, TableElement, VOTableFile
+from astropy.io.votable.tree import CooSys, Field, Info, Resource, TableElement, VOTableFile
 
 from skyloom.core.files import atomic
 
@@ -47,13 +48,21 @@ class _Column:
         return str(self.length) if self.length > 1 or "har" in self.datatype else None
 
 
-def write_votable(path: str | os.PathLike, name: str, description: str, batches: Batches, schema: pa.Schema) -> int:
+def write_votable(
+    path: str | os.PathLike,
+    name: str,
+    description: str,
+    batches: Batches,
+    schema: pa.Schema,
+    infos: Mapping[str, str] | None = None,
+) -> int:
     """Write one table, the number of whose rows is returned.
 
-    Memory: a batch. Texts are padded to the longest of their column, for which the texts are read once before.
+    Memory: a batch. Texts are padded to the longest of their column, for which the texts are read once before. `infos`
+    is what it says of itself (INFO), name -> value.
     """
     columns = [_column(field, longest) for field, longest in zip(schema, _longest(batches, schema), strict=True)]
-    before, after = _xml(name, description, columns).split(b"</TABLE>")
+    before, after = _xml(name, description, columns, infos or {}).split(b"</TABLE>")
     rows, rest = 0, b""
     with atomic(path) as temporary, open(temporary, "wb") as file:
         file.write(before.rstrip() + b'\n   <DATA>\n    <BINARY2>\n     <STREAM encoding="base64">\n')
@@ -97,11 +106,14 @@ def _column(field: pa.Field, longest: int) -> _Column:
     return _Column(field, *_TYPES[str(field.type)])
 
 
-def _xml(name: str, description: str, columns: Sequence[_Column]) -> bytes:
+def _xml(
+    name: str, description: str, columns: Sequence[_Column], infos: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """The whole document, its table without data."""
     document = VOTableFile(version="1.4")
     resource = Resource(type="results")
     resource.coordinate_systems.append(CooSys(ID=_NODE, system="ICRS"))
+    resource.infos.extend(Info(name=key, value=value) for key, value in infos.items())
     document.resources.append(resource)
     table = TableElement(document, name=name)
     table.description = description

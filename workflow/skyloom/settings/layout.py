@@ -134,6 +134,22 @@ def shared_tables(survey: str) -> list[str]:
     return [f"{survey_folder(survey)}/share/galaxies.{form}" for form in ("vot", "parquet")]
 
 
+def search(survey: str, config: "Config") -> list[str]:
+    """The index of every table of embeddings, one file each; how many of the true neighbours it finds is beside it, in
+    ``{model}-{name}.json``."""
+    return [f"{survey_folder(survey)}/search/{name}.usearch" for name in embeddings(survey, config)]
+
+
+def atlas(survey: str, config: "Config") -> list[str]:
+    """Every table of embeddings as embedding-atlas opens it."""
+    return [f"{survey_folder(survey)}/share/{name}.atlas.parquet" for name in embeddings(survey, config)]
+
+
+def lance(survey: str, config: "Config") -> list[str]:
+    """Every table of embeddings as results of hyrax: the manifest in each folder, which is written last."""
+    return [f"{survey_folder(survey)}/lance/{name}/manifest.csv" for name in embeddings(survey, config)]
+
+
 def predictions(survey: str, config: "Config") -> list[str]:
     """Every table of predictions of a survey."""
     models = config.models_of(survey)
