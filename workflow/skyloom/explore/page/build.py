@@ -9,15 +9,17 @@ from skyloom.core.files import atomic_folder
 from skyloom.core.job import progress
 from skyloom.explore.page.site import PAGE, STATIC, Site, refuse_if_large
 from skyloom.explore.page.sources import Sources
+from skyloom.surveys.common.manifest import write_manifest
 
 log = logging.getLogger(__name__)
 
+MANIFEST = "files.csv"
 MOST = 50_000
 """Galaxies of a folder: beyond that a server."""
 
 
 def build(sources: Sources, index: str | os.PathLike, most: int = MOST) -> None:
-    """Write the page of a survey into the folder of `index`, its ``index.html``.
+    """Write the page of a survey into the folder of `index`, its ``index.html``, with a list of its files.
 
     Raises
     ------
@@ -31,9 +33,10 @@ def build(sources: Sources, index: str | os.PathLike, most: int = MOST) -> None:
             shutil.copyfile(STATIC / name, folder / name)
         size, chunks = 0, max(site.chunks, 1)
         for name in site.names():
-            content = site._content(name)
+            content = site.content(name)
             (folder / "data" / name).write_bytes(content)
             size += len(content)
             if name.startswith("details"):
                 progress(f"{int(name[8:-3]) / chunks:.0%} of the galaxies")
+        write_manifest((path for path in folder.rglob("*") if path.is_file()), folder / MANIFEST)
     log.info("%s: %d galaxies, %.1f MiB", index, len(site.catalog.targetid), size / 2**20)

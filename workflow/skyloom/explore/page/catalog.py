@@ -58,9 +58,8 @@ class Catalog:
 
     def __init__(self, sources: Sources):
         table = pq.read_table(sources.galaxies)
-        for name in ("targetid", "ra", "dec"):
-            if name not in table.column_names:
-                raise BadInput(f"{sources.galaxies}: no column {name!r}; expected a catalogue of galaxies")
+        if "targetid" not in table.column_names:
+            raise BadInput(f"{sources.galaxies}: no column 'targetid'; expected a catalogue of galaxies")
         order = np.argsort(table["targetid"].to_numpy(), kind="stable")
         table = table.take(order) if (np.diff(order) < 0).any() else table
         self.targetid = table["targetid"].to_numpy()

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from skyloom.analysis.common.posteriors import PosteriorFile
 from skyloom.core.errors import BadInput
+from skyloom.explore.explorer import Explorer
+from skyloom.explore.index import Scan
 from skyloom.explore.page import pictures
 from skyloom.explore.page.alike import Alike, pairings_of
 from skyloom.explore.page.catalog import Catalog
@@ -40,18 +42,19 @@ class Site:
     Parameters
     ----------
     sources : its results
-    live : a server stands behind the page, which may ask it
+    explorer : what a server asks when the page does; a folder without a server has all answers in it, exact ones
     """
 
-    def __init__(self, sources: Sources, live: bool = False):
-        self.sources, self.live = sources, live
+    def __init__(self, sources: Sources, explorer: Explorer | None = None):
+        self.sources, self.live = sources, explorer is not None
         self.catalog = Catalog(sources)
-        self.alike = Alike(pairings_of(sources.embeddings), self.catalog)
+        scan = functools.cache(Scan)
+        searched = (lambda place: scan(place.path)) if explorer is None else (lambda place: explorer.index(place.name))
+        self.alike = Alike(pairings_of(sources.embeddings), self.catalog, searched)
         opened = [samples.Pictures(modality, paths) for modality, paths in sources.tokens.items()]
         self._images = [p for p in opened if p.form == samples.IMAGE]
         self._spectra = [p for p in opened if p.form == samples.SPECTRUM]
         self._posteriors = [PosteriorFile(path) for path in sources.predictions if _has_posterior(path)]
-        self.content = functools.lru_cache(256)(self._content)
 
     @functools.cached_property
     def maps(self):
@@ -68,14 +71,18 @@ class Site:
         yield from ("manifest.js", "targetid.js", "anomalies.js")
         yield from (f"column-{i}.js" for i in range(len(self.catalog.columns)))
         yield from (f"map-{i}.js" for i in range(len(self.maps)))
-        kinds = [("spectrum", "js", self._spectra), ("posterior", "js", self._posteriors), ("image", "jpg", self._images)]
+        kinds = [
+            ("spectrum", "js", self._spectra),
+            ("posterior", "js", self._posteriors),
+            ("image", "jpg", self._images),
+        ]
         for number in range(self.chunks):
             yield f"details-{number}.js"
             if not self.live:
                 yield f"neighbours-{number}.js"
             yield from (f"{kind}-{i}-{number}.{end}" for kind, end, given in kinds for i in range(len(given)))
 
-    def _content(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         """The bytes of a file below ``data/``; KeyError if there is none of this name."""
         if not _NAME.fullmatch(name):
             raise KeyError(name)
@@ -103,7 +110,8 @@ class Site:
             "maps": [place.described() for place in self.maps],
             "pairings": [pairing.described() for pairing in self.alike.pairings.values()],
             "images": [
-                {"name": p.modality, "side": pictures.thumbnail_side(p), "across": pictures.ACROSS} for p in self._images
+                {"name": p.modality, "side": pictures.thumbnail_side(p), "across": pictures.ACROSS}
+                for p in self._images
             ],
             "spectra": [
                 {"name": p.modality, "binned": pictures.binning(p), "unit": FLUX_LABEL, **grid}
