@@ -1,4 +1,4 @@
-"""What is known of each galaxy: numbers and classes by column, joined from catalogue, splits, predictions, anomalies."""
+"""What is known of each galaxy, by column: joined from catalogue, splits, predictions and anomalies."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What the page of a survey is told by its server: files, and answers to questions. No word of HTTP but the statuses."""
+"""What the page of a survey is told by its server: files, and answers to questions."""
 
 import dataclasses
 import re

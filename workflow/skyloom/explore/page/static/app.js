@@ -171,7 +171,7 @@
     if (file.size > MOST) return say(`${file.name} has ${Math.round(file.size / 2 ** 20)} MiB; at most ${MOST / 2 ** 20}`);
     say(`Looking at ${file.name} …`);
     try {
-      const answer = await skyloom.ask(`api/like?name=${encodeURIComponent(file.name.slice(-100))}&k=${manifest.neighbours}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+      const answer = await skyloom.ask(`api/like?name=${encodeURIComponent(file.name.slice(-100))}&k=${manifest.neighbours}&model=${encodeURIComponent(galaxy.current.model)}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
       await galaxy.showFile(answer);
       pointer.mark({ chosen: null });
       say(`The like of ${file.name}`);
@@ -229,7 +229,7 @@
       if (file) like(file);
     });
     new ResizeObserver(() => plane.resize()).observe(get("plane"));
-    colours.dark.addEventListener("change", () => (paint(), galaxy.current.row !== null && galaxy.show(galaxy.current.row)));
+    colours.dark.addEventListener("change", () => (select(true), galaxy.current.row !== null && galaxy.show(galaxy.current.row)));
     addEventListener("hashchange", () => location.reload());
   }
 
@@ -255,7 +255,7 @@
     wire();
     const link = find.readLink();
     const map = Math.max(0, manifest.maps.findIndex((m) => m.name === link.get("map")));
-    galaxy.current.model = link.get("model");
+    if (manifest.pairings.some((p) => p.model === link.get("model"))) galaxy.current.model = link.get("model");
     for (const text of link.getAll("limit")) {
       await valuesOf(decodeURIComponent(text.split(":")[0]));
       if (values.has(decodeURIComponent(text.split(":")[0]))) limits.read(text);

@@ -57,7 +57,8 @@ skyloom.galaxy = (manifest, panel, choose) => {
     return list;
   }
 
-  const current = { row: null, turn: 0, model: null };
+  const models = [...new Set(manifest.pairings.map((pairing) => pairing.model))];
+  const current = { row: null, turn: 0, model: models[0] };
 
   /* Show a galaxy; what takes time comes when it is there, unless another one was chosen meanwhile. */
   async function show(row) {
@@ -67,7 +68,7 @@ skyloom.galaxy = (manifest, panel, choose) => {
     if (turn !== current.turn) return galaxy;
     const z = value(galaxy, "z");
     const images = el("div", { class: "images" }), spectra = el("div"), posteriors = el("div"), like = el("div", { class: "like" });
-    panel.replaceChildren(el("h2", { id: "galaxy-name" }, galaxy.id), el("p", { class: "quiet" }, position(galaxy)), images, summary(galaxy), spectra, posteriors, like, ...tables(galaxy));
+    panel.replaceChildren(el("h2", { id: "galaxy-name" }, galaxy.id), el("p", { class: "quiet" }, position(galaxy)), el("div", { class: "opening" }, images, summary(galaxy)), spectra, like, posteriors, ...tables(galaxy));
     const fill = async (into, make) => {
       try {
         const made = (await make()).filter(Boolean);
@@ -91,11 +92,8 @@ skyloom.galaxy = (manifest, panel, choose) => {
     return galaxy;
   }
 
-  const models = [...new Set(manifest.pairings.map((pairing) => pairing.model))];
-
   async function alike(row, into, turn) {
     if (!models.length) return;
-    if (!models.includes(current.model)) current.model = models[0];
     const pick = el("select", { id: "model-choice" }, ...models.map((name) => el("option", { value: name, selected: name === current.model }, name)));
     const rows = el("div");
     pick.addEventListener("change", () => {
@@ -129,7 +127,7 @@ skyloom.galaxy = (manifest, panel, choose) => {
     choose.near([...near]);
   }
 
-  const title = (pairing) => (pairing.asked === pairing.found ? `${pairing.asked}` : `its ${pairing.asked} → ${pairing.found} of others`);
+  const title = (pairing) => (manifest.pairings.some((p) => p.model === pairing.model && p !== pairing) ? `${pairing.asked} → ${pairing.found}` : pairing.asked);
 
   async function neighbours(row, pairing) {
     if (manifest.live) return skyloom.ask(`api/neighbours?row=${row}&pairing=${encodeURIComponent(pairing.name)}&k=${manifest.neighbours}`);
@@ -147,12 +145,12 @@ skyloom.galaxy = (manifest, panel, choose) => {
       const galaxy = await details(row);
       const z = value(galaxy, "z");
       const button = el("button", { type: "button", onclick: () => choose(row), title: galaxy.id, "aria-label": `Galaxy ${galaxy.id}, redshift ${words(z, 3)}, distance ${words(found.distances[i], 3)}` });
-      if (manifest.images.length) button.append(await thumbnail(0, row, 76));
+      if (manifest.images.length) button.append(await thumbnail(0, row, 48));
       if (manifest.spectra.length) {
         const flux = await spectrum(0, row);
         if (flux) button.append(skyloom.plots.sketch(manifest.spectra[0], flux));
       }
-      button.append(el("span", {}, z === null ? galaxy.id.slice(-6) : `z ${words(z, 3)}`));
+      button.append(el("span", {}, z === null ? galaxy.id.slice(-6) : `z ${z.toFixed(z < 10 ? 3 : 1)}`));
       return el("li", {}, button);
     }));
     list.append(...cards);

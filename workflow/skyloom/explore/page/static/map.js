@@ -8,6 +8,7 @@ skyloom.Plane = class {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false });
     this.view = { x: 0.5, y: 0.5, zoom: 1 };
+    this.box = [0, 1, 0, 1];
     this.count = 0;
     this.start = new Int32Array(2);
     this.cells = 1;
@@ -47,6 +48,24 @@ skyloom.Plane = class {
       this.at[i] = place;
     }
     this.code = new Uint8Array(this.count);
+    let [left, right, top, bottom] = [1, 0, 1, 0];
+    for (let i = 0; i < this.count; i++) {
+      const x = this.x[i], y = this.y[i];
+      if (x < left) left = x;
+      if (x > right) right = x;
+      if (y < top) top = y;
+      if (y > bottom) bottom = y;
+    }
+    this.box = [left, right, top, bottom];
+    this.home();
+  }
+
+  /* All points in view. */
+  home() {
+    const [left, right, top, bottom] = this.count ? this.box : [0, 1, 0, 1];
+    const { width, height } = this.canvas;
+    const zoom = Math.min(width / Math.max(right - left, 1e-3), height / Math.max(bottom - top, 1e-3)) / Math.min(width, height);
+    this.view = { x: (left + right) / 2, y: (top + bottom) / 2, zoom };
     this.draw();
   }
 

@@ -8,7 +8,7 @@ skyloom.plots = (() => {
     const sharp = Math.min(window.devicePixelRatio || 1, 2);
     const canvas = skyloom.el("canvas", { width: width * sharp, height: height * sharp, role: "img", "aria-label": label });
     canvas.style.aspectRatio = `${width} / ${height}`;
-    canvas.style.maxWidth = `${width}px`;
+    canvas.style.width = `min(100%, ${width}px)`;
     const pen = canvas.getContext("2d");
     pen.scale(sharp, sharp);
     pen.font = "11px system-ui, sans-serif";
@@ -111,7 +111,7 @@ skyloom.plots = (() => {
   }
 
   function sketch(about, { flux, shown }) {
-    const { canvas, pen } = sheet(76, 30, "");
+    const { canvas, pen } = sheet(48, 22, "");
     canvas.setAttribute("aria-hidden", "true");
     pen.strokeStyle = style("--ink");
     pen.lineWidth = 0.8;
@@ -119,14 +119,14 @@ skyloom.plots = (() => {
     const mean = (i) => {
       let [sum, n] = [0, 0];
       for (let j = i * step; j < Math.min((i + 1) * step, about.pixels); j++) if (flux[j] === flux[j]) (sum += flux[j]), n++;
-      return 29 - (28 * (sum / n - shown[0])) / (shown[1] - shown[0]);
+      return 21 - (20 * (sum / n - shown[0])) / (shown[1] - shown[0]);
     };
-    curve(pen, Math.floor(about.pixels / step), (i) => (76 * i * step) / about.pixels, mean);
+    curve(pen, Math.floor(about.pixels / step), (i) => (48 * i * step) / about.pixels, mean);
     return canvas;
   }
 
   function posterior(about, found, z) {
-    const [width, height, bottom] = [272, 110, 32];
+    const [width, height, bottom] = [256, 110, 32];
     const one = (heights, x0, x1, place, label) => {
       const { canvas, pen } = sheet(width, height, `${label}, highest at ${skyloom.words(found.peak)}`);
       const { px, py } = frame(pen, width, height, [8, bottom], [x0, x1], [0, 1050], { x: label });

@@ -25,8 +25,8 @@ skyloom.pointer = (plane, canvas, tell) => {
   }
 
   function all() {
-    plane.view = { x: 0.5, y: 0.5, zoom: 1 };
-    move(0, 0);
+    plane.home();
+    tell.moved();
   }
 
   canvas.addEventListener("pointerdown", (event) => {
