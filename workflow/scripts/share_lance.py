@@ -1,4 +1,4 @@
-"""Embeddings as results of hyrax. In: their table. Out: a folder with a Lance data set, and the manifest of its files."""
+"""Embeddings as results of hyrax. In: their table. Out: a Lance data set, and the manifest of its files."""
 
 from skyloom.core.job import job
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from skyloom.core.errors import BadConfig, SkyloomError
 from skyloom.explore.answers import FORMS, write_answers
-from skyloom.explore.explorer import K, LEVEL, Explorer
+from skyloom.explore.explorer import LEVEL, Explorer, K
 from skyloom.explore.limits import parse_limits
 from skyloom.explore.queries import parse_all, read_list
 from skyloom.settings import kinds

@@ -1,6 +1,6 @@
 """Embeddings as embedding-atlas (Apple; PyPI embedding-atlas) opens them: one Parquet file a table of embeddings.
 
-    embedding-atlas results/mock/share/astroclip-image.atlas.parquet --vector vector --x x --y y --neighbors neighbors --image image
+    embedding-atlas results/mock/share/astroclip-image.atlas.parquet --x x --y y --neighbors neighbors --image image
 
 =========  ============================================================================================================
 vector     the embedding
@@ -25,7 +25,8 @@ from skyloom.analysis.common.embeddings import open_embedding
 from skyloom.core.errors import BadInput
 from skyloom.core.files import atomic
 from skyloom.explore.catalog import Catalog
-from skyloom.explore.index import Index, Scan
+from skyloom.explore.index import Index
+from skyloom.explore.scan import Scan
 from skyloom.tokens.images import hsc_rgb
 from skyloom.tokens.store import Shards
 

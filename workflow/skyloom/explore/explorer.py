@@ -1,29 +1,25 @@
 """Ask the embeddings of a survey's results: which galaxies are like this one, by its spectrum or by its image."""
 
 import json
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyloom.core.errors import BadConfig, BadInput, SkyloomError
+from skyloom.core.errors import BadConfig, BadInput
 from skyloom.embedding.parts import METADATA
 from skyloom.explore import limits as ranges
-from skyloom.explore import queries as asking
+from skyloom.explore.asked import Asked, ask, rows_of
 from skyloom.explore.catalog import Catalog
-from skyloom.explore.index import SUFFIX, Index, Scan, open_index
+from skyloom.explore.index import SUFFIX, Index, open_index
 from skyloom.explore.limits import Limit
-from skyloom.explore.own_files import embed_file
 from skyloom.explore.properties import LEVEL, Properties
-from skyloom.explore.queries import File, Position, Query
-
-log = logging.getLogger(__name__)
+from skyloom.explore.queries import File, Position, Query, parse_all
+from skyloom.explore.scan import Scan
 
 K = 10
 """Neighbours, unless told."""
@@ -84,7 +80,14 @@ class Explorer:
     def pairings(self, model: str) -> list[tuple[str, str]]:
         """(by, embedding) of a model: each of its embeddings with itself, and with the others of a shared space."""
         own = [name for name in self.embeddings if self._about[name].get("model") == model]
-        return [(by, name) for by in own for name in own if self._comparable(by, name)]
+        return [(by, name) for by in own for name in own if by == name or name in self.comparable_with(by)]
+
+    def comparable_with(self, embedding: str) -> list[str]:
+        """The other embeddings that lie in one space with this one."""
+        self._check(embedding)
+        return [
+            name for name in self.embeddings if name != embedding and self._comparable(name, self._check(embedding))
+        ]
 
     def passing(self, limits: Mapping[str, Limit]) -> np.ndarray | None:
         """Which rows of the catalogue pass limits, (N,) bool; None without limits."""
@@ -131,7 +134,7 @@ class Explorer:
             raise BadConfig(f"k: {k} neighbours, expected 1 to {MOST}")
         allowed = self.passing(limits or {})
         single = isinstance(queries, str | int | np.integer | Position | File)
-        asked = self._asked(asking.parse_all([queries] if single else list(queries)), embedding, by)
+        asked = ask(self, parse_all([queries] if single else list(queries)), embedding, by)
         if not asked.vectors:
             raise BadInput("; ".join(f"{query}: {why}" for query, why in asked.left_out[:5]) or "nothing was asked")
         if len(asked.vectors) * k > MOST_ROWS:
@@ -141,7 +144,7 @@ class Explorer:
             place = self.catalog.places(index.targetid)
             allowed = (place >= 0) & allowed[place]
         own = np.array([name == embedding for name in asked.by])
-        itself = np.where(own, self._rows(index, asked.targetid), -1)
+        itself = np.where(own, rows_of(index, asked.targetid), -1)
         distance, row = _searched(index, np.stack(asked.vectors), k, allowed, itself)
         return self._answer(asked, index, distance, row, level)
 
@@ -155,60 +158,6 @@ class Explorer:
         a, b = self._about[by], self._about[embedding]
         same = a.get("model") == b.get("model") and a.get("weights_sha256") == b.get("weights_sha256")
         return by == embedding or (same and bool(a.get("shared_space")))
-
-    def _asked(self, queries: Sequence[Query], embedding: str, by: str | None) -> "_Asked":
-        asked = _Asked()
-        for query in queries:
-            name = asking.words(query)
-            try:
-                if isinstance(query, File):
-                    self._ask_file(asked, query, embedding, by)
-                elif isinstance(query, Position):
-                    rows, _ = self.catalog.within(query)
-                    if not len(rows):
-                        raise BadInput("no galaxy there")
-                    self._ask_galaxies(asked, name, self.catalog.targetid[rows], by or embedding)
-                else:
-                    self._ask_galaxies(asked, name, np.array([query], np.int64), by or embedding)
-            except BadInput as error:
-                log.warning("%s is left out: %s", name, error)
-                asked.left_out.append((name, str(error)))
-        return asked
-
-    def _ask_galaxies(self, asked: "_Asked", name: str, targetid: np.ndarray, by: str) -> None:
-        index = self.index(by)
-        row = self._rows(index, targetid)
-        for number in targetid[row < 0].tolist():
-            asked.left_out.append((name, f"galaxy {number} has no {by}"))
-        if not (row >= 0).any():
-            raise BadInput(f"no such galaxy in {by}")
-        for vector, number in zip(index.raw(row[row >= 0]), targetid[row >= 0], strict=True):
-            asked.add(name, int(number), vector, by)
-
-    def _ask_file(self, asked: "_Asked", query: File, embedding: str, by: str | None) -> None:
-        others = [name for name in self.embeddings if name != embedding and self._comparable(name, embedding)]
-        failed = None
-        for name in [by] if by else [embedding, *others]:
-            try:
-                found = embed_file(query.path, self.model_folder(name), self._about[name]["modality"], self.shards())
-            except SkyloomError as error:
-                failed = failed or error
-                continue
-            for vector, text in zip(found.values, found.identifier, strict=True):
-                asked.add(f"{asking.words(query)}: {text}", None, vector, name)
-            asked.left_out += [(f"{asking.words(query)}, row {row}", why) for row, why in found.aside]
-            return
-        raise BadInput(str(failed)) from failed
-
-    @staticmethod
-    def _rows(index: Index | Scan, targetid: Sequence[int | None]) -> np.ndarray:
-        """Rows (n,) of galaxies in an index, -1 where there are none."""
-        known = np.array([value is not None for value in targetid], bool)
-        wanted = np.array([value or 0 for value in targetid], np.int64)
-        if not len(index):
-            return np.full(len(wanted), -1)
-        place = np.searchsorted(index.targetid, wanted).clip(max=len(index) - 1)
-        return np.where(known & (index.targetid[place] == wanted), place, -1)
 
     def shards(self) -> dict[str, Path]:
         """Modality -> its first token shard, which says what pixels the survey's models expect."""
@@ -224,15 +173,18 @@ class Explorer:
         """
         about = self.about(embedding)
         name, wanted = about.get("model", embedding.rpartition("-")[0]), about.get("weights_sha256")
-        for card in [*self.folder.glob(f"models/{name}/model.json"), *self.folder.parent.glob(f"*/models/{name}/model.json")]:
+        others = sorted(self.folder.parent.glob(f"*/models/{name}/model.json"))
+        for card in [self.folder / "models" / name / "model.json", *others]:
             try:
                 if wanted is None or json.loads(card.read_text()).get("weights_sha256") == wanted:
                     return card.parent
             except (OSError, ValueError):
                 continue
-        raise BadInput(f"{self.folder.parent}: no model {name} with the weights that made {embedding}; rerun its embedding")
+        raise BadInput(
+            f"{self.folder.parent}: no model {name} with the weights that made {embedding}; rerun its embedding"
+        )
 
-    def _answer(self, asked: "_Asked", index: Index | Scan, distance, row, level: float) -> pa.Table:
+    def _answer(self, asked: Asked, index: Index | Scan, distance, row, level: float) -> pa.Table:
         there = row >= 0
         query = np.repeat(np.arange(len(row)), there.sum(axis=1))
         row, distance = row[there], distance[there]
@@ -243,7 +195,9 @@ class Explorer:
             pa.field("query", pa.string(), metadata={"description": "What was asked"}),
             pa.field("query_targetid", pa.int64(), metadata={"description": "Its TARGETID; null for a file"}),
             pa.field("rank", pa.int32(), metadata={"description": "1: the nearest"}),
-            pa.field("targetid", pa.int64(), metadata={"ucd": "meta.id;meta.main", "description": "DESI target identifier"}),
+            pa.field(
+                "targetid", pa.int64(), metadata={"ucd": "meta.id;meta.main", "description": "DESI target identifier"}
+            ),
             pa.field("distance", pa.float64(), metadata=words),
         ]
         arrays = [
@@ -257,22 +211,9 @@ class Explorer:
         said = self.properties.take(targetid, [index.name, *dict.fromkeys(asked.by)], level)
         about = {"embedding": index.name, "survey": self.survey, "exact": json.dumps(index.exact)}
         about["left_out"] = json.dumps(asked.left_out)
-        return pa.table([*arrays, *known[0], *said[0]], schema=pa.schema([*fields, *known[1], *said[1]], metadata=about))
-
-
-@dataclass
-class _Asked:
-    """Queries as vectors: what each is called, whose it is (None: of a file), what it is seen by."""
-
-    name: list[str] = field(default_factory=list)
-    targetid: list[int | None] = field(default_factory=list)
-    vectors: list[np.ndarray] = field(default_factory=list)
-    by: list[str] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, name: str, targetid: int | None, vector: np.ndarray, by: str) -> None:
-        for values, value in zip((self.name, self.targetid, self.vectors, self.by), (name, targetid, vector, by), strict=True):
-            values.append(value)
+        return pa.table(
+            [*arrays, *known[0], *said[0]], schema=pa.schema([*fields, *known[1], *said[1]], metadata=about)
+        )
 
 
 def _searched(index, vectors: np.ndarray, k: int, allowed, itself: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,9 @@
 
     hyrax.datasets.result_dataset.ResultDataset(config, "results/mock/lance/astroclip-image")
 
-The layout is that of hyrax 0.13: a folder with ``lance_db/results.lance``, a Lance data set with `object_id` (text, here
-the TARGETID) and `data` (list of fixed size); the schema's metadata have for each tensor its shape and type, as JSON. It
-needs the extra 'lance' (``pip install -c requirements.lock -e '.[lance]'``).
+The layout is that of hyrax 0.13: a folder with ``lance_db/results.lance``, a Lance data set with `object_id` (text,
+here the TARGETID) and `data` (list of fixed size); the schema's metadata have for each tensor its shape and type, as
+JSON. It needs the extra 'lance' (``pip install -c requirements.lock -e '.[lance]'``).
 """
 
 import json

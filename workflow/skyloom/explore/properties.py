@@ -71,11 +71,8 @@ class Properties:
         found = {}
         for path in sorted((self._folder / "predictions").glob("*.parquet")):
             schema = _schema(path)
-            columns = [
-                name
-                for name in schema.names
-                if all(f"{name}{end}" in schema.names for end in _ENDS) and pa.types.is_floating(schema.field(name).type)
-            ]
+            floating = [field.name for field in schema if pa.types.is_floating(field.type)]
+            columns = [name for name in floating if all(f"{name}{end}" in floating for end in _ENDS)]
             if columns:
                 found[path.stem] = _Table(path, columns, schema)
         return found

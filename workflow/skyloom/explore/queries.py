@@ -60,9 +60,16 @@ def parse(text: str, folder: str | os.PathLike = ".") -> Query:
     if len(numbers) in (2, 3):
         return Position(*numbers)
     path = Path(folder, text.strip())
-    if "\0" in text or not path.is_file():
+    if not words or not _is_file(path):
         raise BadInput(f"{text.strip()[:200]!r}: not a TARGETID, not a position (ra dec radius), and no such file")
     return File(str(path))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero in it
+        return False
 
 
 def read_list(path: str | os.PathLike) -> list[Query]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from skyloom.analysis.common.traits import Described, describe_all
-from skyloom.explore.index import Index, Scan
+from skyloom.explore.index import Index
 from skyloom.explore.page.catalog import Catalog
+from skyloom.explore.scan import Scan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,15 +60,13 @@ class Alike:
         self._catalog, self._opened = catalog, opened
 
     def of(self, name: str, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and distances (n, k) of the k galaxies nearest to each of `rows` (n,), itself left out; -1 and NaN where
-        it has no embedding, or there are no more galaxies.
-
-        Its own spectrum is among the answers to its image: left out, too.
+        """Rows and distances (n, k) of the k galaxies nearest to each of `rows` (n,), itself left out where like
+        is compared with like; -1 and NaN where it has no embedding, or there are no more galaxies.
         """
         pairing = self.pairings[name]
         asked, found = self._opened(pairing.asked), self._opened(pairing.found)
-        targetid = self._catalog.targetid[rows]
-        place, itself = _places(asked.targetid, targetid), _places(found.targetid, targetid)
+        place = _places(asked.targetid, self._catalog.targetid[rows])
+        itself = place if pairing.asked is pairing.found else np.full(len(rows), -1)
         index, distance = np.full((len(rows), k), -1), np.full((len(rows), k), np.nan)
         there = np.flatnonzero(place >= 0)
         if not len(there):

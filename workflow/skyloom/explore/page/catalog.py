@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -95,7 +96,7 @@ class Catalog:
     def _predicted(self, path: str) -> list[Column]:
         schema = pq.read_schema(path)
         told = json.loads((schema.metadata or {}).get(b"skyloom", b"{}"))
-        by = f"{told.get('model', path)}, {told.get('query', '')}".strip(", ")
+        by = f"{told['model']}, {told['query']}" if {"model", "query"} <= set(told) else Path(path).stem
         numbers = [f.name for f in schema if pa.types.is_floating(f.type)]
         table = pq.read_table(path, columns=["targetid", *numbers])
         found = {name: self._joined(table, name).to_numpy(zero_copy_only=False).astype(float) for name in numbers}

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from skyloom.analysis.common.posteriors import PosteriorFile
 from skyloom.core.errors import BadInput
 from skyloom.explore.explorer import Explorer
-from skyloom.explore.index import Scan
 from skyloom.explore.page import pictures
 from skyloom.explore.page.alike import Alike, pairings_of
 from skyloom.explore.page.catalog import Catalog
 from skyloom.explore.page.maps import maps_of
 from skyloom.explore.page.sources import ANOMALY_COLUMNS, Sources
+from skyloom.explore.scan import Scan
 from skyloom.figures import samples
 from skyloom.figures.galaxies import FLUX_LABEL, LINES
 

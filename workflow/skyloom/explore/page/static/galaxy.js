@@ -150,7 +150,7 @@ skyloom.galaxy = (manifest, panel, choose) => {
         const flux = await spectrum(0, row);
         if (flux) button.append(skyloom.plots.sketch(manifest.spectra[0], flux));
       }
-      button.append(el("span", {}, z === null ? galaxy.id.slice(-6) : `z ${z.toFixed(z < 10 ? 3 : 1)}`));
+      button.append(el("span", {}, row === current.row ? "itself" : z === null ? galaxy.id.slice(-6) : `z ${z.toFixed(z < 10 ? 3 : 1)}`));
       return el("li", {}, button);
     }));
     list.append(...cards);
