@@ -74,7 +74,7 @@ def embed_file(
             tokens[modality] = made.shard
         splits = Path(folder, "splits.parquet")
         rows = np.array(sorted(names), np.int64)
-        pq.write_table(pa.table({"targetid": rows, "split": ["test"] * len(rows)}), splits)
+        pq.write_table(pa.table({"targetid": rows, "split": pa.array(["test"] * len(rows), pa.string())}), splits)
         out = Path(folder, "embedding.parquet")
         embed_shard(model_dir, name, tokens, splits, out, threads=1)
         table = pq.read_table(out)

@@ -103,6 +103,6 @@ def _found(rows: np.ndarray, distance: np.ndarray) -> dict:
 
 def _whole(asked: dict[str, str], key: str, low: int, high: int) -> int:
     text = asked.get(key, "")
-    if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
+    if not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
         raise Refused(400, f"{key}: {text[:40]!r} is not a whole number from {low} to {high}")
     return int(text)

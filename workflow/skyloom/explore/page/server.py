@@ -67,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _post(self, path: str, asked: dict[str, str]) -> tuple[str, bytes]:
         length = self.headers.get("Content-Length", "")
-        if not re.fullmatch(r"\d{1,12}", length):
+        if not re.fullmatch("[0-9]{1,12}", length):
             raise Refused(411, "the length of the file is missing")
         if int(length) > MOST_BYTES:
             raise Refused(413, f"a file of {int(length)} bytes; at most {MOST_BYTES}")

@@ -33,7 +33,7 @@ NEIGHBOURS = 10
 STATIC = Path(__file__).parent / "static"
 PAGE = ("index.html", *sorted(path.name for path in STATIC.glob("*.*") if path.suffix in (".js", ".css", ".svg")))
 """The files that are the same for every survey."""
-_NAME = re.compile(r"(manifest|targetid|anomalies|[a-z]+(?:-\d{1,4})?-\d{1,6})\.(?:js|jpg)")
+_NAME = re.compile(r"(manifest|targetid|anomalies|[a-z]+(?:-[0-9]{1,4})?-[0-9]{1,6})\.(?:js|jpg)")
 
 
 class Site:
