@@ -81,13 +81,14 @@ class Browser:
         self.until("document.body && document.body.dataset.ready === 'yes'")
 
     def run(self, script: str):
-        """The value of an expression of JavaScript; a promise is waited for."""
-        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        """The value of an expression of JavaScript, under the policy of the page; a promise is waited for."""
+        as_page = {"awaitPromise": True, "returnByValue": True, "allowUnsafeEvalBlockedByCSP": False}
+        answer = self.call("Runtime.evaluate", expression=script, **as_page)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def until(self, script: str, seconds: float = PATIENCE):
-        """Wait until an expression is true; its value."""
+        """Wait until an expression is true; its value, which an element has not."""
         end = time.monotonic() + seconds
         while not (found := self.run(script)):
             assert time.monotonic() < end, f"not true within {seconds} s: {script}; the page said {self.said}"

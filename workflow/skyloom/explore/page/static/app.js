@@ -256,9 +256,9 @@
     const link = find.readLink();
     const map = Math.max(0, manifest.maps.findIndex((m) => m.name === link.get("map")));
     if (manifest.pairings.some((p) => p.model === link.get("model"))) galaxy.current.model = link.get("model");
-    for (const text of link.getAll("limit")) {
-      await valuesOf(decodeURIComponent(text.split(":")[0]));
-      if (values.has(decodeURIComponent(text.split(":")[0]))) limits.read(text);
+    for (const limit of link.getAll("limit").map(limits.parse).filter(Boolean)) {
+      await valuesOf(limit[0]);
+      limits.add(...limit);
     }
     plane.resize();
     const view = (link.get("view") || "").split(",").map(Number);

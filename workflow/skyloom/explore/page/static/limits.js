@@ -87,12 +87,16 @@ skyloom.limits = (columns, values, changed) => {
       else set.set(name, { low: low ?? column.range[0], high: high ?? column.range[1] });
     },
     names: () => [...set.keys()],
-    /* For a link: name:low:high, or name:codes separated by points. */
-    text: () => [...set].map(([name, l]) => [name, ...(l.kept ? [[...l.kept].join(".")] : [l.low, l.high])].map(encodeURIComponent).join(":")),
-    read(text) {
-      const [name, low, high] = text.split(":").map(decodeURIComponent);
-      const numbers = high === undefined ? low.split(".").map(Number) : [Number(low), Number(high)];
-      if (numbers.every(Number.isFinite)) high === undefined ? this.add(name, numbers) : this.add(name, ...numbers);
+    /* For a link: name:low:high, or name:= and codes separated by points. */
+    text: () => [...set].map(([name, l]) => (l.kept ? `${name}:=${[...l.kept].join(".")}` : `${name}:${l.low}:${l.high}`)),
+    /* The column that such a text limits, and how; null for any other text. */
+    parse(text) {
+      const found = /^(.+):=([\d.]*)$/.exec(text) || /^(.+):([^:]+):([^:]+)$/.exec(text);
+      if (!found) return null;
+      const column = columns.find((c) => c.name === found[1]);
+      const ends = found[3] === undefined ? [found[2].split(".").filter(Boolean).map(Number)] : found.slice(2).map(Number);
+      const fits = column && ends.flat().every(Number.isFinite) && Boolean(column.classes) === (found[3] === undefined);
+      return fits ? [column.name, ...ends] : null;
     },
   };
 };
