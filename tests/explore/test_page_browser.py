@@ -173,9 +173,8 @@ def test_limits_and_a_lasso_select_and_the_selection_is_saved(page, still):
     page.open(still)
     page.run("document.getElementById('limit-add').click()")
     page.until("document.querySelector('#limits input') !== null")
-    page.run(
-        "(() => { const s = document.querySelector('#limits input'); s.value = 500; s.dispatchEvent(new Event('input')); })()"
-    )
+    page.run("window.slider = document.querySelector('#limits input'), slider.value = 500, true")
+    page.run("slider.dispatchEvent(new Event('input'))")
     page.until(f"/^(29|30|31) of {N} /.test(document.getElementById('count').textContent)")
     page.run("document.getElementById('clear').click()")
     page.until(f"document.getElementById('count').textContent.startsWith('{N} of')")

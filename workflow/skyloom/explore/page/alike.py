@@ -35,14 +35,12 @@ def pairings_of(paths) -> list[Pairing]:
     models: dict[str, list[Described]] = {}
     for place in describe_all(paths):
         models.setdefault(place.model, []).append(place)
-    shared_first = sorted(models.items(), key=lambda item: not (item[1][0].shared_space and len(item[1]) > 1))
-    return [
-        Pairing(model, a, b)
-        for model, places in shared_first
-        for a in places
-        for b in places
-        if a is b or a.shared_space
-    ]
+    found = []
+    for model, places in sorted(models.items(), key=lambda item: not (item[1][0].shared_space and len(item[1]) > 1)):
+        for asked in places:
+            others = [place for place in places if place is not asked and asked.shared_space]
+            found += [Pairing(model, asked, other) for other in (asked, *others)]
+    return found
 
 
 class Alike:
