@@ -20,7 +20,7 @@ from tests.paths import ROOT
 
 FOLDER = ROOT / "envs"
 CONDA_FORGE = {"torch": "pytorch"}  # where it calls a package other than PyPI does
-COMES_WITH = {"pydantic_core": "pydantic"}  # a module -> the package that always brings it
+COMES_WITH = {"pydantic_core": "pydantic", "lance": "pylance"}  # a module -> the package that brings it
 EXTRA = {"jax", "diffmah", "diffsky", "diffstar", "dsps"}  # of `population: diffsky`
 DRAWS = ("generate_tile", "generate_part", "generate_grism_part")  # rules, and those that are called after them
 RUN_NOT_IMPORTED = {"archive": {"snakemake", "pygments"}, "diffsky": {"dsps"}}  # a program; what diffsky imports
@@ -140,7 +140,7 @@ def test_an_environment_holds_nothing_that_no_code_imports(default, drawn):
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_pins_of_an_environment_agree_with_those_of_pip_and_with_the_lock(name):
-    versions, pip = locked(), declared("diffsky", "hats")
+    versions, pip = locked(), declared("diffsky", "hats", "lance")
     for package, allowed in environment(name).items():
         if package == "python":
             assert SpecifierSet(PROJECT["requires-python"]).contains("3.11.9") and allowed.contains("3.11.9")
@@ -149,7 +149,9 @@ def test_pins_of_an_environment_agree_with_those_of_pip_and_with_the_lock(name):
         if package in versions:
             assert versions[package] in allowed, package
         elif package not in {"python", "pip"}:
-            assert package in declared("diffsky", "hats") and all(part.operator == "==" for part in allowed), package
+            assert package in declared("diffsky", "hats", "lance") and all(part.operator == "==" for part in allowed), (
+                package
+            )
 
 
 def test_what_lies_behind_a_rule_is_found_through_modules_loaded_by_name(default):

@@ -40,9 +40,10 @@ def test_the_scan_is_sklearns_and_the_index_finds_what_it_finds(made):
     queries = values()[::100] + 0.01
     theirs = NearestNeighbors(algorithm="brute", metric=metric).fit(values().astype("f8"))
     distance, row = theirs.kneighbors(queries.astype("f8"), 10)
-    for part, tolerance in ((scan, 1e-4), (Index(path), 2e-3)):
+    for part, tolerance in ((scan, 1e-5), (Index(path), 1e-3)):
         found = part.search(queries, 10)
-        np.testing.assert_allclose(found[0], distance, rtol=tolerance, atol=1e-6)
+        of_scale = scan.space.scale if metric == "euclidean" else scan.space.scale**2
+        np.testing.assert_allclose(found[0], distance, rtol=tolerance, atol=tolerance * of_scale)
         assert (found[1] == row).mean() > (0.999 if part is scan else 0.98)
     assert len(Index(path)._file.graphs) == 3
 

@@ -27,6 +27,7 @@ def embeddings(path: Path, values: np.ndarray, **about) -> Path:
     """A table of embeddings of galaxies 0, 2, 4 ... with what it says of its model."""
     write_embedding(path, 2 * np.arange(len(values)), ["test"] * len(values), values)
     table = pq.read_table(path)
+    table = table.set_column(1, "split", table["split"].cast(pa.string()))
     model, _, modality = path.stem.rpartition("-")
     told = {"model": model, "modality": modality, "shared_space": False, "weights_sha256": "0", **about}
     pq.write_table(table.replace_schema_metadata({"skyloom": json.dumps(told)}), path)

@@ -65,7 +65,7 @@ rule share_lance:
     benchmark:
         "results/{survey}/benchmarks/share_lance-{model}-{name}.tsv"
     conda:
-        "../../envs/search.yaml"
+        "../../envs/lance.yaml"
     threads: 1
     resources:
         mem_mb=growing(2000),

@@ -190,16 +190,11 @@ class Explorer:
         row, distance = row[there], distance[there]
         rank = np.concatenate([np.arange(1, n + 1) for n in there.sum(axis=1)] or [np.empty(0, int)])
         targetid = np.asarray(index.targetid)[row]
-        words = {"description": _DISTANCES[index.space.metric]}
-        fields = [
-            pa.field("query", pa.string(), metadata={"description": "What was asked"}),
-            pa.field("query_targetid", pa.int64(), metadata={"description": "Its TARGETID; null for a file"}),
-            pa.field("rank", pa.int32(), metadata={"description": "1: the nearest"}),
-            pa.field(
-                "targetid", pa.int64(), metadata={"ucd": "meta.id;meta.main", "description": "DESI target identifier"}
-            ),
-            pa.field("distance", pa.float64(), metadata=words),
-        ]
+        told = {"query": "What was asked", "query_targetid": "Its TARGETID; null for a file", "rank": "1: the nearest"}
+        told |= {"targetid": "DESI target identifier", "distance": _DISTANCES[index.space.metric]}
+        types = (pa.string(), pa.int64(), pa.int32(), pa.int64(), pa.float64())
+        words = zip(told.items(), types, strict=True)
+        fields = [pa.field(name, kind, metadata={"description": text}) for (name, text), kind in words]
         arrays = [
             pa.array([asked.name[i] for i in query], pa.string()),
             pa.array([asked.targetid[i] for i in query], pa.int64()),

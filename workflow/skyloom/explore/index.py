@@ -53,7 +53,7 @@ class Index:
 
     def _vectors(self, rows: np.ndarray) -> np.ndarray:
         """(n, d) float32 as they are compared, of rows of the table."""
-        rows = np.asarray(rows, np.int64)
+        rows = np.asarray(rows).astype(np.int64)
         found = np.empty((len(rows), self.width), np.float32)
         owner = np.searchsorted(self._first, rows, side="right") - 1
         with self._lock:
@@ -81,8 +81,7 @@ class Index:
         """
         queries = self.space.of(merging.checked(vectors, self.width))
         if among is None:
-            square, rows = self._found(queries, k)
-            return merging.padded(self.space, square, rows, k)
+            return self._refined(queries, *self._found(queries, k), k)
         allowed = merging.mask(among, len(self))
         count = int(allowed.sum())
         if count <= max(FEW, k):
@@ -92,7 +91,7 @@ class Index:
         while True:
             kept = np.where(rows >= 0, allowed[rows.astype(np.int64)], False)
             if asked >= len(self) or (kept.sum(axis=1) >= k).all():
-                return merging.padded(self.space, *merging.smallest(np.where(kept, square, np.inf), rows, k), k)
+                return self._refined(queries, *merging.smallest(np.where(kept, square, np.inf), rows, k), k)
             asked *= 2
             square, rows = self._found(queries, min(asked, len(self)))
 
@@ -112,10 +111,18 @@ class Index:
                 rows.append(np.where(missing, -1, keys))
         return merging.smallest(np.concatenate(squares, axis=1), np.concatenate(rows, axis=1), k)
 
+    def _refined(self, queries, square, rows, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The answer, measured once more with queries that are not rounded to 16 bits."""
+        there = np.isfinite(square)
+        values = np.zeros((*rows.shape, self.width))
+        values[there] = self._vectors(rows[there])
+        measured = ((values - queries[:, None]) ** 2).sum(axis=2)
+        return merging.padded(self.space, *merging.smallest(np.where(there, measured, np.inf), rows, k), k)
+
     def _compared(self, queries: np.ndarray, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each of some rows with each of the queries."""
         values = self._vectors(rows).astype("f8") if len(rows) else np.empty((0, self.width))
-        square = np.array([((values - query) ** 2).sum(axis=1) for query in half(queries).astype("f8")])
+        square = np.array([((values - query) ** 2).sum(axis=1) for query in queries])
         square = square.reshape(len(queries), len(rows))
         return merging.padded(self.space, *merging.smallest(square, np.broadcast_to(rows, square.shape), k), k)
 

@@ -72,6 +72,8 @@ def embed_file(
             names |= made.identifiers
             aside |= made.aside
             tokens[modality] = made.shard
+        if not names:
+            raise _of_no_use(path, name, aside)
         splits = Path(folder, "splits.parquet")
         rows = np.array(sorted(names), np.int64)
         pq.write_table(pa.table({"targetid": rows, "split": pa.array(["test"] * len(rows), pa.string())}), splits)
@@ -80,11 +82,15 @@ def embed_file(
         table = pq.read_table(out)
     row = table["targetid"].to_numpy()
     if not len(row):
-        why = "; ".join(dict.fromkeys(aside.values())) or f"it holds no {name}"
-        raise BadInput(f"{path.name}: nothing in it is of use: {why[:300]}")
+        raise _of_no_use(path, name, aside)
     values = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(row), -1)
     lost = sorted((r, reason) for r, reason in aside.items() if r not in set(row.tolist()))
     return Embedded(values, row, [names[r] for r in row.tolist()], lost)
+
+
+def _of_no_use(path: Path, name: str, aside: Mapping[int, str]) -> BadInput:
+    why = "; ".join(dict.fromkeys(aside.values())) or f"it holds no {name}"
+    return BadInput(f"{path.name}: nothing in it is of use: {why[:300]}")
 
 
 class _Made:
