@@ -13,7 +13,7 @@ rule write_page:
     benchmark:
         "results/{survey}/benchmarks/write_page.tsv"
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/search.yaml"
     threads: 1
     resources:
         mem_mb=growing(4000),

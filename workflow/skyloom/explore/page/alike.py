@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skyloom.analysis.common.traits import Described, describe_all
-from skyloom.explore.index import Index
 from skyloom.explore.page.catalog import Catalog
-from skyloom.explore.scan import Scan
+
+if TYPE_CHECKING:
+    from skyloom.explore.index import Index
+    from skyloom.explore.scan import Scan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Alike:
     opened : a table of embeddings -> what searches it
     """
 
-    def __init__(self, pairings: list[Pairing], catalog: Catalog, opened: Callable[[Described], Index | Scan]):
+    def __init__(self, pairings: list[Pairing], catalog: Catalog, opened: "Callable[[Described], Index | Scan]"):
         self.pairings = {pairing.name: pairing for pairing in pairings}
         self._catalog, self._opened = catalog, opened
 

@@ -9,13 +9,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from skyloom.analysis.common.posteriors import PosteriorFile
 from skyloom.core.errors import BadInput
-from skyloom.explore.explorer import Explorer
 from skyloom.explore.page import pictures
 from skyloom.explore.page.alike import Alike, pairings_of
 from skyloom.explore.page.catalog import Catalog
@@ -24,6 +24,9 @@ from skyloom.explore.page.sources import ANOMALY_COLUMNS, Sources
 from skyloom.explore.scan import Scan
 from skyloom.figures import samples
 from skyloom.figures.galaxies import FLUX_LABEL, LINES
+
+if TYPE_CHECKING:
+    from skyloom.explore.explorer import Explorer
 
 CHUNK = 32
 """Galaxies of which images, spectra and numbers come together."""
@@ -45,7 +48,7 @@ class Site:
     explorer : what a server asks when the page does; a folder without a server has all answers in it, exact ones
     """
 
-    def __init__(self, sources: Sources, explorer: Explorer | None = None):
+    def __init__(self, sources: Sources, explorer: "Explorer | None" = None):
         self.sources, self.live = sources, explorer is not None
         self.catalog = Catalog(sources)
         scan = functools.cache(Scan)
