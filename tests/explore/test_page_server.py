@@ -1,6 +1,7 @@
 """The page's server: what it answers, and that nothing sent to it breaks it or leaves the page."""
 
 import http.client
+import io
 import json
 import random
 import socket
@@ -263,6 +264,16 @@ def test_an_error_of_ours_is_an_answer_without_its_innards(server, monkeypatch, 
     status, _, found = ask(server, "/api/neighbours?row=1")
     assert status == 500 and found == {"error": "ZeroDivisionError; see the server's terminal"}
     assert "Traceback" in caplog.text and alive(server)
+
+
+def test_other_programs_of_the_machine_find_a_cone_search(server, results):
+    from astropy.io.votable import parse_single_table
+
+    _, values = results
+    status, headers, content = ask(server, f"/cone?RA={values['ra'][9]:.6f}&DEC={values['dec'][9]:.6f}&SR=0.001")
+    table = parse_single_table(io.BytesIO(content)).to_table()
+    assert status == 200 and "votable" in headers["Content-Type"] and table["targetid"].tolist() == [19]
+    assert b"Error" in ask(server, "/cone?RA=x&DEC=1&SR=1")[2]
 
 
 def test_the_command_says_in_a_line_what_is_wrong(page_results, tmp_path, monkeypatch, capsys):

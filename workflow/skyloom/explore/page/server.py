@@ -2,7 +2,8 @@
 
 Nothing outside the machine reaches it: it listens on 127.0.0.1, and answers neither requests that name another host
 (a page elsewhere that has its name point here) nor those that another page sends. Names of files hold numbers and are
-compared with a pattern, never with a path. What is refused is said in JSON, ``{"error": "..."}``.
+compared with a pattern, never with a path. What is refused is said in JSON, ``{"error": "..."}``. Other programs of
+this machine find a Simple Cone Search under ``/cone?RA=..&DEC=..&SR=..`` (`skyloom.explore.cone`).
 """
 
 import json
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from skyloom.core.errors import SkyloomError
+from skyloom.explore import cone
 from skyloom.explore.page.replies import Answers, Refused
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,11 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, path: str, asked: dict[str, str]) -> tuple[str, bytes]:
         if path == "/api/neighbours":
             return _json(self.server.answers.neighbours(asked))
+        if path == "/cone":
+            _, kind, content = cone.respond(
+                self.server.answers.explorer.catalog, urllib.parse.urlsplit(self.path).query
+            )
+            return kind, content
         if path.startswith("/api/"):
             raise Refused(404, "no such question; there is api/neighbours, and POST api/like")
         return self.server.answers.file(path)
@@ -113,8 +120,8 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, kind: str, content: bytes) -> None:
         try:
             self.send_response(status)
-            charset = "" if kind.startswith("image/jpeg") else "; charset=utf-8"
-            for key, value in {"Content-Type": kind + charset, "Content-Length": str(len(content)), **HEADERS}.items():
+            kind += "; charset=utf-8" if kind.startswith("text/") else ""
+            for key, value in {"Content-Type": kind, "Content-Length": str(len(content)), **HEADERS}.items():
                 self.send_header(key, value)
             self.send_header("Cache-Control", "no-store")
             self.end_headers()

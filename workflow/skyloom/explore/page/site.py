@@ -121,7 +121,7 @@ class Site:
                 for p, grid in zip(self._spectra, spectra, strict=True)
             ],
             "posteriors": [
-                {"name": p.name, "given": p.given, "from": float(p.grid[0]), "to": float(p.grid[-1])}
+                {"name": p.name, "query": p.traits.get("query", ""), "given": p.given, **_ends(p.grid)}
                 for p in self._posteriors
             ],
             "lines": LINES,
@@ -206,6 +206,10 @@ def _shown(column, row: int):
     if column.lower is None or column.upper is None or value is None:
         return value
     return [value, _digits(column.lower[row], digits), _digits(column.upper[row], digits)]
+
+
+def _ends(grid: np.ndarray) -> dict[str, float]:
+    return {"from": float(grid[0]), "to": float(grid[-1])}
 
 
 def _digits(value: float, digits: int) -> float | None:

@@ -142,7 +142,7 @@ skyloom.Plane = class {
 
   radius(seen) {
     const area = this.canvas.width * this.canvas.height;
-    return Math.max(0.5, Math.min(4.5, 0.14 * Math.sqrt(area / Math.max(seen, 1)))) * this.sharp;
+    return Math.max(0.5, Math.min(4.5, 0.17 * Math.sqrt(area / Math.max(seen, 1)))) * this.sharp;
   }
 
   /* Cells in view, and `margin` pixels around it. */

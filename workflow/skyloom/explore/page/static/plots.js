@@ -158,7 +158,7 @@ skyloom.plots = (() => {
     const { canvas, pen } = sheet(236, 38, "");
     canvas.setAttribute("aria-hidden", "true");
     const most = Math.max(...counts, 1);
-    pen.fillStyle = style("--dim");
+    pen.fillStyle = style("--unknown");
     counts.forEach((n, i) => pen.fillRect((236 * i) / bins, 38 - (36 * n) / most, 236 / bins - 1, 36 * (n / most) + 2));
     return canvas;
   }
