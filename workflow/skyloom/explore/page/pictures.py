@@ -39,7 +39,7 @@ def sheet(pictures: Pictures, targetid: np.ndarray) -> bytes:
         row, column = divmod(int(place), ACROSS)
         canvas[row * side : (row + 1) * side, column * side : (column + 1) * side] = pixels
     file = io.BytesIO()
-    Image.fromarray(canvas).save(file, "JPEG", quality=88, subsampling=0)
+    Image.fromarray(canvas).save(file, "JPEG", quality=80, subsampling="4:2:0")
     return file.getvalue()
 
 
