@@ -99,6 +99,17 @@ def moved(page, zoom: float, words: str) -> None:
     )
 
 
+def limited(page) -> None:
+    """Move the end of a range, and draw around half of the map."""
+    page.run("document.getElementById('limit-add').click()")
+    page.until("document.querySelector('#limits input') !== null")
+    page.run("window.slider = document.querySelector('#limits input'), slider.value = 300, true")
+    took = "(() => { const t = performance.now(); %s; return performance.now() - t; })()"
+    seconds = [page.run(took % "slider.dispatchEvent(new Event('input'))") for _ in range(5)]
+    print(f"a range moved: {statistics.median(seconds):.0f} ms until the next frame is drawn")
+    page.run("document.getElementById('clear').click()")
+
+
 def main() -> None:
     """Measure."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
@@ -123,6 +134,7 @@ def main() -> None:
                 print(f"{page.run(loaded) / 2**20:.1f} MiB fetched")
                 moved(page, 1.0, "panning, all in view")
                 moved(page, 8.0, "panning, zoomed in eight times")
+                limited(page)
                 group = os.getpgid(page._process.pid)
                 heap = page.run("performance.memory.usedJSHeapSize") / 2**20
                 print(f"page: {renderer(group):.2f} GiB, heap of its scripts {heap:.0f} MiB")

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import socket
+import struct
 import threading
 from urllib.parse import quote
 
@@ -200,6 +201,17 @@ def test_a_file_that_ends_early_is_said(server):
     head = f"POST /api/like?k=3&model=clip HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n"
     assert b"the file ended early" in raw(server, f"{head}Content-Length: 100\r\n\r\nshort".encode())
     assert alive(server)
+
+
+def test_a_client_that_goes_away_leaves_no_word(server, capsys, caplog):
+    for sent in (b"", b"GET /data/manifest.js HTTP/1.1\r\n", b"POST /api/like HTTP/1.1\r\nContent-Length: 9\r\n\r\n"):
+        connection = socket.create_connection(("127.0.0.1", server.server_port))
+        connection.sendall(sent)
+        # closed at once: the other side gets a reset
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    assert alive(server)
+    assert capsys.readouterr().err == "" and caplog.text == ""
 
 
 def test_a_silent_client_does_not_hold_up_others(server):

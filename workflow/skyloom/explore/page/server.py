@@ -9,10 +9,9 @@ this machine find a Simple Cone Search under ``/cone?RA=..&DEC=..&SR=..`` (`skyl
 import json
 import logging
 import re
-import threading
+import sys
 import time
 import urllib.parse
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -153,19 +152,12 @@ class Server(ThreadingHTTPServer):
         self.answers = Answers(folder)
         super().__init__((HOST, port), Handler)
 
+    def handle_error(self, request, client_address) -> None:
+        """A client that went away is none of ours; anything else is said on the terminal."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            log.exception("a request")
+
     @property
     def address(self) -> str:
         """Where a browser finds it."""
         return f"http://{HOST}:{self.server_port}/index.html"
-
-
-def serving(server: Server) -> Iterator[Server]:
-    """A server that answers in a thread of its own until the generator is closed."""
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
