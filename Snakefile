@@ -36,6 +36,7 @@ include: "workflow/rules/share.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/explore.smk"
 
 
 rule all:

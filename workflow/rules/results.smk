@@ -118,11 +118,30 @@ def crate_inputs(wildcards) -> dict[str, list[str]]:
 report_modules = tuple(kinds.module_name("analysis", analysis.kind_name) for analysis in settings.analyses.values())
 
 
+def of_analyses(survey: str, kind: str, role: str) -> list[str]:
+    """The files of a role that the analyses of a kind make of a survey."""
+    made = [settings.analyses[name] for name, other in settings.made if other == survey]
+    return [layout.outputs(analysis, survey)[role] for analysis in made if analysis.kind_name == kind]
+
+
+def page_inputs(wildcards) -> dict:
+    """What the page of a survey shows, by role."""
+    survey = wildcards.survey
+    modalities = settings.surveys[survey].settings.modalities
+    return {
+        "galaxies": layout.galaxies(survey),
+        "splits": layout.splits(survey),
+        "embeddings": embeddings_of_survey(wildcards),
+        "tokens": [path for name in modalities for path in layout.shards(survey, name, settings)],
+        "predictions": layout.predictions(survey, settings),
+        "maps": of_analyses(survey, "umap", "table"),
+        "anomalies": of_analyses(survey, "anomalies", "galaxies"),
+    }
+
+
 def map_of_survey(wildcards) -> list[str]:
     """The table of the first map of a survey's embeddings, if the configuration has one."""
-    maps = [settings.analyses[name] for name, survey in settings.made if survey == wildcards.survey]
-    maps = [analysis for analysis in maps if analysis.kind_name == "umap"]
-    return [layout.outputs(analysis, wildcards.survey)["table"] for analysis in maps[:1]]
+    return of_analyses(wildcards.survey, "umap", "table")[:1]
 
 
 def pictures_of_survey(wildcards) -> list[str]:

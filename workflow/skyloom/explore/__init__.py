@@ -33,6 +33,7 @@ not its own neighbour), ``targetid``, ``distance``, then columns of galaxies.par
 `atlas`         `write_atlas`: Parquet for embedding-atlas
 `lance_results` `write_lance`: results of hyrax
 `ask`           the command ``python -m skyloom.explore.ask``
+`page`          the page: ``results/{survey}/explore/``, or by a server, ``python -m skyloom.explore results/mock``
 ==============  ========================================================================================================
 
 Everything raises `BadConfig` (what was asked cannot be) or `BadInput` (a file is missing or broken), with one line.

@@ -76,7 +76,7 @@ def embed_file(
             raise _of_no_use(path, name, aside)
         splits = Path(folder, "splits.parquet")
         rows = np.array(sorted(names), np.int64)
-        pq.write_table(pa.table({"targetid": rows, "split": ["test"] * len(rows)}), splits)
+        pq.write_table(pa.table({"targetid": rows, "split": pa.array(["test"] * len(rows), pa.string())}), splits)
         out = Path(folder, "embedding.parquet")
         embed_shard(model_dir, name, tokens, splits, out, threads=1)
         table = pq.read_table(out)

@@ -47,7 +47,7 @@ def draw_spectrum(
     if not compact:
         axis.plot(wavelength, np.where(good, flux, np.nan), color="#c4c4c4", lw=0.4)
     axis.plot(wavelength, smooth, color=style.INK, lw=0.6 if compact else 0.7)
-    bounds = np.nanpercentile(np.where(_usual(ivar, good), smooth, np.nan), [0.3, 99.95])
+    bounds = np.nanpercentile(np.where(usual(ivar, good), smooth, np.nan), [0.3, 99.95])
     margin = 0.15 * (bounds[1] - bounds[0]) + 1e-6
     axis.set(xlim=(wavelength[0], wavelength[-1]), ylim=(bounds[0] - margin, bounds[1] + 2 * margin))
     if compact:
@@ -56,7 +56,7 @@ def draw_spectrum(
         mark_lines(axis, z, style.MARK)
 
 
-def _usual(ivar: np.ndarray | None, good: np.ndarray) -> np.ndarray:
+def usual(ivar: np.ndarray | None, good: np.ndarray) -> np.ndarray:
     """Pixels whose noise is at most five times the typical one: the others, at the ends of a range, set no scale."""
     if ivar is None or not good.any():
         return np.ones_like(good)

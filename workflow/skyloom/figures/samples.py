@@ -27,6 +27,8 @@ class Pictures:
     modality : its name
     form : IMAGE, SPECTRUM or LINE
     targetid : (N,) int64
+    shape : of what is drawn, of one galaxy
+    wavelength : (W,) Angstrom, of a SPECTRUM
     """
 
     def __init__(self, modality: str, paths: Sequence[str | os.PathLike]):
@@ -34,23 +36,29 @@ class Pictures:
         self._shards = Shards(paths)
         self.form, self._names = _form(self._shards)
         self.targetid = self._shards.targetid
+        self.shape = self._shards.shapes[self._names[0]]
         if self.form == SPECTRUM:
             start, step = (self._shards.attrs[f"wavelength_{name}"] for name in ("start", "step"))
-            self._wavelength = start + step * np.arange(*self._shards.shapes["flux"])
+            self.wavelength = start + step * np.arange(*self._shards.shapes["flux"])
 
     def read(self, targetid: int) -> np.ndarray | None:
         """What `draw` shows: an RGB image (3, S, S), wavelength, flux and ivar (3, W), or values (D,); None if there is
         none."""
-        (row,) = self._shards.rows(np.array([targetid]))
-        if row < 0:
-            return None
-        data = self._shards.read(np.array([row]), self._names)
-        first = data[self._names[0]][0]
+        there, found = self.read_many(np.array([targetid]))
+        return found[0] if there[0] else None
+
+    def read_many(self, targetid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which (n,) of these galaxies have one, and what `read` gives of those, one after the other."""
+        rows = self._shards.rows(targetid)
+        there = rows >= 0
+        data = self._shards.read(rows[there], self._names)
+        first = data[self._names[0]]
         if self.form == SPECTRUM:
-            return np.stack([self._wavelength, first, data["ivar"][0]])
+            return there, np.stack([np.broadcast_to(self.wavelength, first.shape), first, data["ivar"]], axis=1)
         if self.form == LINE or self._names[0] == "rgb":
-            return first
-        return hsc_rgb(first) if len(first) > 3 else arcsinh_rgb(first)
+            return there, first
+        rgb = hsc_rgb if first.shape[1] > 3 else arcsinh_rgb
+        return there, rgb(first) if len(first) else first
 
     def need(self, targetid: int) -> np.ndarray:
         """As `read`; BadInput if there is none."""

@@ -150,6 +150,11 @@ def lance(survey: str, config: "Config") -> list[str]:
     return [f"{survey_folder(survey)}/lance/{name}/manifest.csv" for name in embeddings(survey, config)]
 
 
+def page(survey: str) -> str:
+    """The page to explore a survey in, in a folder of its own."""
+    return f"{survey_folder(survey)}/explore/index.html"
+
+
 def predictions(survey: str, config: "Config") -> list[str]:
     """Every table of predictions of a survey."""
     models = config.models_of(survey)
