@@ -68,7 +68,7 @@ def test_presets_of_mmae_are_the_published_network_in_the_same_training():
     }
 
 
-@pytest.mark.parametrize(("page", "count"), [("README.md", 7), ("workflow/skyloom/surveys/README.md", 4)])
+@pytest.mark.parametrize(("page", "count"), [("README.md", 8), ("workflow/skyloom/surveys/README.md", 4)])
 def test_configurations_shown_are_valid(page, count, tmp_path, monkeypatch):
     for name in (
         "spectra.fits",
