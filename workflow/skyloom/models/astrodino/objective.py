@@ -57,10 +57,9 @@ class Objective(nn.Module):
 
     def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
         """Standardise what the token of light says by that of training galaxies."""
-        model = self.model
-        if model.light is not None:
-            model.light.standardise(torch.cat([model.light.measured(model.images(batch)) for batch in batches]))
-            self.student.load_state_dict(model.state_dict())
+        for student, teacher in self.twins[:1] if self.model.light else ():
+            teacher.light.standardise(torch.cat([teacher.light.measured(teacher.images(batch)) for batch in batches]))
+            student.load_state_dict(teacher.state_dict())
 
     def train(self, mode: bool = True) -> "Objective":
         super().train(mode)
