@@ -181,25 +181,3 @@ def test_embeddings_are_cls_patches_or_both(kind, width):
 def test_shares_that_are_none_are_refused():
     with pytest.raises(BadConfig, match=r"hidden_ratio: \[0.6, 0.5\] is not allowed"):
         parse(Config, {"hidden_ratio": [0.6, 0.5]}, "")
-
-
-def test_a_token_of_light_says_what_circles_hold_and_is_told_to_one_large_crop():
-    training = objective(apertures=[1.0, 2.5])
-    batch = images(200)
-    training.begin({}, {}, [batch])
-    light = training.model.light
-    numbers = light.measured(training.model.images(batch))
-    scaled = (numbers - light.mean) / light.deviation
-    assert scaled.mean(0).abs().max() < 1e-4 and (scaled.std(0) - 1).abs().max() < 0.01
-    assert torch.equal(training.student.light.mean, light.mean)
-    place = torch.arange(24) - 11.5
-    inside = torch.hypot(place[:, None], place) < 1.0 / 0.262
-    total = (batch["image"]["rgb"][:, 1] * inside).sum((1, 2))
-    assert torch.allclose(numbers[:, 2], torch.asinh(total / (0.05 * inside.sum().sqrt())), atol=1e-4)
-    told = training.of_light(training.student, training.model.images(batch), Draws(0, 0, 200))
-    dark = (told == training.student.light.dark).all(1).view(2, 200)
-    assert (dark.sum(0) == 1).all() and 60 < dark[0].sum() < 140
-    tokens = training.model.tokens(batch)
-    assert tokens.shape == (200, 2 + 36, 16) and training.model.places().first == 2
-    training(images(), Draws(0, 0, 8), 0.0)[0].backward()
-    assert all(p.grad is not None for p in training.student.parameters())

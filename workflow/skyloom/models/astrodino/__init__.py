@@ -1,8 +1,8 @@
 """AstroDINO: a vision transformer for galaxy images, trained without labels by self-distillation (DINO)."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from skyloom.core.errors import BadConfig
 from skyloom.settings.kinds import ModelKind
@@ -80,8 +80,6 @@ class Config(Section):
     "extra tokens that carry nothing of the image"
     embedding: Literal["cls", "patches", "both"] = setting("cls")
     "the CLS token, as published, the mean of the tokens of patches, or both"
-    apertures: list[Annotated[float, Field(gt=0)]] = setting([])
-    "arcsec, radii of circles: a token more says how much light of the galaxy they hold; published: []"
     layer_decay: float = setting(1.0, gt=0, le=1)
     "learning rate of a block in units of that of the next one; published .9"
     patch_rate: float = setting(1.0, gt=0)

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from skyloom.core.errors import BadConfig
 from skyloom.models.astrodino import Config
-from skyloom.models.astrodino.light import Light
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
 from skyloom.nn.images import dihedral
@@ -44,7 +43,6 @@ class AstroDINO(nn.Module):
             for rate in np.linspace(first, config.drop_path, config.layers)
         )
         self.norm = nn.LayerNorm(config.dim)
-        self.light = Light(config) if config.apertures else None
         init_by_depth(self, 1)  # at the published width about the usual 0.02
         normal(self.first, 0.02)
         normal(self.position, 0.02)
@@ -54,9 +52,9 @@ class AstroDINO(nn.Module):
         p = self.config.patch
         return images.unfold(2, p, p).unfold(3, p, p).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
 
-    def encode(self, images: Tensor, hidden: Tensor | None = None, light: Tensor | None = None) -> Tensor:
+    def encode(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Output tokens, (B, 1 + registers + patches, dim); CLS first. Of `hidden` patches, (B, patches) bool, the
-        network learns only where they are. A token of light, (B, dim), comes before the patches."""
+        network learns only where they are."""
         side = images.shape[-1] // self.config.patch
         position = self.position
         if side != self.grid:
@@ -65,8 +63,7 @@ class AstroDINO(nn.Module):
         if hidden is not None:
             x = torch.where(hidden[..., None], self.blind.to(x.dtype), x)
         x = x + position
-        before = [self.first.expand(x.shape[0], -1, -1)] + ([] if light is None else [light[:, None].to(x.dtype)])
-        x = torch.cat([*before, x], dim=1)
+        x = torch.cat([self.first.expand(x.shape[0], -1, -1), x], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -84,10 +81,8 @@ class AstroDINO(nn.Module):
         return images[..., margin : margin + size, margin : margin + size]
 
     def tokens(self, batch: Batch) -> Tensor:
-        """CLS, that of light if there is one, and patch tokens with positions, registers left out, (B, T, dim)."""
-        images = self.images(batch)
-        light = self.light(self.light.measured(images)) if self.light else None
-        return self.shown(self.encode(images, light=light))
+        """CLS and patch tokens with positions, registers left out, (B, 1 + patches, dim)."""
+        return self.shown(self.encode(self.images(batch)))
 
     def shown(self, x: Tensor) -> Tensor:
         """Output tokens without those of registers."""
@@ -102,13 +97,12 @@ class AstroDINO(nn.Module):
 
     def places(self) -> Patches:
         """What `tokens` show."""
-        others = {0: "CLS"} | ({1: "light"} if self.light else {})
-        return Patches(len(others), self.grid, self.config.image_size, others)
+        return Patches(1, self.grid, self.config.image_size, {0: "CLS"})
 
     def embed(self, batch: Batch, name: str) -> Tensor:
         """The CLS token, (B, dim), the mean of the patch tokens, (B, dim), or both, (B, 2 * dim)."""
         tokens, kind = self.tokens(batch), self.config.embedding
-        parts = [tokens[:, 0]] * (kind != "patches") + [tokens[:, -(self.grid**2) :].mean(1)] * (kind != "cls")
+        parts = [tokens[:, 0]] * (kind != "patches") + [tokens[:, 1:].mean(1)] * (kind != "cls")
         return torch.cat(parts, 1)
 
 

@@ -5,16 +5,11 @@ Notable:
   teacher the large ones; both must agree (DINO). The final model is the teacher
 - in some large crops the student does not see some patches, and must say what the teacher sees there (iBOT); with a
   shared head, as published, in the same prototypes
-- a token of light, if there is one, is told to the teacher and to the student in one of the large crops: in the other
-  and in small crops it must see in pixels what the teacher says of it. Without it embeddings of a small network know
-  a galaxy's magnitude to .3 and its colour to .14 only, which is what they lack in redshift
 - colours are never jittered: for a galaxy they are the redshift. Crops hold the centre of the cutout, where the galaxy
   is
 - embeddings of a batch are pushed apart (KoLeo), and what the teacher says is spread over prototypes by Sinkhorn-Knopp
   or by taking off its running mean
 """
-
-from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -53,14 +48,6 @@ class Objective(nn.Module):
             self.register_buffer("patch_centre", torch.zeros(1, config.prototypes))
         self.waiting: dict[str, tuple[Tensor, int]] = {}  # sum and number of logits since the last step, by centre
         self.rates = rates(config)
-        self.begin_samples = 2000 if config.apertures else 0
-
-    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
-        """Standardise what the token of light says by that of training galaxies."""
-        model = self.model
-        if model.light is not None:
-            model.light.standardise(torch.cat([model.light.measured(model.images(batch)) for batch in batches]))
-            self.student.load_state_dict(model.state_dict())
 
     def train(self, mode: bool = True) -> "Objective":
         super().train(mode)
@@ -73,11 +60,10 @@ class Objective(nn.Module):
         large = torch.cat([self.crop(images, draws, config.global_side) for _ in range(2)])  # (2B, 3, G, G)
         hidden = self.hide(draws) if config.ibot else None  # (2B, patches)
         with torch.no_grad():
-            taught = self.model.shown(self.model.encode(large, light=self.of_light(self.model, images, None)))
+            taught = self.model.shown(self.model.encode(large))
             seen = taught[:, 0]
             target = self.assign(self.teacher_head(seen), progress)  # (2B, K)
-        light = self.of_light(self.student, images, draws)
-        learnt = self.student.shown(self.student.encode(large, hidden, light))
+        learnt = self.student.shown(self.student.encode(large, hidden))
         views = [learnt[:, 0]]
         if config.local_crops:
             small = torch.cat([self.crop(images, draws, config.local_side) for _ in range(config.local_crops)])
@@ -93,16 +79,6 @@ class Objective(nn.Module):
             loss = loss + config.koleo * sum(koleo(distributed.gather(view)) for view in views[0].chunk(2)) / 2
         return loss, metrics
 
-    def of_light(self, network: AstroDINO, images: Tensor, draws: Draws | None) -> Tensor | None:
-        """The token of light of two large crops, (2B, dim); with `draws` one of the two, by a coin, is not told."""
-        if network.light is None:
-            return None
-        numbers = network.light.measured(images).repeat(2, 1)
-        if draws is None:
-            return network.light(numbers)
-        first = draws.uniform() < 0.5
-        return network.light(numbers, torch.cat([first, ~first]))
-
     def hide(self, draws: Draws) -> Tensor:
         """Patches of the large crops that the student does not see, (2B, patches) bool, crop by crop."""
         config = self.model.config
@@ -113,13 +89,11 @@ class Objective(nn.Module):
     def of_patches(
         self, taught: Tensor, learnt: Tensor, hidden: Tensor, progress: float, still: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of iBOT from both networks' tokens, (2B, T, dim), patches last, and signs of collapse."""
+        """The loss of iBOT from both networks' tokens, (2B, 1 + patches, dim), and signs of collapse."""
         teacher, student = self.teacher_patch_head or self.teacher_head, self.student_patch_head or self.student_head
         with torch.no_grad():
-            target = self.assign(
-                teacher(taught[:, -hidden.shape[1] :][hidden]), progress, "patch_centre"
-            )  # (hidden, K)
-        prediction = student(learnt[:, -hidden.shape[1] :][hidden], still) / self.model.config.student_temperature
+            target = self.assign(teacher(taught[:, 1:][hidden]), progress, "patch_centre")  # (hidden, K)
+        prediction = student(learnt[:, 1:][hidden], still) / self.model.config.student_temperature
         signs = {f"patch_{name}": value for name, value in entropies(target).items()}
         return patch_loss(target, prediction.log_softmax(-1), hidden), signs
 
