@@ -89,3 +89,8 @@ def gather_mask(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(count)]
     dist.all_gather(parts, rows.contiguous())
     return torch.cat(parts)
+
+
+def own_rows(rows: Tensor) -> Tensor:
+    """The rows that this process put into `gather`."""
+    return rows if world_size() == 1 else rows.chunk(world_size())[dist.get_rank()]

@@ -38,9 +38,9 @@ class Objective(Queue):
         self.model, self.inputs = model, model.inputs
         self.rates = {"model.backbones": config.rate} if model.learning else {}
         if config.temperature == "learned":
-            self.log_scale = nn.Parameter(torch.tensor(math.log(config.logit_scale)))
+            self.log_scale = nn.Parameter(torch.tensor([math.log(config.logit_scale)]))  # a row: so it can be sharded
         if config.loss == "sigmoid":
-            self.bias = nn.Parameter(torch.tensor(BIAS))
+            self.bias = nn.Parameter(torch.tensor([BIAS]))
         self.owns = nn.ModuleDict()
         self.begin_samples = BEGIN if config.kept else 0
         self.waiting: tuple[Tensor, Tensor] | None = None
@@ -123,7 +123,7 @@ class Objective(Queue):
             losses, found = [sum(learned) * 0], [torch.zeros((), device=batch.device)]
         loss, metrics = sum(losses) / len(losses), {"top1": sum(found) / len(found)}
         if model.config.temperature == "learned":
-            metrics["scale"] = self.scale.detach()
+            metrics["scale"] = self.scale.detach().squeeze()
         for m in self.owns:
             own = batch[m]["own"].float() if "own" in batch[m] else self.own(batch, m)
             rows = present[m]
