@@ -5,7 +5,7 @@
 For a folder with tokens and models of the surveys `mock` and `mock_spectra`. All is measured on the validation split:
 R2 by kNN as the published protocol has it (k = 64, standardised, nothing chosen), its mean over five properties,
 recall@10 among all validation galaxies. The first lines are of the encoders before the alignment. The cost is the CPU
-time of a training, one thread. A moco and what photometry needs are made in a temporary folder.
+time of a training, one thread. A moco and the tokens of magnitudes are made in a temporary folder.
 """
 
 import glob
@@ -22,7 +22,7 @@ from skyloom.analysis.common.statistics import r2
 from skyloom.analysis.retrieval.similarity import ranks
 from skyloom.models import networks
 from skyloom.models.astroclip import PUBLISHED, PUBLISHED_V1
-from skyloom.tokens.photometry import tokenize_photometry
+from skyloom.tokens.magnitudes import tokenize_magnitudes
 from skyloom.tokens.splits import read_splits
 from skyloom.training.labels import read_labels
 from skyloom.training.run import train
@@ -47,7 +47,7 @@ CHOICES: dict[str, tuple[dict, dict]] = {  # name -> keys of the model, backbone
     "both kept": ({"keep": {"image": 1.0, "spectrum": 1.0}}, PAIR),
     "rest-frame spectra": ({}, PAIR | {"spectrum": "redshift"}),
     "rest-frame spectra, kept": (KEPT, PAIR | {"spectrum": "redshift"}),
-    "and photometry": ({}, PAIR | {"photometry": "pca_photometry"}),
+    "and magnitudes": ({}, PAIR | {"magnitudes": "pca_magnitudes"}),
     "journal version": (PUBLISHED, PAIR),
     "first version, on moco": (PUBLISHED_V1, PAIR | {"image": "moco"}),
 }
@@ -66,9 +66,9 @@ class Bench:
         self.survey, self.made = results / "mock", made
         self.known: dict[tuple, dict] = {}  # tokens of frozen encoders, which are the same for most choices
         self.tokens = {m: sorted(glob.glob(str(self.survey / f"tokens/{m}/shard-*.h5"))) for m in ("image", "spectrum")}
-        self.tokens["photometry"] = [str(made / "photometry.h5")]
+        self.tokens["magnitudes"] = [str(made / "magnitudes.h5")]
         self.catalog = self.survey / "catalog"
-        tokenize_photometry(self.catalog / "galaxies.parquet", 0, made / "photometry.h5", made / "quarantine.csv")
+        tokenize_magnitudes(self.catalog / "galaxies.parquet", 0, made / "magnitudes.h5", made / "quarantine.csv")
         self.folders = {n: self.survey / f"models/{n}" for n in ("astrodino", "specformer")}
         self.folders["redshift"] = results / "mock_spectra/models/redshift"
         splits = read_splits(self.catalog / "splits.parquet")
@@ -81,8 +81,8 @@ class Bench:
         """The folder of an encoder, which is trained if it is not there."""
         if name == "moco":
             config = {"kind": "moco", "modality": "image", "training": {"checkpoint_every": 1000}}
-        elif name == "pca_photometry":
-            config = {"kind": "pca", "modality": "photometry", "model": {"components": 3}}
+        elif name == "pca_magnitudes":
+            config = {"kind": "pca", "modality": "magnitudes", "model": {"components": 3}}
         if name not in self.folders:
             self.folders[name] = self.learn(name, config | {"name": name}, {}, seed)[0]
         return self.folders[name]

@@ -88,17 +88,17 @@ rule tokenize_hsc_images:
         "../scripts/tokenize_hsc_images.py"
 
 
-rule tokenize_photometry:
+rule tokenize_magnitudes:
     """Store the magnitudes of one shard of galaxies."""
     input:
         galaxies=rules.crossmatch.output.galaxies,
     output:
-        shard="results/{survey}/tokens/photometry/shard-{shard}.h5",
-        quarantine="results/{survey}/tokens/photometry/quarantine-{shard}.csv",
+        shard="results/{survey}/tokens/magnitudes/shard-{shard}.h5",
+        quarantine="results/{survey}/tokens/magnitudes/quarantine-{shard}.csv",
     log:
-        "results/{survey}/logs/tokenize_photometry-{shard}.log",
+        "results/{survey}/logs/tokenize_magnitudes-{shard}.log",
     benchmark:
-        "results/{survey}/benchmarks/tokenize_photometry-{shard}.tsv"
+        "results/{survey}/benchmarks/tokenize_magnitudes-{shard}.tsv"
     wildcard_constraints:
         survey=with_files("zcatalog"),
     conda:
@@ -108,12 +108,12 @@ rule tokenize_photometry:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("tokenize_photometry"),
+        code=code("tokenize_magnitudes"),
         survey=survey_settings("compression"),
     message:
-        "Tokenize photometry of {wildcards.survey}, shard {wildcards.shard}"
+        "Tokenize magnitudes of {wildcards.survey}, shard {wildcards.shard}"
     script:
-        "../scripts/tokenize_photometry.py"
+        "../scripts/tokenize_magnitudes.py"
 
 
 rule measure_shard:

@@ -15,7 +15,7 @@ LISTED = ("images", "bricks", "hsc", "truth")
 MODALITIES = {"spectrum": ("coadd", "spectra"), "image": ("images",), "hsc_image": ("hsc",)} | dict.fromkeys(
     ("scalars", "lsst", "spherex", "sfh", "sed", "lsst_image"), ("simulated",)
 )
-MODALITIES["photometry"] = ("zcatalog",)
+MODALITIES["magnitudes"] = ("zcatalog",)
 """What a survey can hold of a galaxy, and the roles of the raw files it may be in: each modality has token shards,
 `results/{survey}/tokens/{modality}`, of its own."""
 

@@ -22,7 +22,7 @@ from skyloom.core.errors import BadInput
 from skyloom.core.files import write_json
 from skyloom.formats import galaxiesml, legacy, part_columns
 from skyloom.tokens.galaxies import QUARANTINE_COLUMNS, write_quarantine
-from skyloom.tokens.photometry import MAGNITUDES
+from skyloom.tokens.magnitudes import MAGNITUDES
 from skyloom.tokens.store import Shards, verify
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ STATISTICS = {
     "hsc_image": (functools.partial(ImageStatistics, {"flux": galaxiesml.BANDS}), ("flux",)),
     # as MOSAIC standardises them: scalars each for itself, vectors by one mean and deviation
     "scalars": (functools.partial(VectorStatistics, part_columns.SCALARS), ("values",)),
-    "photometry": (functools.partial(VectorStatistics, MAGNITUDES), ("values",)),
+    "magnitudes": (functools.partial(VectorStatistics, MAGNITUDES), ("values",)),
     **{name: (VectorStatistics, ("values",)) for name in part_columns.VECTORS},
 }
 """Modality -> its statistics and the datasets they look at.

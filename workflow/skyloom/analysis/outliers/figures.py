@@ -87,7 +87,9 @@ def _overlap(axis, rows: pandas.DataFrame, names: list[tuple[str, str]]) -> None
     for i, j in np.ndindex(size, size):
         found = values.get(pair_of(names[i], names[j]))
         if found is not None:
-            told[j, i], ratio[j, i] = found["jaccard"], found["jaccard"] / found["jaccard_expected"]
+            told[j, i] = found["jaccard"]
+            if found["jaccard_expected"] > 0:  # 0: one of the two has no outlier
+                ratio[j, i] = found["jaccard"] / found["jaccard_expected"]
     shown = axis.imshow(
         ratio,
         cmap=style.CONTINUOUS,
@@ -99,7 +101,7 @@ def _overlap(axis, rows: pandas.DataFrame, names: list[tuple[str, str]]) -> None
     middle = sum(shown.get_clim()) / 2
     for (i, j), value in np.ndenumerate(told):
         if np.isfinite(value) and size <= FIT:
-            ink = style.INK if ratio[i, j] > middle else "white"
+            ink = "white" if ratio[i, j] <= middle else style.INK
             axis.text(j, i, f"{value:.2f}".removeprefix("0"), ha="center", va="center", fontsize=6.5, color=ink)
     places = range(0, size - 1, 1 + size // FIT)
     axis.set_xticks(places, [place + 1 for place in places], fontsize=7.5)

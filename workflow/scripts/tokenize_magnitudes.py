@@ -3,9 +3,9 @@
 from skyloom.core.job import job
 
 with job(snakemake):
-    from skyloom.tokens.photometry import tokenize_photometry
+    from skyloom.tokens.magnitudes import tokenize_magnitudes
 
-    tokenize_photometry(
+    tokenize_magnitudes(
         snakemake.input.galaxies,
         int(snakemake.wildcards.shard),
         snakemake.output.shard,

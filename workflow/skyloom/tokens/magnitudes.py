@@ -18,14 +18,14 @@ MAGNITUDES = ("mag_g", "mag_r", "mag_z")
 """Columns of galaxies.parquet; the bands of the Legacy Surveys."""
 
 
-def tokenize_photometry(
+def tokenize_magnitudes(
     galaxies_path: str | os.PathLike,
     shard: int,
     out_path: str | os.PathLike,
     quarantine_path: str | os.PathLike,
     compression: str = "none",
 ) -> None:
-    """Write the photometry of one shard of galaxies.
+    """Write the magnitudes of one shard of galaxies.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def tokenize_photometry(
     values = np.stack([table[name].to_numpy() for name in MAGNITUDES], 1).astype("f4")
     quarantine, known = Quarantine(), np.isfinite(values).all(1)
     where = Path(galaxies_path), targetid, np.arange(len(table))
-    good = quarantine.add(*where, np.where(known, "", "photometry: a magnitude is not known"))
-    attrs = {"modality": "photometry", "axis": json.dumps([])}
+    good = quarantine.add(*where, np.where(known, "", "a magnitude is not known"))
+    attrs = {"modality": "magnitudes", "axis": json.dumps([])}
     with shard_writer(out_path, attrs, {"values": "mag"}, compression) as writer:
         writer.declare(values=(len(MAGNITUDES),))
         writer.append(targetid[good], values=values[good])

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skyloom.core.errors import BadInput
-from skyloom.tokens.photometry import MAGNITUDES, tokenize_photometry
+from skyloom.tokens.magnitudes import MAGNITUDES, tokenize_magnitudes
 from skyloom.tokens.statistics import merge_statistics, shard_statistics
 from skyloom.tokens.store import Shards
 
@@ -32,10 +32,10 @@ def test_a_shard_has_the_magnitudes_of_its_galaxies(survey):
     folder, targetid, values = survey
     for shard in (0, 1):
         paths = folder / f"shard-{shard}.h5", folder / f"quarantine-{shard}.csv"
-        tokenize_photometry(folder / "galaxies.parquet", shard, *paths)
+        tokenize_magnitudes(folder / "galaxies.parquet", shard, *paths)
         tokens = Shards([paths[0]])
         mine = (targetid % 2 == shard) & np.isfinite(values).all(1)
-        assert sorted(tokens.targetid) == sorted(targetid[mine]) and tokens.attrs["modality"] == "photometry"
+        assert sorted(tokens.targetid) == sorted(targetid[mine]) and tokens.attrs["modality"] == "magnitudes"
         rows = tokens.rows(targetid[mine])
         np.testing.assert_array_equal(tokens.read(rows)["values"], values[mine])
     (lacking,) = csv.DictReader((folder / f"quarantine-{targetid[4] % 2}.csv").open())
@@ -55,4 +55,4 @@ def test_a_shard_has_the_magnitudes_of_its_galaxies(survey):
 def test_a_catalogue_without_magnitudes_is_named(tmp_path):
     pq.write_table(pa.table({"targetid": [1], "shard": [0]}), tmp_path / "galaxies.parquet")
     with pytest.raises(BadInput, match=r"galaxies\.parquet: expected targetid, shard, mag_g, mag_r, mag_z"):
-        tokenize_photometry(tmp_path / "galaxies.parquet", 0, tmp_path / "a.h5", tmp_path / "a.csv")
+        tokenize_magnitudes(tmp_path / "galaxies.parquet", 0, tmp_path / "a.h5", tmp_path / "a.csv")
