@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import numpy as np
 
@@ -48,16 +47,6 @@ def write(path: str | os.PathLike, index_path: str | os.PathLike, scan: Scan) ->
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     return found
-
-
-def timed(index: Index | Scan, vectors: np.ndarray, k: int = K, **more) -> np.ndarray:
-    """Seconds (2, Q) that each of these vectors takes alone: of the clock, and of a core."""
-    seconds = np.empty((2, len(vectors)))
-    for i in range(len(vectors)):
-        start = np.array([time.perf_counter(), time.process_time()])
-        index.search(vectors[i : i + 1], k, **more)
-        seconds[:, i] = np.array([time.perf_counter(), time.process_time()]) - start
-    return seconds
 
 
 def _distances(scan: Scan, rows: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -85,11 +85,6 @@ def shards(survey: str, modality: str, config: "Config") -> list[str]:
     return by_shard(tokens(survey, modality) + "/shard-{shard}.h5", survey, config)
 
 
-def quarantines(survey: str, modality: str, config: "Config") -> list[str]:
-    """The lists of what tokenization put aside, one a shard."""
-    return by_shard(tokens(survey, modality) + "/quarantine-{shard}.csv", survey, config)
-
-
 def all_statistics(config: "Config") -> list[str]:
     """The statistics of every modality of every survey: with them, all tokens."""
     return [
