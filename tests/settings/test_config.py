@@ -128,6 +128,13 @@ def test_configurations_shown_are_valid(page, count, tmp_path, monkeypatch):
         ),
         ("surveys.mock.targets_per_tile", {"bgs": 0}, ["surveys.mock.targets_per_tile", "{'bgs': 0}", "above 0"]),
         ("report", "sdss", ["'sdss' is not a survey"]),
+        (
+            "models.astroclip.model",
+            {"keep": {"hsc_image": 1.0}},
+            ["models.astroclip.model.keep.hsc_image: not a modality of the model; allowed are image, spectrum"],
+        ),
+        ("models.astroclip.model", {"heads_by": {"hsc_image": "dense"}}, ["heads_by.hsc_image: not a modality"]),
+        ("models.astroclip.model", {"unfrozen": {"hsc_image": 1}}, ["unfrozen.hsc_image: not a modality"]),
         ("seed", -1, ["seed", "-1", "at least 0"]),
         ("seed", ..., ["top level", "'seed' is missing"]),
         ("models.specformer.model.layers", 2.5, ["models.specformer.model.layers", "2.5", "integer"]),

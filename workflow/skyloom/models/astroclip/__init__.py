@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from skyloom.core.errors import BadConfig
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.names import MODALITIES
 from skyloom.settings.section import Section, refuse, setting
@@ -82,6 +83,15 @@ class Config(Section):
         return sorted(modality for modality, weight in self.keep.items() if weight)
 
 
+def check(model, survey) -> None:
+    """What is set for a modality is set for one that the model has a backbone of. Raises BadConfig."""
+    for key in ("heads_by", "keep", "unfrozen"):
+        for modality in getattr(model.settings, key):
+            if modality not in model.backbones:
+                where = f"models.{model.name}.model.{key}.{modality}"
+                raise BadConfig(f"{where}: not a modality of the model; allowed are {', '.join(model.backbones)}")
+
+
 KIND = ModelKind(
     settings=Config,
     network="skyloom.models.astroclip.network:AstroCLIP",
@@ -99,4 +109,5 @@ KIND = ModelKind(
         "clip": 1.0,
         "select": "best",
     },
+    check=check,
 )
