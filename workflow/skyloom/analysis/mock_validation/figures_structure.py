@@ -43,7 +43,7 @@ def draw_structure(path, local, ledger: Ledger) -> None:
     axes[1].axhspan(min(low[0], high[0]), max(low[1], high[1]), color=PAPER, alpha=0.12, lw=0)
     axes[2].plot([0, 1.2], [0, 1.2], color=PAPER, lw=0.8)
     axes[0].set(xlabel="log(q)$^2$ of the disc", ylabel="A$_V$ [mag]", ylim=(0, 2.5))
-    axes[1].set(xlabel="log M* [Msun]", ylabel="half-light radius, z / g (band: expected)", ylim=(0.7, 1.05))
+    axes[1].set(xlabel="log M* [Msun]", ylabel="half-light radius, z over g", ylim=(0.7, 1.05))
     axes[2].set(xlabel="g - r of the bulge [AB mag]", ylabel="g - r of the disc [AB mag]", xlim=(0, 1.3), ylim=(0, 1.3))
     axes[0].legend(fontsize=7)
     style.save(fig, path)

@@ -41,7 +41,8 @@ class Column:
 
     def described(self) -> dict:
         """What the page is told of it, without the values."""
-        said = {"name": self.name, "label": self.label, "group": self.group, "unit": self.unit, "about": self.about}
+        unit = "" if "[" in self.label else self.unit  # a label such as log M* [Msun] has it
+        said = {"name": self.name, "label": self.label, "group": self.group, "unit": unit, "about": self.about}
         if self.classes:
             return said | {"classes": list(self.classes)}
         known = self.values[np.isfinite(self.values)]
@@ -96,7 +97,9 @@ class Catalog:
     def _predicted(self, path: str) -> list[Column]:
         schema = pq.read_schema(path)
         told = json.loads((schema.metadata or {}).get(b"skyloom", b"{}"))
-        by = f"{told['model']}, {told['query']}" if {"model", "query"} <= set(told) else Path(path).stem
+        by = told.get("model", Path(path).stem)
+        if told.get("query", by) != by:
+            by = f"{by}, {told['query']}"
         numbers = [f.name for f in schema if pa.types.is_floating(f.type)]
         table = pq.read_table(path, columns=["targetid", *numbers])
         found = {name: self._joined(table, name).to_numpy(zero_copy_only=False).astype(float) for name in numbers}

@@ -192,7 +192,7 @@
   function wire() {
     get("survey").textContent = manifest.survey + (manifest.simulated ? " (simulated)" : "");
     document.title = `${manifest.survey}: Skyloom`;
-    const named = columns.map((c) => [c.name, c.unit && !c.label.includes("[") ? `${c.label} [${c.unit}]` : c.label]);
+    const named = columns.map((c) => [c.name, c.unit ? `${c.label} [${c.unit}]` : c.label]);
     const groups = columns.map((c) => c.group);
     options(get("map-choice"), manifest.maps.map((map, i) => [i, map.name]));
     options(get("colour-choice"), [["", "none"], ...named], [null, ...groups]);

@@ -86,7 +86,7 @@ skyloom.galaxy = (manifest, panel, choose) => {
     manifest.posteriors.forEach((about, i) => fill(posteriors, async () => {
       const [chunk, place] = at(row);
       const found = (await load(`posterior-${i}-${chunk}`))[place];
-      return found ? [el("h3", {}, `Redshift by ${about.name}${about.query ? ` (${about.query.replaceAll("_", " ")})` : ""}, from ${about.given || "all"}`), el("div", { class: "pair" }, ...skyloom.plots.posterior(about, found, z)), el("p", { class: "quiet" }, `peak at ${words(found.peak)}; dashed: the catalogue's`)] : [];
+      return found ? [el("h3", {}, `p(z) by ${about.name}${about.query && about.query !== about.name ? ` (${about.query.replaceAll("_", " ")})` : ""}, from ${about.given || "all"}`), el("div", { class: "pair" }, ...skyloom.plots.posterior(about, found, z)), el("p", { class: "quiet" }, `peak at ${words(found.peak)}; dashed: the catalogue's`)] : [];
     }));
     await alike(row, like, turn);
     return galaxy;
