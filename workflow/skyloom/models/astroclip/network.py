@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyloom.core.errors import BadConfig
 from skyloom.models.astroclip import Config
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import AttentionPool, init_by_depth
@@ -54,10 +53,6 @@ class AstroCLIP(nn.Module):
         self.config, self.width = config, config.dim
         self.modalities = tuple(sorted(backbones))
         self.backbones = nn.ModuleDict({m: backbones[m] for m in self.modalities}).requires_grad_(False)
-        for modality in {*config.heads_by, *config.kept, *config.unfrozen} - {*self.modalities}:
-            raise BadConfig(
-                f"model: '{modality}' is not a modality of the model; those are {', '.join(self.modalities)}"
-            )
         for block in self.learning:
             block.requires_grad_(True)
         self.pools = nn.ModuleDict({m: self._pool(m) for m in self.modalities if not self._dense(m)})
