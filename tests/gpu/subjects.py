@@ -45,6 +45,7 @@ class Subject:
 
 TINY_GRID = {"start": 3600.0, "step": 8.0, "pixels": 700}
 TINY_SPECFORMER = {**specformer.PUBLISHED, "dim": 24, "layers": 1, "heads": 2, "grid": TINY_GRID, "positions": 0}
+TINY_SPECFORMER |= {"mask_length": 0}  # as many of the few tokens as the paper's are of its 778
 TINY_DINO = {
     **astrodino.PUBLISHED,
     "image_size": 24,
@@ -73,7 +74,7 @@ def subject(name: str, tiny: bool) -> Subject:
     spectrum, image = (TINY_SPECFORMER, TINY_DINO) if tiny else (specformer.PUBLISHED, astrodino.PUBLISHED)
     grid, side = (TINY_GRID if tiny else {}), image["image_size"] + 8
     encoders = {"image": one("astrodino", "image", image), "spectrum": one("specformer", "spectrum", spectrum)}
-    tokens = (TINY_GRID["pixels"] if tiny else 7781) // 10
+    tokens = specformer.Config(**spectrum).token_count
     patches = {cut: (image[f"{cut}_size"] // image["patch"]) ** 2 + 1 for cut in ("global", "local")}
     mosaic_model = TINY_MOSAIC if tiny else MOSAIC
     sizes = {**mosaic.SIZES, **mosaic_model.get("sizes", {})}
