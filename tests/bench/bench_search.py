@@ -101,8 +101,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--queries", type=int, default=500)
-    parser.add_argument("--folder", default=None)
+    parser.add_argument("--folder", type=Path)
     o = parser.parse_args()
+    if o.folder:
+        o.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=o.folder) as folder:
         path = Path(folder)
         write_table(path / "synthetic-spectrum.parquet", o.galaxies, o.width)
