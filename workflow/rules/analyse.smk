@@ -19,6 +19,7 @@ for analysis in settings.analyses.values():
             f"results/{{survey}}/benchmarks/{analysis_rule(analysis)}.tsv"
         wildcard_constraints:
             survey=analysed(analysis),
+        priority: int(analysis.kind.read)
         conda:
             f"../../envs/{analysis.kind.environment}.yaml"
         threads: 1

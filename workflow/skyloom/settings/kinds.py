@@ -190,6 +190,7 @@ class AnalysisKind:
     opens : shown at the top of a report, that of real data first
     default : part of the report and so of `all`; otherwise made when asked for by name
     keys : settings of the survey that the job depends on and is given (`Job.of_survey`)
+    read : other analyses read its results, so its jobs go before those of others that are ready too
     tidy : its csv of role `table` has a number a row, in the columns `metric` and `value`, as an audit reads it
     """
 
@@ -208,6 +209,7 @@ class AnalysisKind:
     opens: bool = False
     default: bool = True
     keys: tuple[str, ...] = ()
+    read: bool = False
     tidy: bool = True
 
 

@@ -55,4 +55,5 @@ KIND = AnalysisKind(
     },
     run="skyloom.analysis.regression.scores:regress",
     present="skyloom.analysis.regression.present:present",
+    read=True,
 )
