@@ -213,3 +213,9 @@ def test_a_file_is_parsed_once_for_all_processes_as_long_as_its_content_is_the_s
     notes.write_text("{broken")
     (tmp_path / "script.py").write_text("x = 1\n")
     assert noted(tmp_path)[-1] == first[-1]
+
+
+def test_distributions_are_those_that_importlib_finds():
+    found = importlib.metadata.packages_distributions()
+    for name in ("numpy", "sklearn", "yaml", "PIL", "pytest", "astropy_healpix", "nowhere"):
+        assert sorted({dist.name for dist in distributions_of({name})}) == sorted(set(found.get(name, ())))

@@ -36,7 +36,7 @@ def finished(tmp_path, monkeypatch):
 
 def test_the_archive_is_of_the_configuration_of_the_run(finished):
     config = {"seed": 2, "survey": {"name": "mock", "tiles": 4}}
-    archive("Snakefile", config, "results/seed2/mock.txt", "results/report.zip")
+    archive("Snakefile", config, ["results/seed2/mock.txt"], "results/report.zip")
     with zipfile.ZipFile("results/report.zip") as file:
         names, page = file.namelist(), file.read("report/report.html").decode()
     assert {name.split("/")[0] for name in names} == {"report"}
@@ -47,6 +47,6 @@ def test_the_archive_is_of_the_configuration_of_the_run(finished):
 
 
 def test_a_report_that_cannot_be_made_is_one_line(finished):
-    with pytest.raises(SkyloomError, match="could not make its report of results/seed2/mock.txt"):
-        archive("Snakefile", {"seed": 3}, "results/seed2/mock.txt", "results/report.zip")
+    with pytest.raises(SkyloomError, match="could not make its report"):
+        archive("Snakefile", {"seed": 3}, ["results/seed2/mock.txt"], "results/report.zip")
     assert not (finished / "results/report.zip").exists()

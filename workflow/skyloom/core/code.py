@@ -81,9 +81,23 @@ def packages() -> dict[str, str]:
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     own = [Path(file) for file in files if file and file.endswith(".py") and not _is_installed(Path(file))]
     names = {name for name in packages_of(file for file in own if file.is_file()) if name in sys.modules}
-    distributions = importlib.metadata.packages_distributions()
-    found = {dist: importlib.metadata.version(dist) for name in names for dist in distributions.get(name, ())}
+    found = {dist.name: dist.version for dist in distributions_of(names)}
     return {"python": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def distributions_of(names: set[str]) -> Iterator[importlib.metadata.Distribution]:
+    """The installed distributions that have one of these packages or modules at their top.
+
+    As `importlib.metadata.packages_distributions`, which takes a second, in every job, to read what all others hold.
+    """
+    for distribution in importlib.metadata.distributions():
+        if declared := distribution.read_text("top_level.txt"):
+            tops = set(declared.split())
+        else:
+            files = (line.split(",")[0].split("/") for line in (distribution.read_text("RECORD") or "").splitlines())
+            tops = {parts[0] if len(parts) > 1 else parts[0].split(".")[0] for parts in files}
+        if names & tops:
+            yield distribution
 
 
 def _is_installed(file: Path) -> bool:

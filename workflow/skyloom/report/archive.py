@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skyloom.core.errors import SkyloomError
@@ -12,10 +12,12 @@ from skyloom.core.files import atomic, write_json
 CONFIG = Path(".snakemake", "skyloom", "config.json")  # the report names it: always the same
 
 
-def archive(snakefile: str | os.PathLike, config: Mapping, target: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Write the report (zip) of the finished workflow behind `target`.
+def archive(
+    snakefile: str | os.PathLike, config: Mapping, targets: Sequence[str | os.PathLike], path: str | os.PathLike
+) -> None:
+    """Write the report (zip) of the finished workflow behind `targets`.
 
-    It is made while the workflow runs: all that leads to `target` is finished by then. It holds times and run times, so
+    It is made while the workflow runs: all that leads to them is finished by then. It holds times and run times, so
     unlike other results its bytes differ between runs.
 
     Parameters
@@ -30,10 +32,8 @@ def archive(snakefile: str | os.PathLike, config: Mapping, target: str | os.Path
     write_json(CONFIG, config)
     with atomic(path) as temporary:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--nolock", "--cores", "1"]
-        command += ["--configfile", str(CONFIG), "--report", str(temporary), "--", str(target)]
+        command += ["--configfile", str(CONFIG), "--report", str(temporary), "--", *map(str, targets)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(done.stdout)
         if done.returncode:
-            raise SkyloomError(
-                f"{path}: Snakemake could not make its report of {target}; its messages are above in the log"
-            )
+            raise SkyloomError(f"{path}: Snakemake could not make its report; its messages are above in the log")
