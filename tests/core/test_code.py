@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from skyloom.core import code
+from skyloom.core.code import distributions_of
 from skyloom.core.errors import BadConfig
 from tests.paths import LIBRARY
 
@@ -184,6 +186,7 @@ def test_a_module_that_is_nowhere_is_named(registered, name):
 NOTED = """
 import sys
 from skyloom.core import code
+from skyloom.core.code import distributions_of
 read = code._read
 code._read = lambda content: print("parsed") or read(content)
 print(code.code_hash(sys.argv[1]))
