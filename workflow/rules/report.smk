@@ -29,7 +29,7 @@ rule report:
 rule archive_report:
     """Snakemake's own report: every figure and table with the rule, code and parameters that made it."""
     input:
-        unpack(report_inputs),  # not the page: both are made last, side by side
+        unpack(report_made),  # not the page: both are made last, side by side
     output:
         archive="results/{survey}/report.zip",
     log:

@@ -83,6 +83,11 @@ def report_inputs(wildcards) -> dict[str, list[str]]:
     return layout.report_files(wildcards.survey, settings)
 
 
+def report_made(wildcards) -> dict[str, list[str]]:
+    """Of that, what rules make."""
+    return {role: files for role, files in report_inputs(wildcards).items() if role != "published"}
+
+
 def surveys_behind(survey: str) -> list[str]:
     """The surveys that the report of a survey shows, and those whose models they use or their models start from."""
     found = list(settings.shown(survey))
