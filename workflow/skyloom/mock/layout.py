@@ -61,6 +61,8 @@ class MockSettings(SurveySettings):
     "write the resolution matrices too, which quadruple the coadds"
     neighbours: float = setting(1.0, ge=0)
     "density of stars and galaxies beside the targets; 1 is the real sky's"
+    image_camera: Literal["legacy", "hsc"] = setting("legacy")
+    "that takes the images of modality image; hsc: HSC's g, r2, z, seeing and depth on the pixels of Legacy images"
     image_depth: float = setting(0.0, ge=-4, le=4)
     "mag by which images are deeper than those of the real surveys; below 0 shallower"
     image_seeing: float = setting(1.0, ge=0.5, le=4)

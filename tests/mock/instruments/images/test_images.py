@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from skyloom.mock.instruments.images import drawing
-from skyloom.mock.instruments.images.camera import HSC, HSC_LARGE, LEGACY, conditions
+from skyloom.mock.instruments.images.camera import HSC, HSC_AS_LEGACY, HSC_LARGE, LEGACY, conditions
 from skyloom.mock.instruments.images.structure import draw_knots
 from tests.mock.instruments.images.galaxy_sample import galsim_profile, make_galaxies
 
-CAMERAS = {"legacy": LEGACY, "hsc": HSC, "hsc_large": HSC_LARGE}
+CAMERAS = {"legacy": LEGACY, "hsc": HSC, "hsc_large": HSC_LARGE, "hsc_as_legacy": HSC_AS_LEGACY}
 
 
 def round_sky(galaxies, camera, fwhm=None):

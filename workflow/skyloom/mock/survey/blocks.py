@@ -12,7 +12,7 @@ import numpy as np
 
 from skyloom.formats.desi import ARMS
 from skyloom.mock.instruments.images.drawing import FIBRE_POINT
-from skyloom.mock.instruments.images.images import IMAGE_FIELDS, LEGACY, Camera, Scene, draw_scene, render
+from skyloom.mock.instruments.images.images import IMAGE_FIELDS, Camera, Scene, draw_scene, render
 from skyloom.mock.instruments.images.listed import Listed
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.survey import anomalies, measure, targets
@@ -30,6 +30,7 @@ SIZE = 64  # galaxies; the files' bytes depend on it, as each block has its own 
 SCENE, LEGACY_NOISE, HSC_NOISE, PHOTOMETRY, HSC_PHOTOMETRY, EXPOSURE, CATALOGUE, HSC_CATALOGUE = range(8)
 ODDITIES, STEPS, WRONG_SCENE, WRONG_LEGACY, WRONG_HSC, FIBRE_PHOTOMETRY, COMPILATION = range(8, 15)
 FILTER_CURVES = {"legacy": FILTERS, "hsc": HSC_FILTERS}
+BANDS = {"legacy": "grz", "hsc": "grizy"}  # of these filters
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Light:
     """Noiseless light of n galaxies without and of their nuclei.
 
     host, nucleus : (n, 9626) on OBSERVED, 1e-17 erg/s/cm2/Angstrom
-    flux, point_flux : camera name -> (n, bands) nanomaggy, all light and the nucleus's
+    flux, point_flux : survey -> (n, bands) nanomaggy through its filters, all light and the nucleus's
     """
 
     host: np.ndarray
@@ -50,9 +51,9 @@ class Light:
 class Block:
     """What the surveys know of n galaxies, m of them with a fibre.
 
-    images : camera name -> (n, bands, size, size) nanomaggy a pixel
-    seen : camera name -> info of images.render, with the catalogue's `flux`, `flux_ivar` (n, bands) besides
-    true_flux : camera name -> (n, bands) nanomaggy
+    images : role of a camera -> (n, bands, size, size) nanomaggy a pixel
+    seen : role -> info of images.render, with the catalogue's `flux`, `flux_ivar` (n, bands) besides
+    true_flux : role, or survey -> (n, bands) nanomaggy
     nucleus_share : (n,) of the light in r
     observation : of the m spectra
     """
@@ -81,13 +82,13 @@ def observe(
     ----------
     beside, company : of the tile
     night : of instrument.load_sky
-    cameras : by name, "legacy" among them
+    cameras : by role: "legacy", whose images are those of the imaging survey whichever camera took them, and "hsc"
     stream : purpose -> random generator of this block
     """
     light = shine(tile.population[rows], templates, tile.ebv[rows])
     numbers = np.arange(rows.start, rows.stop)
     scene = _scene(tile, numbers, beside, company, light, stream(SCENE), config)
-    others = _others(tile, numbers, beside, templates)
+    others = _others(tile, numbers, beside, templates, cameras)
     caught_more = np.zeros((0, 0))
     odd = tile.anomalies.kind[rows]
     if odd.any():
@@ -100,18 +101,24 @@ def observe(
         _swap_images(tile, rows, beside, company, images, seen, templates, cameras, config, stream)
     radius = half_light_radius({name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS})
     catalogue = {"legacy": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
+    true_flux = {name: through(camera, light.flux) for name, camera in cameras.items()}
     for name in cameras:
-        measured = measure.photometry(light.flux[name], radius, seen[name]["psfdepth"], stream(catalogue[name]))
+        measured = measure.photometry(true_flux[name], radius, seen[name]["psfdepth"], stream(catalogue[name]))
         seen[name] |= dict(zip(("flux", "flux_ivar"), measured, strict=True))
     fractions, legacy = seen["legacy"]["fibre_fractions"], seen["legacy"]
     legacy["fibreflux"] = measure.fibre_photometry(legacy["fibreflux"], legacy["psfdepth"], stream(FIBRE_PHOTOMETRY))
     return Block(
         images=images,
         seen=seen,
-        true_flux=light.flux,
+        true_flux=light.flux | true_flux,
         nucleus_share=light.point_flux["legacy"][:, 1] / light.flux["legacy"][:, 1],
-        observation=_expose(tile, rows, light, fractions, caught_more, night, stream),
+        observation=_expose(tile, rows, light, fractions, cameras["legacy"], caught_more, night, stream),
     )
+
+
+def through(camera: Camera, flux: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What a camera sees (n, bands) of fluxes through the filters of every survey."""
+    return flux[camera.name][:, [BANDS[camera.name].index(band) for band in camera.bands]]
 
 
 def shine(population: Population, templates: Templates, ebv: np.ndarray) -> Light:
@@ -123,9 +130,10 @@ def shine(population: Population, templates: Templates, ebv: np.ndarray) -> Ligh
 
 
 @functools.cache
-def _between_bands() -> np.ndarray:
-    """Weights (3, 9626) of values in g, r, z at each of OBSERVED: linear in ln(wavelength), constant beyond."""
-    nodes = np.log(LEGACY.wavelength)
+def _between_bands(camera: Camera) -> np.ndarray:
+    """Weights (bands, 9626) of values in a camera's bands at each of OBSERVED: linear in ln(wavelength), constant
+    beyond."""
+    nodes = np.log(camera.wavelength)
     return np.stack([np.interp(np.log(OBSERVED), nodes, unit) for unit in np.eye(len(nodes))])
 
 
@@ -135,8 +143,8 @@ def _scene(tile, rows: np.ndarray, beside: Beside, company: Company, light: Ligh
     return draw_scene(galaxies, rng, config, beside.provided, company.around(rows))
 
 
-def _others(tile, rows: np.ndarray, beside: Beside, templates: Templates) -> dict[str, Listed]:
-    """Camera name -> the other galaxies of the tile on the cutouts of galaxies `rows`; empty if there are none."""
+def _others(tile, rows: np.ndarray, beside: Beside, templates, cameras: Mapping[str, Camera]) -> dict[str, Listed]:
+    """Role of a camera -> the other galaxies of the tile on the cutouts of galaxies `rows`; empty if there are none."""
     cutout, pair = beside.around(rows)
     if not len(pair):
         return {}
@@ -144,11 +152,15 @@ def _others(tile, rows: np.ndarray, beside: Beside, templates: Templates) -> dic
     light = shine(tile.population[galaxies], templates, tile.ebv[galaxies])
     shape = {name: getattr(tile.population, name)[beside.other[pair]] for name in IMAGE_FIELDS}
     common = (cutout, beside.x[pair], beside.y[pair], shape, beside.knots[beside.other[pair]])
-    return {name: Listed(*common, light.flux[name][place], light.point_flux[name][place]) for name in light.flux}
+    return {
+        name: Listed(*common, through(camera, light.flux)[place], through(camera, light.point_flux)[place])
+        for name, camera in cameras.items()
+    }
 
 
 def _picture(scene: Scene, light: Light, others: Mapping[str, Listed], name: str, camera: Camera, rng, config):
-    return render(scene, light.flux[name], camera, rng, config, light.point_flux[name], others.get(name))
+    flux, point_flux = (through(camera, part) for part in (light.flux, light.point_flux))
+    return render(scene, flux, camera, rng, config, point_flux, others.get(name))
 
 
 def portraits(
@@ -158,7 +170,7 @@ def portraits(
     them, without anomalies. `streams` has a random generator for the scene and then one a camera."""
     light = shine(tile.population[rows], templates, tile.ebv[rows])
     scene = _scene(tile, rows, beside, company, light, streams[0], config)
-    others = _others(tile, rows, beside, templates)
+    others = _others(tile, rows, beside, templates, cameras)
     images, seen = {}, {}
     for (name, camera), rng in zip(cameras.items(), streams[1:], strict=True):
         images[name], seen[name] = _picture(scene, light, others, name, camera, rng, config)
@@ -195,15 +207,15 @@ def _spoil_scene(tile, rows: slice, scene: Scene, light: Light, templates, rng) 
     return scene, more
 
 
-def _expose(tile, rows: slice, light: Light, fractions, more, night, stream) -> instrument.Observation:
+def _expose(tile, rows: slice, light: Light, fractions, camera: Camera, more, night, stream) -> instrument.Observation:
     """Put fibres on the galaxies that are spectroscopic targets; bad fibres miss them or see nothing.
 
-    A fibre catches of the galaxy the share that the image says in each band, `fractions` (n, 3), and in between what
-    lies in between; of the nucleus it catches a star's.
+    A fibre catches of the galaxy the share that the image says in each band, `fractions` (n, bands), and in between
+    what lies in between; of the nucleus it catches a star's.
     """
     targeted = (tile.spectroscopy.source >= rows.start) & (tile.spectroscopy.source < rows.stop)
     local, status = tile.spectroscopy.source[targeted] - rows.start, tile.status[targeted]
-    share = (fractions[local] @ _between_bands()).astype("f4")
+    share = (fractions[local] @ _between_bands(camera)).astype("f4")
     caught = light.host[local] * share + np.float32(FIBRE_POINT) * light.nucleus[local]
     if len(more):
         caught += more[local]

@@ -27,7 +27,7 @@ from skyloom.formats.desi import (
     healpix_header,
     write_redrock,
 )
-from skyloom.mock.instruments.images.images import HSC, HSC_LARGE, LEGACY
+from skyloom.mock.instruments.images.camera import HSC, HSC_AS_LEGACY, HSC_LARGE, LEGACY
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.instruments.spectrograph.redshift_fit import Fitter
 from skyloom.mock.layout import SURVEY, TARGETS, TILE_KEYS, default
@@ -44,6 +44,7 @@ from skyloom.mock.universe.sky import environment, sky
 
 log = logging.getLogger(__name__)
 
+CAMERAS = {"legacy": LEGACY, "hsc": HSC_AS_LEGACY}
 HSC_CAMERAS = {camera.size: camera for camera in (HSC, HSC_LARGE)}
 EXPOSURE_SCATTER = 0.12  # from tile to tile, in ln
 # streams of random numbers of a tile; block i has BLOCKS + i, which none other may have
@@ -114,7 +115,8 @@ def make_tile(
     outputs : paths by role: coadd, redrock, images, truth, and hsc if HSC images are wanted
     """
     config = {name: config[name] for name in TILE_KEYS if name in config} | {"seed": seed}
-    cameras = {"legacy": LEGACY} | ({"hsc": HSC_CAMERAS[default(config, "hsc_size")]} if "hsc" in outputs else {})
+    cameras = {"legacy": CAMERAS[default(config, "image_camera")]}
+    cameras |= {"hsc": HSC_CAMERAS[default(config, "hsc_size")]} if "hsc" in outputs else {}
     night = default(config, "image_depth"), default(config, "image_seeing")
     cameras = {name: camera.on(*night) for name, camera in cameras.items()}
     # one thread: the sums inside a matrix product must not depend on how many cores there are

@@ -88,6 +88,16 @@ HSC = Camera(
 HSC_LARGE = replace(HSC, size=127)
 
 
+def _in(bands: tuple[str, ...], camera: Camera) -> dict[str, tuple]:
+    """What a camera has in some of its bands."""
+    names = ("bands", "wavelength", "fwhm", "depth", "sky")
+    return {name: tuple(getattr(camera, name)[camera.bands.index(band)] for band in bands) for name in names}
+
+
+# The sky as HSC sees it, on the pixels and in the bands that networks trained on Legacy images take.
+HSC_AS_LEGACY = replace(HSC, pixel_scale=LEGACY.pixel_scale, size=LEGACY.size, **_in(LEGACY.bands, HSC))
+
+
 def in_bands(values: np.ndarray, nodes: tuple[float, ...], camera: Camera) -> np.ndarray:
     """`values` (n, nodes) known at the wavelengths `nodes` (ascending, Angstrom), in the camera's bands: (n, bands).
 
