@@ -13,6 +13,7 @@ from skyloom.models.astrodino.network import AstroDINO, resample
 from skyloom.models.astrodino.objective import Objective
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
+from skyloom.nn.rgb import arcsinh_rgb
 from skyloom.settings.section import parse
 from skyloom.settings.training import Training
 from tests.paths import ROOT
@@ -198,3 +199,18 @@ def test_views_are_the_eight_flips_and_rotations(batch, objective):
     turned = [torch.rot90(flipped, turns, (2, 3)) for flipped in (images, images.flip(3)) for turns in range(4)]
     for view in views:
         assert sum(torch.equal(view, other) for other in turned) == 1
+
+
+def test_nights_change_crops_of_flux_and_leave_embedding_alone():
+    flux = torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(1)) * 0.2
+    plain, changed = (
+        Objective(network(noise=0.0, brightness=0.0, nights=nights)) for nights in ((0, 0, 0), (0, 1, 0.5))
+    )
+    assert plain.inputs == {"image": ("rgb",)} and changed.inputs == {"image": ("flux",)}
+    assert changed.model.inputs == {"image": ("rgb",)}
+    side = changed.model.config.global_side
+    of_flux = changed.crop(flux, Draws(0, 1, 6), side)
+    torch.testing.assert_close(of_flux, plain.crop(arcsinh_rgb(flux), Draws(0, 1, 6), side))
+    assert not torch.allclose(changed.crop(flux, Draws(0, 1, 6), side, 1.0), of_flux)
+    loss, _ = changed(Batch({"image": {"flux": flux}}), Draws(0, 1, 6), 0.5)
+    assert loss.isfinite()

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from skyloom.models.moco import Augment
-from skyloom.models.moco.augment import EBV, NOISE, SEEING, observe, of_survey, wanted
+from skyloom.models.moco.augment import observe, wanted
 from skyloom.nn import observed
 from skyloom.nn.draws import Draws
+from skyloom.nn.nights import EBV, NOISE, SEEING, of_survey
 from tests.models.test_moco import galaxies
 
 PLAIN = {"extinction": False, "rotate": False, "sizes": (1.0, 1.0), "blur": False, "jitter": 0, "noise": False}

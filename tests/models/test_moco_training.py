@@ -7,7 +7,7 @@ import pytest
 
 from skyloom.core.errors import BadInput
 from skyloom.embedding.embed import embed_shard
-from skyloom.models.moco.augment import NOISE
+from skyloom.nn.nights import NOISE
 from skyloom.tokens.store import write_shard
 from skyloom.training.run import train
 from skyloom.training.trainer import Trainer

@@ -1,12 +1,14 @@
 """AstroDINO: a vision transformer for galaxy images, trained without labels by self-distillation (DINO)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from skyloom.core.errors import BadConfig
 from skyloom.settings.kinds import ModelKind
 from skyloom.settings.section import Section, refuse, setting
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 PUBLISHED = {
     "teacher_temperature_end": 0.07,
@@ -40,9 +42,11 @@ PUBLISHED = {
     "hidden_share": 0.5,
     "hidden_ratio": (0.1, 0.5),
     "brightness": 0.0,
+    "noise": 0.0,
+    "nights": (0.0, 0.9, 0.5),
 }
-"""ViT-L of patch 12, 304 million weights, and DINOv2's recipe, from the paper and the public configuration. The public
-code blurs and adds noise to two thirds of the crops, in flux; here noise is added to all, in RGB."""
+"""ViT-L of patch 12, 304 million weights, and DINOv2's recipe, from the paper and the public configuration; `nights`
+from the public code, whose probabilities are those of leaving a crop as it is."""
 
 PUBLISHED_TRAINING = {
     **{"steps": 250_000, "batch_size": 1536, "learning_rate": 2.45e-4, "warmup": 40_000, "minimum_rate": 1e-6},
@@ -91,7 +95,9 @@ class Config(Section):
     local_crops: int = setting(3, ge=0)
     "number of small crops"
     noise: float = setting(0.01, ge=0)
-    "deviation of the noise added to a crop, in units of RGB"
+    "deviation of the noise added to a crop, in units of RGB; published 0"
+    nights: tuple[Share, Share, Share] = setting((0.0, 0.0, 0.0))
+    "how often the first large crop, the second and small ones have another night's seeing, and another's noise"
     brightness: float = setting(0.05, ge=0)
     "a crop is multiplied by 1 +- at most this, the same factor for all bands"
     prototypes: int = setting(256, ge=2)
@@ -128,6 +134,11 @@ class Config(Section):
     "share of the large crops in which patches are hidden from the student, of ibot"
     hidden_ratio: tuple[float, float] = setting((0.1, 0.5))
     "least and largest share of the patches hidden in such a crop"
+
+    @property
+    def of_flux(self) -> bool:
+        """Whether crops are cut from flux, which nights change, and then become pictures."""
+        return any(self.nights)
 
     @property
     def global_side(self) -> int:

@@ -72,9 +72,9 @@ class AstroDINO(nn.Module):
         """The batch with its images turned in one of `views` ways; 0 leaves them alone."""
         return batch.changed(self.modality, rgb=dihedral(batch[self.modality]["rgb"], number))
 
-    def images(self, batch: Batch) -> Tensor:
-        """The central image_size x image_size pixels, (B, 3, H, W)."""
-        images, size = batch[self.modality]["rgb"], self.config.image_size
+    def images(self, batch: Batch, what: str = "rgb") -> Tensor:
+        """The central image_size x image_size pixels, (B, 3, H, W), of pictures or of flux."""
+        images, size = batch[self.modality][what], self.config.image_size
         if images.shape[-1] < size:
             raise BadConfig(f"image_size: {size} is more than the {images.shape[-1]} pixels of the image tokens")
         margin = (images.shape[-1] - size) // 2

@@ -22,6 +22,8 @@ from skyloom.nn import distributed
 from skyloom.nn.batch import Batch
 from skyloom.nn.collapse import spread
 from skyloom.nn.draws import Draws
+from skyloom.nn.nights import another
+from skyloom.nn.rgb import arcsinh_rgb
 from skyloom.nn.schedules import cosine
 
 
@@ -31,7 +33,7 @@ class Objective(nn.Module):
     def __init__(self, model: AstroDINO):
         super().__init__()
         config = model.config
-        self.inputs = model.inputs
+        self.inputs = {model.modality: ("flux",)} if config.of_flux else model.inputs
         self.student, self.student_head = AstroDINO(config, (model.modality,)), Head(config)
         self.model, self.teacher_head = model, Head(config)
         own = config.ibot > 0 and config.ibot_head == "own"
@@ -56,8 +58,12 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.model.config
-        images, still = self.model.images(batch), progress < config.prototypes_still
-        large = torch.cat([self.crop(images, draws, config.global_side) for _ in range(2)])  # (2B, 3, G, G)
+        images, still = (
+            self.model.images(batch, "flux" if config.of_flux else "rgb"),
+            progress < config.prototypes_still,
+        )
+        *of_large, of_small = config.nights
+        large = torch.cat([self.crop(images, draws, config.global_side, share) for share in of_large])  # (2B, 3, G, G)
         hidden = self.hide(draws) if config.ibot else None  # (2B, patches)
         with torch.no_grad():
             taught = self.model.shown(self.model.encode(large))
@@ -66,7 +72,8 @@ class Objective(nn.Module):
         learnt = self.student.shown(self.student.encode(large, hidden))
         views = [learnt[:, 0]]
         if config.local_crops:
-            small = torch.cat([self.crop(images, draws, config.local_side) for _ in range(config.local_crops)])
+            sides = [config.local_side] * config.local_crops
+            small = torch.cat([self.crop(images, draws, side, of_small) for side in sides])
             views.append(self.student.encode(small)[:, 0])
         logits = self.student_head(torch.cat(views), still) / config.student_temperature
         loss = cross_view_loss(target.chunk(2), logits.log_softmax(-1).chunk(2 + config.local_crops))
@@ -97,8 +104,9 @@ class Objective(nn.Module):
         signs = {f"patch_{name}": value for name, value in entropies(target).items()}
         return patch_loss(target, prediction.log_softmax(-1), hidden), signs
 
-    def crop(self, images: Tensor, draws: Draws, size: int) -> Tensor:
-        """One augmented crop of each image, (B, 3, size, size), that holds the centre of the image."""
+    def crop(self, images: Tensor, draws: Draws, size: int, nights: float = 0.0) -> Tensor:
+        """One augmented crop of each image, (B, 3, size, size), that holds the centre of the image; of flux, a share of
+        them as another night would have shown them."""
         config = self.model.config
         room = images.shape[-1] - size
         reach = min(room, size - 1)  # offsets from room/2 - reach/2 keep the centre inside
@@ -109,6 +117,8 @@ class Objective(nn.Module):
         crops = torch.where(coin[:, 0], crops.flip(2), crops)
         crops = torch.where(coin[:, 1], crops.flip(3), crops)
         crops = torch.where(coin[:, 2], crops.transpose(2, 3), crops)
+        if config.of_flux:
+            crops = arcsinh_rgb(another(crops, nights, draws) if nights else crops)
         if config.brightness:
             crops = crops * (1 + config.brightness * (2 * draws.uniform(1, 1, 1) - 1))
         if config.noise:

@@ -11,30 +11,10 @@ from torch import Tensor
 from skyloom.models.moco import Augment
 from skyloom.nn import observed
 from skyloom.nn.draws import Draws
+from skyloom.nn.nights import EBV, NOISE, SEEING, of_survey
 
-# Fits to the catalogues of DR9 (github.com/georgestein/ssl-legacysurvey, decals_augmentations.py): shape, location and
-# scale of a log-normal distribution, and the range
-EBV = (0.67306, 0.001146, 0.03338), (0.0, 1.0)
-"""E(B-V), mag."""
-SEEING = (
-    ((0.2109966, 0.3008485, 0.3471172), (1.0807153, 1.2394326, 1.1928363), (1.3153171, 0.9164757, 0.8233702)),
-    ((1.3233109, 1.2667341, 1.2126263), (5.0, 4.5, 4.25)),
-)
-"""Deviation of the point spread function in g, r, z, pixels of 0.262 arcsec."""
-NOISE = (
-    ((0.2264926, 0.2431146, 0.1334844), (-0.0006735, -0.0023663, -0.0143416), (0.0037602, 0.0067417, 0.0260779)),
-    ((0.001094, 0.001094, 0.001094), (0.013, 0.018, 0.061)),
-)
-"""Noise of a pixel in g, r, z, nanomaggy."""
 MARGIN = {"survey": 8, "uniform": 16}
 """Pixels around a window that are blurred with it and cut off, as many as the blur reaches."""
-
-
-def of_survey(fit: tuple, draws: Draws, *shape: int) -> Tensor:
-    """(B, *shape) of a log-normal distribution, moved."""
-    normal = draws.normal(*shape)
-    deviation, location, scale = (normal.new_tensor(part) for part in fit)
-    return location + scale * torch.exp(deviation * normal)
 
 
 def wanted(of: tuple, config: Augment, draws: Draws, *shape: int) -> Tensor:
