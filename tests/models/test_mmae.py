@@ -240,6 +240,26 @@ def test_losses_are_of_hidden_tokens_alone_with_their_weights():
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_the_whole_image_by_itself_is_one_more_loss_of_galaxies_that_have_one():
+    there = torch.arange(12) % 3 > 0
+    batch = galaxies()
+    batch = Batch(batch.data, {IMAGE: there, SPECTRUM: torch.ones(12, dtype=torch.bool)}, batch.labels, batch.targetid)
+    found = {}
+    for weight in (0.0, 0.5):
+        objective = Objective(network(**PRODUCT, shift=0.01, alone_weight=weight)).eval()
+        with torch.no_grad():
+            found[weight] = objective(batch, Draws(0, 1, 12), 0.0)
+    model, z = objective.model, batch.labels["z"]
+    with torch.no_grad():
+        numbers = model.numbers_of(Batch({IMAGE: {"flux": batch[IMAGE]["flux"][there]}}))
+        shown = {m: torch.full((8, count), m == IMAGE) for m, count in model.counts.items()}
+        says = model.says(model.encode(numbers, numbers.bands, shown))
+    expected = -(model.redshifts.near(z[there]) * says.clamp(min=-50)).sum(1).mean()
+    assert found[0.5][1]["alone"].item() == pytest.approx(expected.item(), rel=1e-4)
+    more = found[0.5][0] - found[0.0][0]
+    assert more.item() == pytest.approx(0.5 * expected.item(), rel=1e-4) and "alone" not in found[0.0][1]
+
+
 def test_what_is_the_only_thing_there_is_not_hidden_as_a_whole():
     objective = Objective(network(masks={"image": [0.5, 0.5], "spectrum": [0.5, 0.5], "no_image": 1.0}))
     lacking = {IMAGE: torch.zeros(4000, dtype=torch.bool), SPECTRUM: ALL[SPECTRUM]}

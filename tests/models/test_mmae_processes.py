@@ -33,7 +33,7 @@ torch.distributed.destroy_process_group()
 
 def losses(rank: int, world: int, wrapped=lambda objective: objective) -> list[float]:
     """The loss of each step of a training of galaxies some of which lack image, spectrum or redshift."""
-    model = network(spectra="velocity", velocity=500.0, shift=0.01, slice=4, stem=2, generator=1)
+    model = network(spectra="velocity", velocity=500.0, shift=0.01, slice=4, stem=2, generator=1, alone_weight=0.5)
     objective = wrapped(Objective(model).train())
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     found = []

@@ -138,6 +138,8 @@ class Config(Section):
     "of the spectrum's loss"
     redshift_weight: float = setting(1.0, ge=0)
     "of the redshift's loss"
+    alone_weight: float = setting(0.0, ge=0)
+    "of the redshift's loss of the whole image by itself, in every step besides; 0 as published"
     gamma: float = setting(0.15, gt=0)
     "error in (z - z') / (1 + z') at which the loss of redshift: point is half of its largest"
 

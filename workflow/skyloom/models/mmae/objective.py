@@ -91,9 +91,10 @@ class Objective(nn.Module):
         numbers = model.numbers_of(batch)
         hidden, kept = self.hidden(draws, numbers.have)
         z = redshift_density.learned(batch.labels)
+        alone = self.alone(numbers, z) if config.alone_weight else None
         if model.training and model.spectra.step and config.shift and numbers.bins is not None:
-            alone = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
-            numbers, z = self.shifted(numbers, z, alone, draws)
+            spectra = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
+            numbers, z = self.shifted(numbers, z, spectra, draws)
         if model.training and config.exposure < 1 and numbers.bins is not None:
             numbers = self.exposed(numbers, ~hidden[SPECTRUM].all(1).to(z.device), draws)
         left = numbers.bands & kept.to(z.device)
@@ -105,6 +106,9 @@ class Objective(nn.Module):
         losses["redshift"] = self.redshift(says, z)
         loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
         loss = loss + config.redshift_weight * losses["redshift"]
+        if alone is not None:
+            losses["alone"] = alone
+            loss = loss + config.alone_weight * alone
         if config.generator:
             losses["generator"] = self.flow(numbers, encoded, says, z, draws)
             loss = loss + losses["generator"]
@@ -140,6 +144,17 @@ class Objective(nn.Module):
         pull = (says[:, 0].float() - z.nan_to_num()) / (1 + z.nan_to_num()) / config.gamma
         each = 1 - 1 / (1 + pull.square())
         return (each * known).sum() / redshift_density.counted(known)
+
+    def alone(self, numbers: Numbers, z: Tensor) -> Tensor:
+        """The loss of the redshift (B,) of whole images without spectra.
+
+        Beside a spectrum that settles the redshift, the head learns nothing of the image; and of the images that are
+        shown alone most are hidden in part.
+        """
+        model, there = self.model, numbers.have[IMAGE]
+        shown = {m: there[:, None].expand(-1, n) & (m == IMAGE) for m, n in model.counts.items()}
+        says = model.says(model.encode(dataclasses.replace(numbers, bins=None), numbers.bands, shown))
+        return self.redshift(says, torch.where(there, z, torch.nan))
 
     def shifted(self, numbers: Numbers, z: Tensor, alone: Tensor, draws: Draws) -> tuple[Numbers, Tensor]:
         """Spectra that stand alone, (B,) bool, at other redshifts, and these (B,): moved by whole bins, with nothing
