@@ -13,7 +13,7 @@ from skyloom.analysis.common.blocks import Claim, Figure, Shown
 from skyloom.analysis.common.conformal import Recalibration
 from skyloom.analysis.common.densities import Mixtures
 from skyloom.analysis.common.embeddings import read_embedding
-from skyloom.analysis.domain_shift import Settings, domains, measure, networks, plans, scores, sources
+from skyloom.analysis.domain_shift import Settings, domains, figures, measure, networks, plans, scores, sources
 from skyloom.analysis.domain_shift import present as report
 from skyloom.settings.analysis import Job
 from skyloom.settings.config import load
@@ -303,3 +303,13 @@ def test_inputs_are_those_of_the_survey_and_of_the_hosts_of_its_models():
     assert not made_with(shifts=["sky"])["domain_shift", "mock"]["host_embeddings"]
     chosen = made_with(embeddings=["astrodino-image"])
     assert set(chosen) == {("domain_shift", "mock")} and not chosen["domain_shift", "mock"]["host_galaxies"]
+
+
+def test_the_figure_shows_the_best_of_each_modality_before_the_second_best():
+    r2 = {("photometry", "photometry"): 0.5, ("a", "spectrum"): 0.7, ("b", "spectrum"): 0.8, ("c", "image"): 0.2}
+    r2 |= {("d", "image"): 0.3, ("e", "spectrum"): np.nan}
+    columns = ["model", "modality", "metric", "train_domain", "test_domain", "value"]
+    rows = pandas.DataFrame([(*source, "r2", "x", "x", value) for source, value in r2.items()], columns=columns)
+    assert figures.shown(rows, 1) == [("photometry", "photometry"), ("b", "spectrum")]
+    assert figures.shown(rows, 2) == [("photometry", "photometry"), ("b", "spectrum"), ("d", "image")]
+    assert set(figures.shown(rows, 3)) - set(figures.shown(rows, 2)) == {("a", "spectrum")}

@@ -50,6 +50,7 @@ CHOICES = {
     "exposures as they are": {"exposure": 1.0},
     "spectra not moved": {"shift": 0.0},
     "norms after": {"norm": "after"},
+    "the whole image by itself besides": {"alone_weight": 1.0},
     "all as published": {k: v for k, v in PUBLISHED.items() if k not in SIZES} | {"pooled": 30, "slice": 16},
 }
 ASKED = {

@@ -47,7 +47,7 @@ class Settings(with_defaults(DensityHeadSettings, components=3, learning_rate=6e
     resamples: int = setting(1000, ge=100)
     "of the bootstrap of galaxies"
     shown: int = setting(2, ge=1)
-    "embeddings drawn, beside photometry: the best in their own domain"
+    "embeddings drawn, beside photometry: the best of each modality in its own domain, then the second best"
 
 
 def inputs(context: Context) -> dict[str, list[str]]:

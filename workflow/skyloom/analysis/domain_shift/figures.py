@@ -63,13 +63,15 @@ def draw(table: pandas.DataFrame, settings: Settings, path) -> None:
 
 
 def shown(rows: pandas.DataFrame, most: int) -> list[tuple[str, str]]:
-    """(model, modality) of photometry and of the embeddings with the best mean R2 in domains of their own, in the order
-    of the table."""
+    """(model, modality) of photometry and of embeddings, in the order of the table: the best of each modality, by the
+    mean R2 in domains of their own, then the second best. What a camera changes does not show in spectra."""
     known = rows[rows["metric"] == R2]
     own = known[known["train_domain"] == known["test_domain"]]
     mean = (own if len(own) else known).groupby(SOURCE, sort=False)["value"].mean()
     names = [key for key in mean.index if key[1] != PHOTOMETRY]
-    best = set(sorted(names, key=lambda key: -np.nan_to_num(mean[key], nan=-np.inf))[:most])
+    names.sort(key=lambda key: -np.nan_to_num(mean[key], nan=-np.inf))
+    place = {key: [other for other in names if other[1] == key[1]].index(key) for key in names}
+    best = set(sorted(names, key=place.get)[:most])  # a stable order: of the same place, the better first
     return [key for key in mean.index if key in best or key[1] == PHOTOMETRY]
 
 
