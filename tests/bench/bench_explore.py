@@ -1,11 +1,13 @@
 """The page with a million made-up galaxies, thumbnails withheld: how soon it stands, how it moves, what it holds.
 
 python tests/bench/bench_explore.py [galaxies] [width of an embedding]
+python tests/bench/bench_explore.py --folder [galaxies]   # the page as a folder with thumbnails, from the disk
 
 Times are of this machine, whose load is printed; it needs a Chromium, and no graphics card.
 """
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,9 @@ import pyarrow.parquet as pq
 
 from skyloom.analysis.common.embeddings import write_embedding
 from skyloom.analysis.common.tables import write_parquet
+from skyloom.explore.page.build import build
+from skyloom.explore.page.sources import Sources
+from skyloom.tokens.store import write_shard
 from tests.browser import browser
 
 SECONDS = 6.0  # that the map is moved
@@ -70,6 +75,44 @@ def survey(root: Path, count: int, width: int) -> None:
     write_embedding(root / "embeddings/toy-spectrum.parquet", targetid, ["test"] * count, values)
 
 
+def pictures(root: Path, count: int, side: int = 48) -> None:
+    """Image tokens of these galaxies: blobs on noise."""
+    rng, at = np.random.default_rng(2), np.arange(side) - side / 2
+    radius = np.hypot(at[:, None], at[None])
+    targetid = pq.read_table(root / "catalog/galaxies.parquet")["targetid"].to_numpy()
+    for shard, rows in enumerate(np.array_split(np.arange(count), max(1, count // 5000))):
+        width = rng.uniform(2, 6, (len(rows), 3, 1, 1)).astype("f4")
+        rgb = np.exp(-radius.astype("f4") / width) + rng.normal(0.05, 0.03, (len(rows), 3, side, side)).astype("f4")
+        write_shard(root / f"tokens/image/shard-{shard:04d}.h5", targetid[rows], {"rgb": rgb.clip(0, 1)})
+
+
+def from_disk(count: int) -> None:
+    """Make the folder of so many galaxies, and look at it in a browser by its file's address."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch, "many")
+        survey(root, count, 32)
+        pictures(root, count)
+        start, cores = time.monotonic(), time.process_time()
+        build(Sources.of_folder(root), root / "explore/index.html")
+        files = [path for path in (root / "explore").rglob("*") if path.is_file()]
+        took, cores = time.monotonic() - start, time.process_time() - cores
+        size = sum(path.stat().st_size for path in files) / 2**20
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"folder of {count} galaxies: {took:.0f} s, {cores:.0f} s of a core, {peak:.2f} GiB of memory")
+        print(f"{size:.0f} MiB in {len(files)} files")
+        with browser() as page:
+            page.size(1500, 950)
+            for words in ("first", "second"):
+                start = time.monotonic()
+                page.open((root / "explore/index.html").as_uri())
+                print(f"the page stands after {time.monotonic() - start:.1f} s ({words} time)")
+            moved(page, 1.0, "panning, all in view")
+            moved(page, 8.0, "panning, zoomed in eight times")
+            limited(page)
+            print(f"page: {renderer(os.getpgid(page._process.pid)):.2f} GiB; load {os.getloadavg()[0]:.1f}")
+            assert page.said == [], page.said
+
+
 def resident(process: int) -> float:
     """GiB that a process holds."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
@@ -112,6 +155,8 @@ def limited(page) -> None:
 
 def main() -> None:
     """Measure."""
+    if sys.argv[1:2] == ["--folder"]:
+        return from_disk(int(sys.argv[2]) if len(sys.argv) > 2 else 50_000)
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     width = int(sys.argv[2]) if len(sys.argv) > 2 else 128
     print(f"{count} galaxies, embeddings of {width}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
