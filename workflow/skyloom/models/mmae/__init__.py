@@ -19,7 +19,7 @@ PUBLISHED = {
     **{"dropout": 0.1, "hidden": "zero", "decoder": "pooled", "redshift": "point", "norm": "after"},
     **{"stretch": "counts", "spectra": "averages", "lines": False, "stem": 0, "apertures": []},
     **{"turned": False, "exposure": 1.0, "shift": 0.0, "flags": False},
-    **{"image_weight": 0.1, "spectrum_weight": 0.01, "redshift_weight": 1.0, "gamma": 0.15},
+    **{"image_weight": 0.1, "spectrum_weight": 0.01, "redshift_weight": 1.0, "alone_weight": 0.0, "gamma": 0.15},
     "masks": {"image": [0.75, 0.75], "spectrum": [0.75, 0.75], "no_spectrum": 0.5, "no_image": 0.0, "band": 0.0},
 }
 """The shape of the paper and its public code, about 16.4 million weights."""
@@ -198,6 +198,7 @@ KIND = ModelKind(
         "image_weight",
         "spectrum_weight",
         "redshift_weight",
+        "alone_weight",
         "gamma",
     ),
     check=check,
