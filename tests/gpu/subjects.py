@@ -85,7 +85,7 @@ def subject(name: str, tiny: bool) -> Subject:
         "astrodino": (
             one("astrodino", "image", image),
             48,
-            of(rgb=side),
+            of(rgb=side, flux=(3, side)),
             sum(count * patches[cut] for count, cut in zip(DINO_CROPS, ("global", "local"), strict=True)),
         ),
         "moco": (
@@ -144,7 +144,8 @@ def of(rgb=None, flux=None, hsc=None, spectrum=None, values=None) -> Callable[[i
         if rgb:
             data["image"] = {"rgb": torch.rand(size, 3, rgb, rgb, generator=random, device=device)}
         if flux:
-            data["image"] = {"flux": torch.randn(size, flux[0], flux[1], flux[1], generator=random, device=device)}
+            pixels = torch.randn(size, flux[0], flux[1], flux[1], generator=random, device=device)
+            data["image"] = {**data.get("image", {}), "flux": pixels}
             labels["ebv"] = torch.full((size,), 0.03, device=device)
         if hsc:
             data["hsc_image"] = {"flux": torch.randn(size, 5, hsc, hsc, generator=random, device=device)}
