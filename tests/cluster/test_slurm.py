@@ -131,9 +131,7 @@ def test_a_training_has_a_process_for_each_gpu_that_slurm_gives_it(finished, cop
         pass
     assert "2 processes, one a GPU" in (copied / "results/mock/logs/pretrain-specformer.log").read_text()
     for ours, theirs in zip(rows(copied), rows(finished), strict=True):
-        # of an odd number of validation galaxies two processes leave the last one out
-        rel = 1e-3 if theirs["split"] == "train" else 0.02
-        assert ours.pop("split") == theirs.pop("split") and ours == pytest.approx(theirs, rel=rel)
+        assert ours.pop("split") == theirs.pop("split") and ours == pytest.approx(theirs, rel=1e-3)
 
 
 @pytest.mark.skipif(not WHOLE, reason="needs SKYLOOM_CLUSTER_TARGET, such as all: it takes a quarter of an hour")

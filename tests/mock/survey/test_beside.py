@@ -23,7 +23,7 @@ def dense(grid):
 
 
 def find(tile, config):
-    return Beside.of(tile, config, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
+    return Beside.of(tile, config, LEGACY, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
 
 
 def offsets(tile):

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -23,7 +22,7 @@ from skyloom.formats.desi import ARMS, read_coadd, read_redrock, read_zcatalog
 from skyloom.formats.legacy import read_cutout_catalog
 from skyloom.formats.provabgs import read_properties
 from skyloom.mock.footprint import FIRST
-from skyloom.mock.instruments.images.camera import HSC, LEGACY
+from skyloom.mock.instruments.images.camera import LEGACY
 from skyloom.mock.instruments.images.drawing import FIBRE_POINT
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.layout import MockSettings, programs
@@ -96,27 +95,6 @@ def test_only_what_a_tile_depends_on_changes_its_bytes(make):
     assert galaxiesml.image_size(other["hsc"]) == 127
     seed = make("bright", SMALL, seed=4)
     assert not any(sha256(path) == sha256(seed[role]) for role, path in plain.items())
-
-
-def test_images_may_be_anothers_on_the_same_pixels(make):
-    """HSC's filters, seeing and depth where Legacy images are; galaxies, redshifts and spectra stay what they are."""
-    legacy, hsc = (make("bright", {**SMALL, "image_camera": name}) for name in ("legacy", "hsc"))
-    assert sha256(legacy["images"]) == sha256(make("bright", SMALL)["images"])
-    told, seen = (read_truth(files["truth"])[0] for files in (legacy, hsc))
-    np.testing.assert_array_equal(told["z"], seen["z"])
-    ratio = np.median(np.asarray(seen["flux_g"]) / np.asarray(told["flux_g"]))
-    assert 0.9 < ratio < 1.1 and ratio != 1
-    for i, band in enumerate("grz"):
-        at = HSC.bands.index(band)
-        with h5py.File(legacy["images"]) as one, h5py.File(hsc["images"]) as other:
-            width, depth = (
-                np.median(other[name][:, i]) / np.median(one[name][:, i]) for name in ("psfsize", "psfdepth")
-            )
-        assert width == pytest.approx(HSC.fwhm[at] / LEGACY.fwhm[i], rel=0.35), band  # of one tile
-        assert 1.25 * np.log10(depth) == pytest.approx(HSC.depth[at] - LEGACY.depth[i], abs=0.6), band
-    one, other = (read_coadd(files["coadd"]) for files in (legacy, hsc))
-    difference = (other.flux["r"] - one.flux["r"]) * np.sqrt(one.ivar["r"])
-    assert np.sqrt(np.mean(difference**2)) < 0.1  # a fibre's share of light is known at other wavelengths
 
 
 def test_measured_columns_are_not_the_truth(tile, truth):

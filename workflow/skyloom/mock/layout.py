@@ -53,6 +53,8 @@ class MockSettings(SurveySettings):
     "targets in a tile without edges, by kind"
     hsc_size: Literal[64, 127] = setting(64)
     "pixels a side of the HSC images (if hsc_image is a modality)"
+    image_camera: Literal["legacy", "hsc"] = setting("legacy")
+    "whose `image` is, and the photometry with it; hsc: HSC's g, r2, z put on the Legacy Surveys' pixels"
     anomaly_rate: float = setting(0.0, ge=0, le=1)
     "share of galaxies in which something is wrong on purpose, labelled in the truth table; mock/survey/anomalies.py"
     exposure: float | None = setting(None, gt=0)
@@ -61,8 +63,6 @@ class MockSettings(SurveySettings):
     "write the resolution matrices too, which quadruple the coadds"
     neighbours: float = setting(1.0, ge=0)
     "density of stars and galaxies beside the targets; 1 is the real sky's"
-    image_camera: Literal["legacy", "hsc"] = setting("legacy")
-    "that takes the images of modality image; hsc: HSC's g, r2, z, seeing and depth on the pixels of Legacy images"
     image_depth: float = setting(0.0, ge=-4, le=4)
     "mag by which images are deeper than those of the real surveys; below 0 shallower"
     image_seeing: float = setting(1.0, ge=0.5, le=4)

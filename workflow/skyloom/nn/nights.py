@@ -22,11 +22,11 @@ NOISE = (
 )
 """Noise of a pixel in g, r, z, nanomaggy."""
 MARGIN = 8
-"""Pixels beside an image that its own mirror image fills while it is blurred: four deviations of most blurs."""
+"""Pixels beside an image that are blurred with it and cut off: four deviations of most blurs."""
 
 
 def of_survey(fit: tuple, draws: Draws, *shape: int) -> Tensor:
-    """(B, *shape) of a log-normal distribution, moved."""
+    """(B, *shape) of a log-normal distribution, moved: `fit` is its deviation in ln, its location and its scale."""
     normal = draws.normal(*shape)
     deviation, location, scale = (normal.new_tensor(part) for part in fit)
     return location + scale * torch.exp(deviation * normal)
@@ -41,6 +41,9 @@ def another(flux: Tensor, share: float, draws: Draws) -> Tensor:
     Parameters
     ----------
     flux : (B, 3, H, W) nanomaggy in g, r, z
+    share : of the images that are blurred, and, drawn apart, of those that get noise
+
+    Returns (B, 3, H, W) nanomaggy.
     """
     coins = (draws.uniform(2) < share).to(flux.device)
     seeing, noise = (observed.added(of_survey(of[0], draws, 3), of_survey(of[0], draws, 3)) for of in (SEEING, NOISE))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from skyloom.mock.instruments.images import drawing
-from skyloom.mock.instruments.images.camera import HSC, HSC_AS_LEGACY, HSC_LARGE, LEGACY, conditions
+from skyloom.mock.instruments.images.camera import HSC, HSC_LARGE, HSC_ON_LEGACY, LEGACY, conditions
 from skyloom.mock.instruments.images.structure import draw_knots
 from tests.mock.instruments.images.galaxy_sample import galsim_profile, make_galaxies
 
-CAMERAS = {"legacy": LEGACY, "hsc": HSC, "hsc_large": HSC_LARGE, "hsc_as_legacy": HSC_AS_LEGACY}
+CAMERAS = {"legacy": LEGACY, "hsc": HSC, "hsc_large": HSC_LARGE, "hsc_on_legacy": HSC_ON_LEGACY}
 
 
 def round_sky(galaxies, camera, fwhm=None):
@@ -55,7 +55,7 @@ def test_agrees_with_galsim_within_half_a_percent_of_peak(camera):
         assert np.abs(ours[row, band] - oracle).max() < 0.005 * oracle.max(), grid[row]
 
 
-@pytest.mark.parametrize("camera", [LEGACY, HSC], ids=["legacy", "hsc"])
+@pytest.mark.parametrize("camera", CAMERAS.values(), ids=CAMERAS)
 def test_a_nucleus_looks_like_the_psf(camera):
     galsim = pytest.importorskip("galsim")
     galaxies = make_galaxies(1)
@@ -106,6 +106,15 @@ def test_fibre_fraction_agrees_with_galsim_aperture_under_one_arcsec_seeing():
     for row in range(4):
         assert fibre[row, 1] == pytest.approx(caught(galsim_profile(galaxies, row, 1, LEGACY)), rel=0.01)
     assert caught(galsim.DeltaFunction()) == pytest.approx(drawing.FIBRE_POINT, rel=0.005)
+
+
+def test_fibre_fractions_need_no_images_and_no_seeing():
+    galaxies = make_galaxies(9, seed=3)
+    knots = draw_knots(galaxies, np.random.default_rng(2))
+    for fwhm in (0.8, 2.0):
+        sky = round_sky(galaxies, LEGACY, fwhm)
+        _, fibre = drawing.draw_galaxies(galaxies, ones(galaxies, LEGACY), sky, LEGACY, knots=knots)
+        np.testing.assert_array_equal(drawing.fibre_fractions(galaxies, LEGACY, knots), fibre)
 
 
 @pytest.mark.parametrize("camera", [LEGACY, HSC_LARGE], ids=["legacy", "hsc"])

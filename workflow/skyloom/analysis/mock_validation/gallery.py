@@ -59,20 +59,20 @@ def make(count: int, seed: int, config: Mapping, grid_path: str | os.PathLike, f
 
 def _of_tile(hpix: int, config: Mapping, templates: Templates) -> Gallery:
     tile = plan(hpix, "bright", config, templates.grid)
-    beside = Beside.of(tile, config, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
+    beside = Beside.of(tile, config, LEGACY, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
     company = Company.of(tile, config, templates.grid, beside.provided, tile.stream(COMPANY))
     edge, galaxies, parts = (LEGACY.size - SIZE) // 2, tile.population, []
     for number, start in enumerate(range(0, len(galaxies), blocks.SIZE)):
         rows = np.arange(start, min(start + blocks.SIZE, len(galaxies)))
-        streams = [tile.stream(BLOCKS + number, purpose) for purpose in (blocks.SCENE, blocks.LEGACY_NOISE)]
+        streams = [tile.stream(BLOCKS + number, purpose) for purpose in (blocks.SCENE, blocks.IMAGE_NOISE)]
         light, images, seen = blocks.portraits(
-            tile, rows, beside, company, templates, {"legacy": LEGACY}, config, streams
+            tile, rows, beside, company, templates, {"images": LEGACY}, config, streams
         )
         some = galaxies[rows]
         photometry = tile.stream(BLOCKS + number, blocks.PHOTOMETRY)
         radius = half_light_radius(vars(some))
-        flux, _ = measure.photometry(light.flux["legacy"], radius, seen["legacy"]["psfdepth"], photometry)
+        flux, _ = measure.photometry(light.flux["legacy"], radius, seen["images"]["psfdepth"], photometry)
         shape = np.stack([getattr(some, name) for name in SHAPE] + list(some.bulge_fraction.T), axis=1)
-        middle = images["legacy"][:, :, edge : edge + SIZE, edge : edge + SIZE].astype(np.float16)
+        middle = images["images"][:, :, edge : edge + SIZE, edge : edge + SIZE].astype(np.float16)
         parts.append(Gallery(middle, flux, tile.ebv[rows], some.redshift, shape))
     return Gallery(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Gallery)))

@@ -14,7 +14,7 @@ from astropy_healpix import nside_to_pixel_area
 from scipy.spatial import cKDTree
 
 from skyloom.mock.footprint import NSIDE
-from skyloom.mock.instruments.images.camera import LEGACY, conditions
+from skyloom.mock.instruments.images.camera import LEGACY, Camera, conditions
 from skyloom.mock.instruments.images.images import IMAGE_FIELDS
 from skyloom.mock.instruments.images.listed import reach
 from skyloom.mock.instruments.images.neighbours import Provided
@@ -48,15 +48,17 @@ class Beside:
     provided: Provided
 
     @classmethod
-    def of(cls, tile, config: Mapping, stream: Callable[[int], np.random.Generator], block: int) -> "Beside":
-        """The pairs of a tile (tile.Tile); `stream` gives the random numbers of the scene of each block of `block`
-        galaxies, which begin with their knots."""
+    def of(
+        cls, tile, config: Mapping, camera: Camera, stream: Callable[[int], np.random.Generator], block: int
+    ) -> "Beside":
+        """The pairs of a tile (tile.Tile) that `camera`, with the grid and bands of Legacy, can see; `stream` gives
+        the random numbers of the scene of each block of `block` galaxies, which begin with their knots."""
         shape = {name: getattr(tile.population, name) for name in IMAGE_FIELDS}
         density = default(config, "neighbours")
         magnitude = np.stack([getattr(tile.population, f"mag_{band}") for band in LEGACY.bands], axis=1)
         magnitude += np.outer(tile.ebv, [EXTINCTION[band.upper()] for band in LEGACY.bands])
-        sky = conditions(tile.ra, tile.dec, LEGACY, config.get("seed", 0), 0.0)
-        far = reach(shape, 10 ** (0.4 * (22.5 - magnitude)), sky, LEGACY)
+        sky = conditions(tile.ra, tile.dec, camera, config.get("seed", 0), 0.0)
+        far = reach(shape, 10 ** (0.4 * (22.5 - magnitude)), sky, camera)
         pairs = _pairs(tile.ra, tile.dec, far) if density > 0 else np.empty((0, 2), int)
         target, other = pairs[:, 0], pairs[:, 1]
         east = (tile.ra[other] - tile.ra[target] + 180) % 360 - 180

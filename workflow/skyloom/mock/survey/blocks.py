@@ -1,7 +1,7 @@
 """A block of a tile's galaxies as the surveys see it: images by two cameras, spectra through fibres, photometry.
 
 Everything about a galaxy that is large lives only as long as its block. Random numbers come from streams by purpose, so
-that the spectra and the Legacy images are the same whether HSC looks too or not.
+that spectra are the same whichever camera looks, and the images' pixels whether HSC looks too or not.
 """
 
 import functools
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyloom.formats.desi import ARMS
-from skyloom.mock.instruments.images.drawing import FIBRE_POINT
-from skyloom.mock.instruments.images.images import IMAGE_FIELDS, Camera, Scene, draw_scene, render
+from skyloom.mock.instruments.images.drawing import FIBRE_POINT, fibre_fractions
+from skyloom.mock.instruments.images.images import HSC, IMAGE_FIELDS, LEGACY, Camera, Scene, draw_scene, render
 from skyloom.mock.instruments.images.listed import Listed
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.survey import anomalies, measure, targets
@@ -27,10 +27,10 @@ from skyloom.mock.universe.spectra import components
 
 SIZE = 64  # galaxies; the files' bytes depend on it, as each block has its own random numbers
 # streams of random numbers of a block
-SCENE, LEGACY_NOISE, HSC_NOISE, PHOTOMETRY, HSC_PHOTOMETRY, EXPOSURE, CATALOGUE, HSC_CATALOGUE = range(8)
-ODDITIES, STEPS, WRONG_SCENE, WRONG_LEGACY, WRONG_HSC, FIBRE_PHOTOMETRY, COMPILATION = range(8, 15)
+SCENE, IMAGE_NOISE, HSC_NOISE, PHOTOMETRY, HSC_PHOTOMETRY, EXPOSURE, CATALOGUE, HSC_CATALOGUE = range(8)
+ODDITIES, STEPS, WRONG_SCENE, WRONG_IMAGE, WRONG_HSC, FIBRE_PHOTOMETRY, COMPILATION = range(8, 15)
 FILTER_CURVES = {"legacy": FILTERS, "hsc": HSC_FILTERS}
-BANDS = {"legacy": "grz", "hsc": "grizy"}  # of these filters
+FILTER_BANDS = {camera.name: camera.bands for camera in (LEGACY, HSC)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Light:
     """Noiseless light of n galaxies without and of their nuclei.
 
     host, nucleus : (n, 9626) on OBSERVED, 1e-17 erg/s/cm2/Angstrom
-    flux, point_flux : survey -> (n, bands) nanomaggy through its filters, all light and the nucleus's
+    flux, point_flux : Camera.name -> (n, bands) nanomaggy in all of its filters, all light and the nucleus's
     """
 
     host: np.ndarray
@@ -46,14 +46,20 @@ class Light:
     flux: dict[str, np.ndarray]
     point_flux: dict[str, np.ndarray]
 
+    def through(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+        """Flux and point_flux (n, bands) in a camera's bands."""
+        place = [FILTER_BANDS[camera.name].index(band) for band in camera.bands]
+        return self.flux[camera.name].take(place, axis=1), self.point_flux[camera.name].take(place, axis=1)
+
 
 @dataclass
 class Block:
     """What the surveys know of n galaxies, m of them with a fibre.
 
-    images : role of a camera -> (n, bands, size, size) nanomaggy a pixel
-    seen : role -> info of images.render, with the catalogue's `flux`, `flux_ivar` (n, bands) besides
-    true_flux : role, or survey -> (n, bands) nanomaggy
+    images : role -> (n, bands, size, size) nanomaggy a pixel
+    seen : role -> info of images.render, with the catalogue's `flux`, `flux_ivar` (n, bands) besides; what fibres catch
+        of a galaxy ("fibre_fraction", "fibre_fractions" of "images") is that of the spectra
+    true_flux : band -> (n,) nanomaggy: g, r, z of the images' camera, i and y of HSC
     nucleus_share : (n,) of the light in r
     observation : of the m spectra
     """
@@ -73,6 +79,7 @@ def observe(
     templates: Templates,
     night,
     cameras: Mapping[str, Camera],
+    fibres: Camera,
     config: Mapping,
     stream: Callable,
 ) -> Block:
@@ -82,7 +89,8 @@ def observe(
     ----------
     beside, company : of the tile
     night : of instrument.load_sky
-    cameras : by role: "legacy", whose images are those of the imaging survey whichever camera took them, and "hsc"
+    cameras : by the role of their files, "images" among them
+    fibres : camera of the Legacy filters, g, r, z, in which it is asked what a fibre catches
     stream : purpose -> random generator of this block
     """
     light = shine(tile.population[rows], templates, tile.ebv[rows])
@@ -93,32 +101,31 @@ def observe(
     odd = tile.anomalies.kind[rows]
     if odd.any():
         scene, caught_more = _spoil_scene(tile, rows, scene, light, templates, stream(ODDITIES))
-    noise = {"legacy": LEGACY_NOISE, "hsc": HSC_NOISE}
+    noise = {"images": IMAGE_NOISE, "hsc": HSC_NOISE}
     images, seen = {}, {}
-    for name, camera in cameras.items():
-        images[name], seen[name] = _picture(scene, light, others, name, camera, stream(noise[name]), config)
+    for role, camera in cameras.items():
+        images[role], seen[role] = _picture(scene, light, others.get(role), camera, stream(noise[role]), config)
     if (odd == "wrong_image").any():
         _swap_images(tile, rows, beside, company, images, seen, templates, cameras, config, stream)
     radius = half_light_radius({name: getattr(tile.population, name)[rows] for name in IMAGE_FIELDS})
-    catalogue = {"legacy": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
-    true_flux = {name: through(camera, light.flux) for name, camera in cameras.items()}
-    for name in cameras:
-        measured = measure.photometry(true_flux[name], radius, seen[name]["psfdepth"], stream(catalogue[name]))
-        seen[name] |= dict(zip(("flux", "flux_ivar"), measured, strict=True))
-    fractions, legacy = seen["legacy"]["fibre_fractions"], seen["legacy"]
-    legacy["fibreflux"] = measure.fibre_photometry(legacy["fibreflux"], legacy["psfdepth"], stream(FIBRE_PHOTOMETRY))
+    catalogue = {"images": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
+    for role, camera in cameras.items():
+        flux, _ = light.through(camera)
+        measured = measure.photometry(flux, radius, seen[role]["psfdepth"], stream(catalogue[role]))
+        seen[role] |= dict(zip(("flux", "flux_ivar"), measured, strict=True))
+    camera, ours = cameras["images"], seen["images"]
+    ours["fibreflux"] = measure.fibre_photometry(ours["fibreflux"], ours["psfdepth"], stream(FIBRE_PHOTOMETRY))
+    if camera != fibres:  # spectra do not depend on who takes the images
+        caught = fibre_fractions(scene.galaxies, fibres, scene.knots)
+        ours |= {"fibre_fractions": caught, "fibre_fraction": caught[:, fibres.bands.index("r")]}
+    flux, point_flux = light.through(camera)
     return Block(
         images=images,
         seen=seen,
-        true_flux=light.flux | true_flux,
-        nucleus_share=light.point_flux["legacy"][:, 1] / light.flux["legacy"][:, 1],
-        observation=_expose(tile, rows, light, fractions, cameras["legacy"], caught_more, night, stream),
+        true_flux=dict(zip(HSC.bands, light.flux["hsc"].T, strict=True)) | dict(zip(camera.bands, flux.T, strict=True)),
+        nucleus_share=point_flux[:, 1] / flux[:, 1],
+        observation=_expose(tile, rows, light, ours["fibre_fractions"], caught_more, night, stream),
     )
-
-
-def through(camera: Camera, flux: Mapping[str, np.ndarray]) -> np.ndarray:
-    """What a camera sees (n, bands) of fluxes through the filters of every survey."""
-    return flux[camera.name][:, [BANDS[camera.name].index(band) for band in camera.bands]]
 
 
 def shine(population: Population, templates: Templates, ebv: np.ndarray) -> Light:
@@ -130,10 +137,9 @@ def shine(population: Population, templates: Templates, ebv: np.ndarray) -> Ligh
 
 
 @functools.cache
-def _between_bands(camera: Camera) -> np.ndarray:
-    """Weights (bands, 9626) of values in a camera's bands at each of OBSERVED: linear in ln(wavelength), constant
-    beyond."""
-    nodes = np.log(camera.wavelength)
+def _between_bands() -> np.ndarray:
+    """Weights (3, 9626) of values in g, r, z at each of OBSERVED: linear in ln(wavelength), constant beyond."""
+    nodes = np.log(LEGACY.wavelength)
     return np.stack([np.interp(np.log(OBSERVED), nodes, unit) for unit in np.eye(len(nodes))])
 
 
@@ -143,7 +149,7 @@ def _scene(tile, rows: np.ndarray, beside: Beside, company: Company, light: Ligh
     return draw_scene(galaxies, rng, config, beside.provided, company.around(rows))
 
 
-def _others(tile, rows: np.ndarray, beside: Beside, templates, cameras: Mapping[str, Camera]) -> dict[str, Listed]:
+def _others(tile, rows: np.ndarray, beside: Beside, templates: Templates, cameras) -> dict[str, Listed]:
     """Role of a camera -> the other galaxies of the tile on the cutouts of galaxies `rows`; empty if there are none."""
     cutout, pair = beside.around(rows)
     if not len(pair):
@@ -152,15 +158,12 @@ def _others(tile, rows: np.ndarray, beside: Beside, templates, cameras: Mapping[
     light = shine(tile.population[galaxies], templates, tile.ebv[galaxies])
     shape = {name: getattr(tile.population, name)[beside.other[pair]] for name in IMAGE_FIELDS}
     common = (cutout, beside.x[pair], beside.y[pair], shape, beside.knots[beside.other[pair]])
-    return {
-        name: Listed(*common, through(camera, light.flux)[place], through(camera, light.point_flux)[place])
-        for name, camera in cameras.items()
-    }
+    return {role: Listed(*common, *(flux[place] for flux in light.through(camera))) for role, camera in cameras.items()}
 
 
-def _picture(scene: Scene, light: Light, others: Mapping[str, Listed], name: str, camera: Camera, rng, config):
-    flux, point_flux = (through(camera, part) for part in (light.flux, light.point_flux))
-    return render(scene, flux, camera, rng, config, point_flux, others.get(name))
+def _picture(scene: Scene, light: Light, others: Listed | None, camera: Camera, rng, config):
+    flux, point_flux = light.through(camera)
+    return render(scene, flux, camera, rng, config, point_flux, others)
 
 
 def portraits(
@@ -172,8 +175,8 @@ def portraits(
     scene = _scene(tile, rows, beside, company, light, streams[0], config)
     others = _others(tile, rows, beside, templates, cameras)
     images, seen = {}, {}
-    for (name, camera), rng in zip(cameras.items(), streams[1:], strict=True):
-        images[name], seen[name] = _picture(scene, light, others, name, camera, rng, config)
+    for (role, camera), rng in zip(cameras.items(), streams[1:], strict=True):
+        images[role], seen[role] = _picture(scene, light, others.get(role), camera, rng, config)
     return light, images, seen
 
 
@@ -183,12 +186,12 @@ def _swap_images(
     """Put pictures of other galaxies of the tile where the label says so."""
     wrong = np.flatnonzero(tile.anomalies.kind[rows] == "wrong_image")
     other = tile.anomalies.other[rows][wrong]
-    noise = {"legacy": WRONG_LEGACY, "hsc": WRONG_HSC}
-    streams = [stream(WRONG_SCENE), *(stream(noise[name]) for name in cameras)]
+    noise = {"images": WRONG_IMAGE, "hsc": WRONG_HSC}
+    streams = [stream(WRONG_SCENE), *(stream(noise[role]) for role in cameras)]
     _, swapped, info = portraits(tile, other, beside, company, templates, cameras, config, streams)
-    for name in cameras:
-        images[name][wrong] = swapped[name]
-        seen[name]["artefacts"][wrong] = info[name]["artefacts"]
+    for role in cameras:
+        images[role][wrong] = swapped[role]
+        seen[role]["artefacts"][wrong] = info[role]["artefacts"]
 
 
 def _spoil_scene(tile, rows: slice, scene: Scene, light: Light, templates, rng) -> tuple[Scene, np.ndarray]:
@@ -207,15 +210,15 @@ def _spoil_scene(tile, rows: slice, scene: Scene, light: Light, templates, rng) 
     return scene, more
 
 
-def _expose(tile, rows: slice, light: Light, fractions, camera: Camera, more, night, stream) -> instrument.Observation:
+def _expose(tile, rows: slice, light: Light, fractions, more, night, stream) -> instrument.Observation:
     """Put fibres on the galaxies that are spectroscopic targets; bad fibres miss them or see nothing.
 
-    A fibre catches of the galaxy the share that the image says in each band, `fractions` (n, bands), and in between
+    A fibre catches of the galaxy the share `fractions` (n, 3) at the wavelengths of the Legacy bands, and in between
     what lies in between; of the nucleus it catches a star's.
     """
     targeted = (tile.spectroscopy.source >= rows.start) & (tile.spectroscopy.source < rows.stop)
     local, status = tile.spectroscopy.source[targeted] - rows.start, tile.status[targeted]
-    share = (fractions[local] @ _between_bands(camera)).astype("f4")
+    share = (fractions[local] @ _between_bands()).astype("f4")
     caught = light.host[local] * share + np.float32(FIBRE_POINT) * light.nucleus[local]
     if len(more):
         caught += more[local]

@@ -17,13 +17,12 @@ SPECZ_BELOW = 4.0  # of wrong ones: GalaxiesML is cut there
 
 def measured(block) -> dict[str, np.ndarray]:
     """What is kept of the galaxies of a block (blocks.Block), a row each: fluxes (n, 3) in nanomaggy and conditions."""
-    seen = block.seen["legacy"]
+    seen = block.seen["images"]
     names = ("flux", "flux_ivar", "fibreflux", "psfsize", "psfdepth", "artefacts")
     names += ("fibre_fraction", "fibre_fractions")
     return {
         **{name: seen[name] for name in names},
-        **{f"flux_{band}": block.true_flux["legacy"][:, i] for i, band in enumerate("grz")},
-        **{f"flux_{band}": block.true_flux["hsc"][:, i] for i, band in ((2, "i"), (4, "y"))},
+        **{f"flux_{band}": flux for band, flux in block.true_flux.items()},
         "nucleus_share": block.nucleus_share,
         **({"artefacts_hsc": block.seen["hsc"]["artefacts"]} if "hsc" in block.seen else {}),
     }

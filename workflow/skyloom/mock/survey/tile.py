@@ -27,7 +27,7 @@ from skyloom.formats.desi import (
     healpix_header,
     write_redrock,
 )
-from skyloom.mock.instruments.images.camera import HSC, HSC_AS_LEGACY, HSC_LARGE, LEGACY
+from skyloom.mock.instruments.images.images import HSC, HSC_LARGE, HSC_ON_LEGACY, LEGACY
 from skyloom.mock.instruments.spectrograph import instrument
 from skyloom.mock.instruments.spectrograph.redshift_fit import Fitter
 from skyloom.mock.layout import SURVEY, TARGETS, TILE_KEYS, default
@@ -44,7 +44,7 @@ from skyloom.mock.universe.sky import environment, sky
 
 log = logging.getLogger(__name__)
 
-CAMERAS = {"legacy": LEGACY, "hsc": HSC_AS_LEGACY}
+IMAGE_CAMERAS = {"legacy": LEGACY, "hsc": HSC_ON_LEGACY}
 HSC_CAMERAS = {camera.size: camera for camera in (HSC, HSC_LARGE)}
 EXPOSURE_SCATTER = 0.12  # from tile to tile, in ln
 # streams of random numbers of a tile; block i has BLOCKS + i, which none other may have
@@ -115,10 +115,10 @@ def make_tile(
     outputs : paths by role: coadd, redrock, images, truth, and hsc if HSC images are wanted
     """
     config = {name: config[name] for name in TILE_KEYS if name in config} | {"seed": seed}
-    cameras = {"legacy": CAMERAS[default(config, "image_camera")]}
+    cameras = {"images": IMAGE_CAMERAS[default(config, "image_camera")]}
     cameras |= {"hsc": HSC_CAMERAS[default(config, "hsc_size")]} if "hsc" in outputs else {}
-    night = default(config, "image_depth"), default(config, "image_seeing")
-    cameras = {name: camera.on(*night) for name, camera in cameras.items()}
+    conditions = default(config, "image_depth"), default(config, "image_seeing")
+    cameras = {role: camera.on(*conditions) for role, camera in cameras.items()}
     # one thread: the sums inside a matrix product must not depend on how many cores there are
     with threadpool_limits(1), ExitStack() as files:
         grid = load_grid(grid_path, rest_range(TARGETS[program]))
@@ -131,7 +131,7 @@ def make_tile(
         images = files.enter_context(legacy.writer(outputs["images"], len(tile.imaging)))
         hsc = files.enter_context(galaxiesml.writer(outputs["hsc"], cameras["hsc"].size)) if "hsc" in outputs else None
         fibermap, fits, measured = _observe(
-            tile, config, models, instrument.load_sky(sky_path), cameras, coadd, images, hsc
+            tile, config, models, instrument.load_sky(sky_path), cameras, LEGACY.on(*conditions), coadd, images, hsc
         )
         write_redrock(outputs["redrock"], fits, fibermap, header)
         write_truth(outputs["truth"], tile, config, rows.truth(tile, measured, tile.stream(PROPERTIES)))
@@ -187,13 +187,15 @@ def _stream(seed: int, hpix: int, program: str, *name: int) -> np.random.Generat
     return np.random.default_rng(np.random.SeedSequence([seed, hpix], spawn_key=key))
 
 
-def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, images: legacy.Writer, hsc):
+def _observe(tile: Tile, config, models, night, cameras, fibres, coadd: CoaddWriter, images: legacy.Writer, hsc):
     """Write spectra and images block by block.
 
     Returns FIBERMAP and redshift fits of all spectra, and what is measured of each galaxy (rows.measured) in one.
     """
     templates, fitter = models
-    beside = Beside.of(tile, config, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
+    # where galaxies end is asked of the camera on a usual night
+    usual = IMAGE_CAMERAS[default(config, "image_camera")]
+    beside = Beside.of(tile, config, usual, lambda number: tile.stream(BLOCKS + number, blocks.SCENE), blocks.SIZE)
     company = Company.of(tile, config, templates.grid, beside.provided, tile.stream(COMPANY))
     fibermaps, fits, measured = [], [], []
     for number, start in enumerate(range(0, len(tile.population), blocks.SIZE)):
@@ -202,7 +204,7 @@ def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, ima
         def stream(purpose, number=number):
             return tile.stream(BLOCKS + number, purpose)
 
-        block = blocks.observe(tile, part, beside, company, templates, night, cameras, config, stream)
+        block = blocks.observe(tile, part, beside, company, templates, night, cameras, fibres, config, stream)
         known = rows.measured(block)
         spectra = _among(tile.spectroscopy.source, part)
         local = {name: values[tile.spectroscopy.source[spectra] - start] for name, values in known.items()}
@@ -211,7 +213,7 @@ def _observe(tile: Tile, config, models, night, cameras, coadd: CoaddWriter, ima
         known |= rows.redshifts(tile, part, spectra, fits[-1])
         listed = _among(tile.imaging.source, part)
         images.append(
-            block.images["legacy"][tile.imaging.source[listed] - start], rows.cutouts(tile, listed, start, known)
+            block.images["images"][tile.imaging.source[listed] - start], rows.cutouts(tile, listed, start, known)
         )
         if hsc is not None:
             listed = _among(tile.second_imaging.source, part)

@@ -58,10 +58,8 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.model.config
-        images, still = (
-            self.model.images(batch, "flux" if config.of_flux else "rgb"),
-            progress < config.prototypes_still,
-        )
+        images = self.model.images(batch, "flux" if config.of_flux else "rgb")
+        still = progress < config.prototypes_still
         *of_large, of_small = config.nights
         large = torch.cat([self.crop(images, draws, config.global_side, share) for share in of_large])  # (2B, 3, G, G)
         hidden = self.hide(draws) if config.ibot else None  # (2B, patches)

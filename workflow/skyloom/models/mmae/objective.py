@@ -93,8 +93,8 @@ class Objective(nn.Module):
         z = redshift_density.learned(batch.labels)
         alone = self.alone(numbers, z) if config.alone_weight else None
         if model.training and model.spectra.step and config.shift and numbers.bins is not None:
-            spectra = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
-            numbers, z = self.shifted(numbers, z, spectra, draws)
+            imageless = hidden[IMAGE].all(1).to(z.device) | ~numbers.have[IMAGE]
+            numbers, z = self.shifted(numbers, z, imageless, draws)
         if model.training and config.exposure < 1 and numbers.bins is not None:
             numbers = self.exposed(numbers, ~hidden[SPECTRUM].all(1).to(z.device), draws)
         left = numbers.bands & kept.to(z.device)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from skyloom.models.moco import Augment
-from skyloom.nn import observed
+from skyloom.nn import nights, observed
 from skyloom.nn.draws import Draws
 from skyloom.nn.nights import EBV, NOISE, SEEING, of_survey
 
-MARGIN = {"survey": 8, "uniform": 16}
+MARGIN = {"survey": nights.MARGIN, "uniform": 2 * nights.MARGIN}
 """Pixels around a window that are blurred with it and cut off, as many as the blur reaches."""
 
 

@@ -30,6 +30,7 @@ class Camera:
     saturation : AB mag at which a point source saturates in a single exposure.
     bleed : axis of an image along which charge runs from a saturated star, 0 (north-south) or 1 (east-west).
     interpolated : the pipeline fills pixels that it lost; otherwise they are 0.
+    averaged : noise of a pixel, in units of what depth and pixel area say: below 1 if resampling has averaged it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Camera:
     saturation: float = 15.0
     bleed: int = 1
     interpolated: bool = False
+    averaged: float = 1.0
 
     def on(self, depth: float, seeing: float) -> "Camera":
         """The same on nights that are deeper by `depth` mag and whose point spread functions are `seeing` as wide: what
@@ -53,6 +55,51 @@ class Camera:
         width = tuple(fwhm * seeing for fwhm in self.fwhm)
         reached = tuple(limit + depth - 2.5 * math.log10(seeing) for limit in self.depth)
         return replace(self, fwhm=width, depth=reached)
+
+    def resampled(self, like: "Camera") -> "Camera":
+        """The same survey, of which it keeps all but pixels, in the bands and on the pixel grid of another.
+
+        The light and the noise of a new pixel are those of the old ones it covers, each by the part that it covers; the
+        new pixels must not be smaller. ValueError if they are, or if a band is missing.
+        """
+        place = [self.bands.index(band) for band in like.bands]
+        picked = {
+            name: tuple(getattr(self, name)[i] for i in place)
+            for name in ("bands", "wavelength", "fwhm", "depth", "sky")
+        }
+        averaged, correlation = _resampled_noise(self.correlation, like.pixel_scale / self.pixel_scale)
+        noise = {"averaged": self.averaged * averaged, "correlation": correlation}
+        return replace(self, pixel_scale=like.pixel_scale, size=like.size, **picked, **noise)
+
+
+def neighbour_weight(correlation: float) -> float:
+    """The weight a with which sums (a, 1, a) of white noise correlate adjacent pixels by `correlation` (at most 0.7),
+    2 a / (1 + 2 a^2)."""
+    if correlation < 1e-6:
+        return 0.5 * correlation
+    return (1 - math.sqrt(1 - 2 * correlation**2)) / (2 * correlation)
+
+
+def _resampled_noise(correlation: float, ratio: float) -> tuple[float, float]:
+    """What becomes of noise whose adjacent pixels have `correlation`, on pixels `ratio` (1 or more) times as wide.
+
+    Returns the noise of a pixel, in units of what it were had the old pixels been uncorrelated and none cut in two, and
+    the correlation of adjacent ones: means over where new pixels lie on the old ones. Noise in old pixels is a sum of
+    steps one pixel wide, and a new pixel the integral over `ratio` of them; the covariance of two such at a distance d
+    along an axis is that of two triangles, of half widths 1 and `ratio`, folded with each other.
+    """
+    if ratio < 1:
+        raise ValueError(f"pixels {ratio} times as wide, expected 1 or more")
+    steps, weights = np.arange(-1, 2), np.array([1, -2, 1])
+
+    def folded(distance):
+        places = np.abs(distance + ratio * steps[:, None] + steps) ** 3 / 12
+        return weights @ places @ weights
+
+    a = neighbour_weight(correlation)
+    lags = {0: 1.0, 1: correlation, 2: a**2 / (1 + 2 * a**2)}
+    covariance = [sum(lags[abs(j)] * folded(d - j) for j in range(-2, 3)) for d in (0.0, ratio)]
+    return float(covariance[0] / ratio), float(covariance[1] / covariance[0])
 
 
 # Medians of the DECam Legacy Survey: Dey et al. 2019 (AJ 157, 168), tables 2 and 3; sky at Cerro Tololo in dark time.
@@ -86,16 +133,7 @@ HSC = Camera(
     interpolated=True,
 )
 HSC_LARGE = replace(HSC, size=127)
-
-
-def _in(bands: tuple[str, ...], camera: Camera) -> dict[str, tuple]:
-    """What a camera has in some of its bands."""
-    names = ("bands", "wavelength", "fwhm", "depth", "sky")
-    return {name: tuple(getattr(camera, name)[camera.bands.index(band)] for band in bands) for name in names}
-
-
-# The sky as HSC sees it, on the pixels and in the bands that networks trained on Legacy images take.
-HSC_AS_LEGACY = replace(HSC, pixel_scale=LEGACY.pixel_scale, size=LEGACY.size, **_in(LEGACY.bands, HSC))
+HSC_ON_LEGACY = HSC.resampled(LEGACY)
 
 
 def in_bands(values: np.ndarray, nodes: tuple[float, ...], camera: Camera) -> np.ndarray:
@@ -148,6 +186,6 @@ def conditions(ra: np.ndarray, dec: np.ndarray, camera: Camera, seed: int, zero_
         * (np.median(camera.fwhm) / 2.3548) ** 2
         * field("optics", 0.7, ("plus", "cross")),
         psfdepth=sigma**-2,
-        sky_sigma=sigma / np.sqrt(area),
+        sky_sigma=camera.averaged * sigma / np.sqrt(area),
         zero_point=np.exp(zero_point_scatter * field("zero point", 0.3)),
     )

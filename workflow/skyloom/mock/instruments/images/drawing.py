@@ -5,6 +5,7 @@ See profiles.py and fourier.py; GalSim is the oracle in the tests.
 
 import functools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.special import j1
@@ -62,26 +63,44 @@ def draw_galaxies(
     fibre_fraction = np.empty((count, bands))
     offset = np.zeros((count, 2)) if offset is None else offset
     point_flux = np.zeros_like(flux) if point_flux is None else point_flux
-    cut = k_max(min(camera.fwhm), camera.moffat_beta)
-    size = _plane_size(galaxies, camera)
     # One thread: the sums inside a matrix product must not depend on how many cores there are.
     with threadpool_limits(1, user_api="blas"):
-        for value in np.unique(size):
-            grid = plane(int(value), camera.pixel_scale, cut)
-            aperture = _aperture(int(value), camera.pixel_scale, cut)
-            same = np.flatnonzero(size == value)
-            batch = max(1, CHUNK * 192**2 // int(value) ** 2)
-            for start in range(0, len(same), batch):
-                rows = same[start : start + batch]
-                shape = {name: galaxies[name][rows] for name in SHAPE}
-                parts = _components(shape, grid)
-                lumps = None if knots is None else _lumps(knots[rows], grid)
-                share = _shares(shape, knots and knots[rows], camera)
-                fibre_fraction[rows] = _fibre_fraction(parts, lumps, share, aperture)
-                amount = share * (flux - point_flux)[rows, :, None]
-                transform = _convolve(parts, lumps, amount, point_flux[rows], sky[rows], offset[rows], grid, camera)
-                images[rows] = grid.image(transform, camera.size)
+        for rows, grid, *light in _batches(galaxies, knots, camera):
+            parts, lumps, share = light
+            fibre_fraction[rows] = _fibre_fraction(*light, grid, camera)
+            amount = share * (flux - point_flux)[rows, :, None]
+            transform = _convolve(parts, lumps, amount, point_flux[rows], sky[rows], offset[rows], grid, camera)
+            images[rows] = grid.image(transform, camera.size)
     return images, fibre_fraction
+
+
+def fibre_fractions(galaxies: dict, camera: Camera, knots: Knots | None = None) -> np.ndarray:
+    """What `draw_galaxies` says of fibres in a camera's bands, (n, bands), without images."""
+    found = np.empty((len(galaxies["r_disk"]), len(camera.bands)))
+    with threadpool_limits(1, user_api="blas"):
+        for rows, grid, *light in _batches(galaxies, knots, camera):
+            found[rows] = _fibre_fraction(*light, grid, camera)
+    return found
+
+
+def _batches(galaxies: dict, knots: Knots | None, camera: Camera) -> Iterator[tuple]:
+    """Galaxies that share a plane, a few at a time: rows, plane, transforms of their components and of their knots,
+    and shares of the light."""
+    size = _plane_size(galaxies, camera)
+    for value in np.unique(size):
+        grid = plane(int(value), camera.pixel_scale, _cut(camera))
+        same = np.flatnonzero(size == value)
+        batch = max(1, CHUNK * 192**2 // int(value) ** 2)
+        for start in range(0, len(same), batch):
+            rows = same[start : start + batch]
+            shape = {name: galaxies[name][rows] for name in SHAPE}
+            lumps = None if knots is None else _lumps(knots[rows], grid)
+            yield rows, grid, _components(shape, grid), lumps, _shares(shape, knots and knots[rows], camera)
+
+
+def _cut(camera: Camera) -> float:
+    """Wavenumber, rad / arcsec, beyond which a camera sees nothing."""
+    return k_max(min(camera.fwhm), camera.moffat_beta)
 
 
 def _plane_size(galaxies: dict, camera: Camera) -> np.ndarray:
@@ -143,8 +162,9 @@ def _convolve(parts, lumps, amount, point_flux, sky: Conditions, offset, grid: P
     return total
 
 
-def _fibre_fraction(parts, lumps, share, aperture: np.ndarray) -> np.ndarray:
+def _fibre_fraction(parts, lumps, share, grid: Plane, camera: Camera) -> np.ndarray:
     """Share of the light (n, bands) within a centred 1.5 arcsec aperture under 1 arcsec Gaussian seeing."""
+    aperture = _aperture(grid.size, camera.pixel_scale, _cut(camera))
     caught = np.einsum("nprc,rc->np", parts, aperture)
     extra = np.zeros(len(parts)) if lumps is None else np.einsum("nrc,rc->n", lumps.real, aperture)
     return np.einsum("nbp,np->nb", share, np.concatenate([caught, extra[:, None]], axis=1))

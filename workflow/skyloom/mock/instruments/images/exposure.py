@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skyloom.mock.instruments.images.camera import Camera, Conditions
+from skyloom.mock.instruments.images.camera import Camera, Conditions, neighbour_weight
 
 
 def expose(images: np.ndarray, sky: Conditions, camera: Camera, rng: np.random.Generator) -> None:
@@ -25,9 +25,7 @@ def _correlated_noise(shape: tuple[int, ...], correlation: float, rng: np.random
     """Gaussian noise of variance 1 in which adjacent pixels have the given correlation (at most 0.7)."""
     *stack, height, width = shape
     noise = rng.standard_normal((*stack, height + 2, width + 2), np.float32)
-    # weights (a, 1, a) correlate neighbours by 2 a / (1 + 2 a^2)
-    a = 0.5 * correlation if correlation < 1e-6 else (1 - np.sqrt(1 - 2 * correlation**2)) / (2 * correlation)
-    a = np.float32(a)
+    a = np.float32(neighbour_weight(correlation))
     rows = noise[..., :-2, :] + noise[..., 2:, :]
     rows *= a
     rows += noise[..., 1:-1, :]

@@ -12,7 +12,7 @@ import numpy as np
 
 from skyloom.core.errors import BadInput
 from skyloom.mock.instruments.images.artefacts import add_artefacts
-from skyloom.mock.instruments.images.camera import HSC, HSC_LARGE, LEGACY, Camera, conditions
+from skyloom.mock.instruments.images.camera import HSC, HSC_LARGE, HSC_ON_LEGACY, LEGACY, Camera, conditions
 from skyloom.mock.instruments.images.drawing import FIBRE_POINT, SHAPE, draw_galaxies
 from skyloom.mock.instruments.images.exposure import expose
 from skyloom.mock.instruments.images.listed import Listed, paint_listed
@@ -21,7 +21,8 @@ from skyloom.mock.instruments.images.stamps import paint, project
 from skyloom.mock.instruments.images.structure import Knots, draw_knots
 from skyloom.mock.layout import default
 
-__all__ = ["HSC", "HSC_LARGE", "IMAGE_FIELDS", "LEGACY", "Scene", "add_arc", "add_object", "draw_scene", "render"]
+__all__ = ["HSC", "HSC_LARGE", "HSC_ON_LEGACY", "IMAGE_FIELDS", "LEGACY", "Scene"]
+__all__ += ["add_arc", "add_object", "draw_scene", "render"]
 
 CHUNK = 8  # galaxies exposed at a time: the working set stays in the processor's cache
 IMAGE_FIELDS = (*SHAPE, "clumpiness", "arms")  # of a Population
