@@ -97,6 +97,8 @@ def test_configurations_shown_are_valid(page, count, tmp_path, monkeypatch):
     ("path", "value", "words"),
     [
         ("surveys.mock.tiles", 0, ["surveys.mock.tiles", "0 is not allowed", "at least 1"]),
+        ("surveys.mock.tiles", "7", ["surveys.mock.tiles", "'7'", "expected integer, this is text", "use a file"]),
+        ("surveys.mock.tiles", "7e0", ["expected integer", "wants a point", "write 7"]),
         ("surveys.mock.tiles", "many", ["surveys.mock.tiles", "'many'", "expected integer"]),
         ("surveys.mock.kind", "moc", ["surveys.mock.kind", "'moc'", "allowed are", "mock"]),
         ("surveys.mock.tyles", 4, ["surveys.mock", "unknown key 'tyles: 4'", "did you mean 'tiles'"]),

@@ -151,6 +151,10 @@ def _allowed(kind: str, context: dict, value: object) -> str:
             number = float(value)
         except ValueError:
             return f"expected {expected}"
+        if "e" not in value.lower():
+            return (
+                f"expected {expected}, this is text: quoted, or within {{}} of --config, where all is text; use a file"
+            )
         written = f"{number:g}" if expected == "number" else f"{number:.0f}"
         return f"expected {expected}; YAML reads {value} as text (it wants a point, as in 1.0e-3): write {written}"
     return f"expected {expected}"
