@@ -20,7 +20,7 @@ from tests.paths import ROOT
 
 TINY = Config(
     image_size=24, patch=4, dim=32, layers=1, heads=2, global_size=20, local_size=8, local_crops=2, prototypes=16,
-    head_hidden=32, head_dim=8, noise=0.0, brightness=0.0,
+    head_hidden=32, head_dim=8, noise=0.0, brightness=0.0, light=0.0,
 )  # fmt: skip
 
 
@@ -214,3 +214,40 @@ def test_nights_change_crops_of_flux_and_leave_embedding_alone():
     assert not torch.allclose(changed.crop(flux, Draws(0, 1, 6), side, 1.0), of_flux)
     loss, _ = changed(Batch({"image": {"flux": flux}}), Draws(0, 1, 6), 0.5)
     assert loss.isfinite()
+
+
+def with_flux(count: int = 64) -> Batch:
+    """Galaxies that differ in brightness, colour and size."""
+    draw = torch.Generator().manual_seed(3)
+    y, x = torch.meshgrid(*[torch.arange(24.0) - 11.5] * 2, indexing="ij")
+    width = 1.5 + 2 * torch.rand(count, 1, 1, 1, generator=draw)
+    light = torch.exp(torch.randn(count, 3, 1, 1, generator=draw))
+    flux = light * torch.exp(-0.5 * (x**2 + y**2) / width**2) / width**2
+    return Batch({"image": {"flux": flux, "rgb": arcsinh_rgb(flux)}})
+
+
+def test_the_class_token_learns_to_say_photometry():
+    batch = with_flux()
+    objective = Objective(network(light=1.0))
+    assert set(objective.inputs["image"]) == {"flux", "rgb"}
+    objective.begin({}, {}, [batch])
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 3e-3)
+    found = []
+    for step in range(80):
+        loss, metrics = objective(batch, Draws(0, step, 64), step / 80)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        objective.after_step(step / 80)
+        found.append(metrics["light"].item())
+    assert found[0] > 0.9 and found[-1] < 0.4
+    of_teacher = objective.model.light.error(objective.model.embed(batch, "image"), batch["image"]["flux"])
+    assert of_teacher < 0.5  # it is the teacher that is kept
+    fluxes = objective.model.light.truth(batch["image"]["flux"])[:, :15]
+    torch.testing.assert_close(fluxes.std(0, correction=0), torch.ones(15), atol=0.01, rtol=0.01)
+
+
+def test_without_that_loss_nothing_is_added(objective, batch):
+    assert objective.model.light is None and objective.inputs == {"image": ("rgb",)}
+    assert "light" not in objective(batch, Draws(0, 0, 6), 0.0)[1]
+    assert not any(name.startswith("light") for name in objective.model.state_dict())

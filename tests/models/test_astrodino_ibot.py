@@ -17,7 +17,7 @@ from skyloom.training import optimizer as optimizers
 
 TINY = Config(
     image_size=24, patch=4, dim=16, layers=2, heads=2, global_size=20, local_size=8, local_crops=1, prototypes=16,
-    head_hidden=16, head_dim=8, noise=0.0, brightness=0.0, koleo=0.0, ibot=1.0,
+    head_hidden=16, head_dim=8, noise=0.0, brightness=0.0, light=0.0, koleo=0.0, ibot=1.0,
 )  # fmt: skip
 
 

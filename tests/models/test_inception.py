@@ -8,7 +8,7 @@ import torch
 
 from skyloom.core.errors import BadConfig, BadInput
 from skyloom.models.inception import Config, check
-from skyloom.models.inception.network import SOFTENING, Block, Inception, Objective, discs
+from skyloom.models.inception.network import SOFTENING, Block, Inception, Objective
 from skyloom.nn import redshift_density as density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
@@ -142,9 +142,9 @@ def test_a_missing_band_and_an_unknown_redshift_do_not_stop_it():
 def test_apertures_hold_the_light_in_them():
     model = network()
     flux = torch.full((1, 5, 16, 16), 1e-3)
-    count = discs(16).sum(0)
+    count = model.photometry.inside.sum(0)
     assert count.tolist() == [4, 4, 12, 52, 208]
-    found = model.photometry(flux)[0, :25].view(5, 5)
+    found = model.photometry.measured(flux)[0, :25].view(5, 5)
     expected = torch.asinh(1e-3 * count.sqrt() / torch.tensor(SOFTENING["hsc_image"])[:, None])
     torch.testing.assert_close(found, expected)
 

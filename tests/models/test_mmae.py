@@ -613,7 +613,7 @@ def test_photometry_is_standardised_by_whole_images_and_nothing_shown_has_none()
     found = model.photometry.measured(patches.flux_of(numbers.values[IMAGE], model.config), torch.ones(40, 16).bool())[
         0
     ]
-    scaled = (found - model.photometry.mean) / model.photometry.deviation
+    scaled = model.photometry.standard(found)
     np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(scaled.std(0, correction=0), 1, atol=1e-3)
     some = torch.arange(40)[:, None].expand(-1, 16) % 2 == 0

@@ -89,7 +89,9 @@ def survey(tmp_path_factory):
             folder / f"s{number}.h5", targetid[rows], {"flux": flux[rows], "ivar": ivar[rows]}, {"modality": "spectrum"}
         )
         rows = slice(rows.start, min(rows.stop, 46))
-        write_shard(folder / f"i{number}.h5", targetid[rows], {"rgb": rgb[rows]}, {"modality": "image"})
+        write_shard(
+            folder / f"i{number}.h5", targetid[rows], {"flux": 0.1 * rgb[rows], "rgb": rgb[rows]}, {"modality": "image"}
+        )
     split = np.array(["train"] * 32 + ["validation"] * 8 + ["test"] * 8)
     pq.write_table(pa.table({"targetid": targetid, "split": split}), folder / "splits.parquet")
     return folder

@@ -7,6 +7,8 @@ from torch import Tensor
 
 # Noise of a pixel of HSC-Wide in g, r, i, z, y, nanomaggy, from depth and seeing (Aihara et al. 2019, PASJ 71, 114)
 HSC_SOFTENING = (7e-4, 10e-4, 13e-4, 25e-4, 50e-4)
+# The same of the DECam Legacy Survey in g, r, z (Dey et al. 2019, AJ 157, 168)
+LEGACY_SOFTENING = (42e-4, 76e-4, 176e-4)
 
 
 def arcsinh_flux(flux: Tensor, softening: Sequence[float] = HSC_SOFTENING) -> Tensor:

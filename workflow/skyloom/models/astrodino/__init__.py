@@ -39,6 +39,7 @@ PUBLISHED = {
     "koleo": 0.2,
     "ibot": 1.0,
     "ibot_head": "shared",
+    "light": 0.0,
     "hidden_share": 0.5,
     "hidden_ratio": (0.1, 0.5),
     "brightness": 0.0,
@@ -130,6 +131,8 @@ class Config(Section):
     "weight of the loss of hidden patches, in which the student says what the teacher sees there; published 1; 0: none"
     ibot_head: Literal["shared", "own"] = setting("shared")
     "the projection head of patches: that of the CLS token, as published, or one of their own"
+    light: float = setting(1.0, ge=0)
+    "weight of a loss of photometry: CLS of a large crop says fluxes and colours in apertures of the image; published 0"
     hidden_share: float = setting(0.5, gt=0, le=1)
     "share of the large crops in which patches are hidden from the student, of ibot"
     hidden_ratio: tuple[float, float] = setting((0.1, 0.5))

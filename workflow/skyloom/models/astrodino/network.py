@@ -18,7 +18,8 @@ from skyloom.core.errors import BadConfig
 from skyloom.models.astrodino import Config
 from skyloom.nn.batch import Batch
 from skyloom.nn.blocks import Block, init_by_depth, normal
-from skyloom.nn.images import dihedral
+from skyloom.nn.images import LEGACY_SOFTENING, dihedral
+from skyloom.nn.photometry import Apertures
 from skyloom.nn.places import Patches
 
 
@@ -43,6 +44,7 @@ class AstroDINO(nn.Module):
             for rate in np.linspace(first, config.drop_path, config.layers)
         )
         self.norm = nn.LayerNorm(config.dim)
+        self.light = Light(config) if config.light else None
         init_by_depth(self, 1)  # at the published width about the usual 0.02
         normal(self.first, 0.02)
         normal(self.position, 0.02)
@@ -104,6 +106,19 @@ class AstroDINO(nn.Module):
         tokens, kind = self.tokens(batch), self.config.embedding
         parts = [tokens[:, 0]] * (kind != "patches") + [tokens[:, 1:].mean(1)] * (kind != "cls")
         return torch.cat(parts, 1)
+
+
+class Light(nn.Module):
+    """What is read off a CLS token along a line: fluxes and colours in circular apertures, standardised."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.truth = Apertures(config.image_size, LEGACY_SOFTENING)
+        self.read = nn.Linear(config.dim, self.truth.count)
+
+    def error(self, tokens: Tensor, flux: Tensor) -> Tensor:
+        """Mean squared error of what tokens (B, dim) say of images (B, 3, S, S), in units of the variance."""
+        return functional.mse_loss(self.read(tokens).float(), self.truth(flux))
 
 
 @cache

@@ -11,6 +11,8 @@ Notable:
   or by taking off its running mean
 """
 
+from collections.abc import Iterable, Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +35,8 @@ class Objective(nn.Module):
     def __init__(self, model: AstroDINO):
         super().__init__()
         config = model.config
-        self.inputs = {model.modality: ("flux",)} if config.of_flux else model.inputs
+        datasets = ("flux",) * bool(config.of_flux or config.light) + ("rgb",) * (not config.of_flux)
+        self.inputs = {model.modality: datasets}
         self.student, self.student_head = AstroDINO(config, (model.modality,)), Head(config)
         self.model, self.teacher_head = model, Head(config)
         own = config.ibot > 0 and config.ibot_head == "own"
@@ -50,6 +53,15 @@ class Objective(nn.Module):
             self.register_buffer("patch_centre", torch.zeros(1, config.prototypes))
         self.waiting: dict[str, tuple[Tensor, int]] = {}  # sum and number of logits since the last step, by centre
         self.rates = rates(config)
+
+    begin_samples = 2000
+
+    def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
+        """Take mean and deviation of the photometry from training galaxies, if it is asked for."""
+        if self.model.light is not None:
+            truth = self.model.light.truth
+            truth.standard.learn(torch.cat([truth.measured(self.model.images(batch, "flux")) for batch in batches]))
+            self.student.light.load_state_dict(self.model.light.state_dict())
 
     def train(self, mode: bool = True) -> "Objective":
         super().train(mode)
@@ -80,6 +92,10 @@ class Objective(nn.Module):
             of_patches, signs = self.of_patches(taught, learnt, hidden, progress, still)
             metrics |= {"dino": loss, "ibot": of_patches, **signs}
             loss = loss + config.ibot * of_patches
+        if config.light:
+            of_light = self.student.light.error(views[0], self.model.images(batch, "flux").repeat(2, 1, 1, 1))
+            metrics["light"] = of_light
+            loss = loss + config.light * of_light
         if config.koleo:
             loss = loss + config.koleo * sum(koleo(distributed.gather(view)) for view in views[0].chunk(2)) / 2
         return loss, metrics

@@ -15,18 +15,15 @@ from torch.nn import functional
 
 from skyloom.core.errors import BadInput
 from skyloom.models.inception import Config
-from skyloom.nn import photometry, redshift_density
+from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
 from skyloom.nn.draws import Draws
-from skyloom.nn.images import HSC_SOFTENING, arcsinh_flux, dihedral, turned
+from skyloom.nn.images import HSC_SOFTENING, LEGACY_SOFTENING, arcsinh_flux, dihedral, turned
+from skyloom.nn.photometry import Apertures
 
-# Noise of a pixel of the DECam Legacy Survey in g, r, z, nanomaggy, from depth and seeing (Dey+ 2019, AJ 157, 168)
-LEGACY_SOFTENING = (42e-4, 76e-4, 176e-4)
 SOFTENING = {"hsc_image": HSC_SOFTENING, "image": LEGACY_SOFTENING}
 """Modality -> flux at which arcsinh bends, nanomaggy, of each band."""
 
-RADII = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
-"""Of the apertures, in units of the image's side; a pixel at least."""
 HALVED = (0, 2)
 """The blocks before which the number of pixels a side is halved."""
 SQUARES = (1, 2, 4)
@@ -88,11 +85,8 @@ class Inception(nn.Module):
         nn.init.normal_(self.head.weight, std=0.1 * config.dim**-0.5)
         nn.init.zeros_(self.head.bias)
         if config.apertures:
-            numbers = len(RADII) * (seen + len(self.softening)) - len(self.softening)
-            self.measured = started(nn.Linear(numbers, config.dim))
-            self.register_buffer("mean", torch.zeros(numbers))
-            self.register_buffer("deviation", torch.ones(numbers))
-            self.register_buffer("discs", discs(config.image_size), persistent=False)
+            self.photometry = Apertures(config.image_size, self.softening)
+            self.measured = started(nn.Linear(self.photometry.count, config.dim))
 
     def images(self, batch: Batch) -> Tensor:
         """The middle of the images, nanomaggy, (B, bands, S, S); pixels that are not finite are 0.
@@ -118,11 +112,6 @@ class Inception(nn.Module):
         stretched = arcsinh_flux(flux, self.softening)
         return torch.cat([stretched / 2, stretched.diff(dim=1)], 1)
 
-    def photometry(self, flux: Tensor) -> Tensor:
-        """Fluxes in apertures, their colours, and how they grow with the radius, (B, numbers), stretched."""
-        with torch.autocast(flux.device.type, enabled=False):
-            return photometry.stretched(flux.flatten(2) @ self.discs, self.discs.sum(0), self.softening)
-
     def maps(self, flux: Tensor) -> Tensor:
         """Averages of the last block's maps in squares around the middle, (B, squares * channels)."""
         x = self.stem(self.seen(flux, flux.shape[-1]))
@@ -139,7 +128,7 @@ class Inception(nn.Module):
     def hidden(self, flux: Tensor, draws: Draws | None = None) -> Tensor:
         """What the head is given (B, dim), of images as `images` has them; with dropout from `draws`."""
         maps = self.maps(flux)
-        numbers = (self.photometry(flux) - self.mean) / self.deviation if self.config.apertures else None
+        numbers = self.photometry(flux) if self.config.apertures else None
         with torch.autocast(flux.device.type, enabled=False):
             x = self.dense(maps)
             if numbers is not None:
@@ -180,11 +169,9 @@ class Objective(nn.Module):
 
     def begin(self, labels: Mapping[str, Tensor], statistics: Mapping[str, dict], batches: Iterable[Batch]) -> None:
         """Take mean and deviation of the fluxes in apertures from training galaxies."""
-        if not self.model.config.apertures:
-            return
-        numbers = torch.cat([self.model.photometry(self.model.images(batch)).double() for batch in batches])
-        self.model.mean.copy_(numbers.mean(0))
-        self.model.deviation.copy_(numbers.std(0, correction=0).clamp(min=1e-3))
+        if self.model.config.apertures:
+            seen = self.model.photometry
+            seen.standard.learn(torch.cat([seen.measured(self.model.images(batch)) for batch in batches]))
 
     def forward(self, batch: Batch, draws: Draws, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         model, flux = self.model, self.model.images(batch)
@@ -207,8 +194,3 @@ def dropped(x: Tensor, rate: float, draws: Draws | None) -> Tensor:
     if draws is None or not rate:
         return x
     return x * (draws.uniform(x.shape[1]) >= rate).to(x.device) / (1 - rate)
-
-
-def discs(size: int) -> Tensor:
-    """Which pixels of an image lie in each aperture, (size^2, radii), 0 or 1."""
-    return photometry.circles(size, [max(1, share * size) for share in RADII]).flatten(1).T.float()

@@ -21,8 +21,7 @@ class Light(nn.Module):
         self.register_buffer("circles", circles(config), persistent=False)
         bands, radii = len(BANDS), len(config.apertures)
         count = radii * (2 * bands - 1) + (radii - 1) * bands
-        self.register_buffer("mean", torch.zeros(count))
-        self.register_buffer("deviation", torch.ones(count))
+        self.standard = photometry.Standard(count)
         self.embed = nn.Sequential(
             nn.Linear(count + radii + bands, config.dim), nn.GELU(), nn.Linear(config.dim, config.dim)
         )
@@ -38,11 +37,6 @@ class Light(nn.Module):
         numbers = photometry.stretched(total, count, HSC_SOFTENING)
         return numbers, count / pixels.sum(0).clamp(min=1)
 
-    def standardise(self, numbers: Tensor) -> None:
-        """Take mean and deviation of numbers (N, n) of whole images."""
-        self.mean.copy_(numbers.double().mean(0))
-        self.deviation.copy_(numbers.double().std(0, correction=0).clamp(min=1e-3))
-
     def forward(self, flux: Tensor, shown: Tensor, bands: Tensor) -> Tensor:
         """(B, dim), of bands that are there, (B, 5) bool; zero where no token is shown, (B, T) bool."""
         with torch.autocast(flux.device.type, enabled=False):
@@ -51,7 +45,7 @@ class Light(nn.Module):
             pairs = bands[:, 1:] & bands[:, :-1]
             there = [part[:, :, None].expand(-1, -1, radii).flatten(1) for part in (bands, pairs)]
             there.append(bands[:, :, None].expand(-1, -1, radii - 1).flatten(1))
-            numbers = (numbers - self.mean) / self.deviation * torch.cat(there, 1)
+            numbers = self.standard(numbers) * torch.cat(there, 1)
             found = self.embed(torch.cat([numbers, (share + 0.01).log(), bands.to(numbers.dtype)], 1))
             return found * shown.any(1, keepdim=True)
 

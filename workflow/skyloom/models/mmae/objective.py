@@ -39,7 +39,7 @@ class Objective(nn.Module):
                 shown = torch.ones(flux.shape[:2], dtype=torch.bool, device=flux.device)
                 lights.append(model.photometry.measured(flux, shown)[0])
         if sum(map(len, lights)) > 1:
-            model.photometry.standardise(torch.cat(lights))
+            model.photometry.standard.learn(torch.cat(lights))
         if model.config.generator and torch.is_tensor(total):
             with torch.no_grad():
                 model.generator.pattern[0] = total / count.clamp(min=1)
