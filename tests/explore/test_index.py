@@ -75,6 +75,18 @@ def test_limits_are_kept_by_graphs_and_by_comparison_alike(made, monkeypatch):
     assert (nothing[1] == -1).all()
 
 
+def test_neighbours_that_all_lie_in_one_graph_are_found_too(tmp_path, monkeypatch):
+    ordered = values()[np.argsort(values()[:, 0])]  # each graph has a part of the surface for itself
+    table = embeddings(tmp_path / "net-spectrum.parquet", ordered)
+    monkeypatch.setattr(index_file.write, "__defaults__", (1, 1200))
+    scan = build_index(table, tmp_path / "i.usearch")
+    monkeypatch.setattr(index_module, "FEW", 10)
+    among, index = np.random.default_rng(1).random(N) < 0.05, Index(tmp_path / "i.usearch")
+    for k, allowed in ((8, among), (400, None)):
+        found, expected = (some.search(ordered[::100], k, allowed)[1] for some in (index, scan))
+        assert np.mean([np.isin(one, other).mean() for one, other in zip(found, expected, strict=True)]) > 0.98
+
+
 def test_bytes_do_not_depend_on_threads(tmp_path, monkeypatch):
     table = embeddings(tmp_path / "net-spectrum.parquet", values(1000))
     for threads in (1, 3):

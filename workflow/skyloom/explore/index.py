@@ -6,6 +6,7 @@
 
 import json
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -80,27 +81,37 @@ class Index:
         BadInput : vectors of another length, or not finite.
         """
         queries = self.space.of(merging.checked(vectors, self.width))
-        if among is None:
-            return self._refined(queries, *self._found(queries, k), k)
-        allowed = merging.mask(among, len(self))
+        allowed = np.ones(len(self), bool) if among is None else merging.mask(among, len(self))
         count = int(allowed.sum())
-        if count <= max(FEW, k):
+        if among is not None and count <= max(FEW, k):
             return self._compared(queries, k, np.flatnonzero(allowed))
-        asked = int(_MARGIN * k * len(self) / count) + 16
-        square, rows = self._found(queries, min(asked, len(self)))
+        each = self._share(k if among is None else _MARGIN * k * len(self) / count + 16)
         while True:
-            kept = np.where(rows >= 0, allowed[rows.astype(np.int64)], False)
-            if asked >= len(self) or (kept.sum(axis=1) >= k).all():
+            square, rows, reach = self._found(queries, each)
+            kept = (rows >= 0) & allowed[rows] & (square <= reach[:, None])
+            if each >= len(self) or (kept.sum(axis=1) >= k).all():
                 return self._refined(queries, *merging.smallest(np.where(kept, square, np.inf), rows, k), k)
-            asked *= 2
-            square, rows = self._found(queries, min(asked, len(self)))
+            each *= 2
 
-    def _found(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Squared distances and rows from all graphs, at most k; -1 and infinity where one gave fewer."""
+    def _share(self, wanted: float) -> int:
+        """How many to ask of every graph, so that so many nearest ones of all are among them: graphs hold galaxies of
+        different parts of the sky, which lie alike in an embedding."""
+        mean = wanted / max(1, len(self._file.graphs))
+        return math.ceil(wanted if wanted <= index_file.SEARCH else min(wanted, mean + 4 * mean**0.5 + 16))
+
+    def _found(self, queries: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What each graph says are its nearest, at most `each`.
+
+        Returns
+        -------
+        squared distance, row : (Q, graphs * each); infinity and -1 where a graph gave fewer
+        reach : (Q,) the squared distance up to which nothing is left out
+        """
         squares, rows = [np.full((len(queries), 0), np.inf)], [np.full((len(queries), 0), -1)]
+        reach = np.full(len(queries), np.inf)
         with self._lock:
             for graph in self._file.graphs if len(queries) else ():
-                wanted = min(k, len(graph))
+                wanted = min(each, len(graph))
                 graph.expansion_search = max(index_file.SEARCH, wanted)
                 found = graph.search(half(queries), wanted, threads=1)
                 keys = np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
@@ -109,7 +120,9 @@ class Index:
                 missing = np.arange(keys.shape[1]) >= counts[:, None]
                 squares.append(np.where(missing, np.inf, distances))
                 rows.append(np.where(missing, -1, keys))
-        return merging.smallest(np.concatenate(squares, axis=1), np.concatenate(rows, axis=1), k)
+                if wanted < len(graph):
+                    reach = np.minimum(reach, np.where(missing, 0, distances).max(axis=1))
+        return np.concatenate(squares, axis=1), np.concatenate(rows, axis=1), reach
 
     def _refined(self, queries, square, rows, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The answer, measured once more with queries that are not rounded to 16 bits."""
