@@ -22,14 +22,25 @@ def planted(n, seed):
 
 def test_a_network_learns_what_images_say(monkeypatch):
     monkeypatch.setattr(learning_curve, "STEPS", (40, 300, 0.4))
-    monkeypatch.setattr(learning_curve, "WARM", 5)
+    monkeypatch.setitem(learning_curve.TRAINING, "warmup", 5)
     train, test = planted(300, 0), planted(60, 1)
     said = learning_curve.predictions(train, test, 1)
     scores = {name: learning_curve.difficulty.r2(test.redshift, values) for name, values in said.items()}
     assert scores["image network"] > 0.6 > 0.3 > scores["photometry"]
     assert scores["photometry and true structure"] > 0.9
-    one, again = (learning_curve.taught(train, 1, steps=2)(test.images[:8]) for _ in range(2))
+    one, again = (learning_curve.said(learning_curve.taught(train, 1, steps=2), test[:8]) for _ in range(2))
     np.testing.assert_array_equal(one, again)
+
+
+def test_dust_of_the_milky_way_is_taken_off_images_as_off_photometry():
+    some = planted(4, 2)
+    some.ebv[:] = 0.1, 0.3, 0.0, 0.2
+    seen = learning_curve.dereddened(some, np.arange(4)).numpy()
+    magnitudes = -2.5 * np.log10(np.abs(seen).sum((2, 3)) / np.abs(some.images.astype("f4")).sum((2, 3)))
+    expected = learning_curve.difficulty.features(np.ones((4, 3)), some.ebv)  # of a flux of 1: 22.5 less extinction
+    np.testing.assert_allclose(magnitudes[:, 1], expected[:, 2] - 22.5, atol=1e-4)
+    np.testing.assert_allclose(magnitudes[:, 0] - magnitudes[:, 1], expected[:, 0], atol=1e-4)
+    np.testing.assert_allclose(magnitudes[:, 1] - magnitudes[:, 2], expected[:, 1], atol=1e-4)
 
 
 def test_rows_are_tidy_and_the_gain_is_the_difference():

@@ -71,7 +71,8 @@ def _of_tile(hpix: int, config: Mapping, templates: Templates) -> Gallery:
         some = galaxies[rows]
         photometry = tile.stream(BLOCKS + number, blocks.PHOTOMETRY)
         radius = half_light_radius(vars(some))
-        flux, _ = measure.photometry(light.flux["legacy"], radius, seen["images"]["psfdepth"], photometry)
+        flux = light.flux["legacy"] * seen["images"]["zero_point"]
+        flux, _ = measure.photometry(flux, radius, seen["images"]["psfdepth"], photometry)
         shape = np.stack([getattr(some, name) for name in SHAPE] + list(some.bulge_fraction.T), axis=1)
         middle = images["images"][:, :, edge : edge + SIZE, edge : edge + SIZE].astype(np.float16)
         parts.append(Gallery(middle, flux, tile.ebv[rows], some.redshift, shape))

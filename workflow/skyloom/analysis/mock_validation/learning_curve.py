@@ -2,27 +2,38 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas
 import torch
+from torch import Tensor
 
 from skyloom.analysis.common import tables
 from skyloom.analysis.mock_validation import difficulty, gallery
 from skyloom.analysis.mock_validation.checks import Ledger
 from skyloom.analysis.mock_validation.gallery import Gallery
+from skyloom.core.job import progress
+from skyloom.mock.universe.light.dust import EXTINCTION
 from skyloom.models.inception import Config
 from skyloom.models.inception.network import Inception, Objective
 from skyloom.nn import redshift_density
 from skyloom.nn.batch import Batch
-from skyloom.nn.draws import Draws
 from skyloom.nn.images import dihedral
+from skyloom.settings.training import Training
+from skyloom.tokens.loader import step_samples
+from skyloom.training.checkpoints import Checkpoints
+from skyloom.training.numerics import reproducible
+from skyloom.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 TEST = 2000  # galaxies, from tiles that no training galaxy is of
-BATCH, RATE, DECAY, WARM = 32, 2e-3, 0.05, 200
+TRAINING = {
+    **{"batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "warmup": 200, "clip": 1.0},
+    **{"learning_rates": {"model.stem": 0.3, "model.blocks": 0.3}, "precision": "float32", "log_every": 200},
+}
 STEPS = 3000, 2000, 0.4  # of a training on so many galaxies, growing with this power of their number
 RESAMPLES = 1000
 NETWORK, PHOTOMETRY, STRUCTURE, GAIN = "image network", "photometry", "photometry and true structure", "gain"
@@ -69,53 +80,62 @@ def predictions(train: Gallery, test: Gallery, seed: int) -> dict[str, np.ndarra
     measured = [difficulty.features(some.flux, some.ebv) for some in (train, test)]
     both = [np.hstack([seen, some.shape]) for seen, some in zip(measured, (train, test), strict=True)]
     boosted = [difficulty.boosted(one, train.redshift, other, seed) for one, other in (measured, both)]
-    return {NETWORK: taught(train, seed)(test.images), PHOTOMETRY: boosted[0], STRUCTURE: boosted[1]}
+    return {NETWORK: said(taught(train, seed), test), PHOTOMETRY: boosted[0], STRUCTURE: boosted[1]}
 
 
-def taught(train: Gallery, seed: int, steps: int | None = None):
-    """A function of images (n, 3, S, S) that says mean redshifts (n,), learned from `train`."""
+class Taught:
+    """What the training engine asks of samples, of a gallery in memory; all of it is the training split."""
+
+    device = "cpu"
+
+    def __init__(self, gallery: Gallery):
+        self.gallery, self.z = gallery, torch.from_numpy(gallery.redshift).float()
+
+    def of(self, split: str) -> np.ndarray:
+        return np.arange(len(self.gallery) if split == "train" else 0)
+
+    def chosen(self, split: str, count: int) -> np.ndarray:
+        return self.of(split)[:count]
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        labels = {"z": self.z[rows], "zwarn": torch.zeros(len(rows))}
+        return Batch({"image": {"flux": dereddened(self.gallery, rows)}}, labels=labels)
+
+    def shuffled(
+        self, indices: np.ndarray, size: int, seed: int, first: int, last: int, rank: int, world: int
+    ) -> Iterator[Batch]:
+        for step in range(first, last):
+            yield self.batch(indices[step_samples(len(indices), size, seed, step)[rank::world]])
+
+
+def dereddened(some: Gallery, rows: np.ndarray) -> Tensor:
+    """Images as they would be without the dust of the Milky Way, of which photometry is freed too, (n, 3, S, S)."""
+    light = 10 ** (0.4 * np.outer(some.ebv[rows], [EXTINCTION[band] for band in "GRZ"]))
+    return torch.from_numpy(some.images[rows].astype(np.float32) * light[:, :, None, None].astype(np.float32))
+
+
+def taught(train: Gallery, seed: int, steps: int | None = None) -> Inception:
+    """A network that has learned redshifts from the images of `train`."""
     begin, per, power = STEPS
-    steps = steps or round(begin * (len(train) / per) ** power)
-    with torch.random.fork_rng():
+    settings = Training(**TRAINING, steps=steps or round(begin * (len(train) / per) ** power))
+    with reproducible(1), torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
-        model = Inception(Config(image_size=gallery.SIZE), ("image",))
-    objective = Objective(model)
-    z, known = torch.from_numpy(train.redshift).float(), torch.zeros(len(train))
-
-    def batch(rows) -> Batch:
-        flux = torch.from_numpy(train.images[rows]).float()
-        return Batch({"image": {"flux": flux}}, labels={"z": z[rows], "zwarn": known[rows]})
-
-    order = np.random.default_rng(seed)
-    first = order.permutation(len(train))[: objective.begin_samples]
-    objective.begin({}, {}, [batch(first)])
-    optimizer = torch.optim.AdamW(objective.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(step / WARM, 1) * 0.5 * (1 + np.cos(np.pi * step / steps))
-    )
-    objective.train()
-    queue = np.zeros(0, int)
-    for step in range(steps):
-        if len(queue) < BATCH:
-            queue = np.concatenate([queue, order.permutation(len(train))])
-        rows, queue = queue[:BATCH], queue[BATCH:]
-        loss, _ = objective(batch(rows), Draws(seed, step, len(rows)), step / steps)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    return lambda images: _said(model.eval(), images)
+        objective = Objective(Inception(Config(image_size=gallery.SIZE), ("image",)))
+        samples = Taught(train)
+        first = np.random.default_rng(seed).permutation(len(train))[: objective.begin_samples]
+        objective.begin({}, {}, [samples.batch(first)])
+        Trainer(objective, samples, settings, seed, Checkpoints(folder, "curve"), 0, 1, progress).run()
+    return objective.model.eval()
 
 
 @torch.no_grad()
-def _said(model: Inception, images: np.ndarray) -> np.ndarray:
-    """Means of the posteriors, over the eight flips and rotations."""
+def said(model: Inception, some: Gallery) -> np.ndarray:
+    """Means (n,) of the posteriors of redshift, over the eight flips and rotations."""
     middle, step, bins = redshift_density.LOG_SCALE
     z = torch.expm1(middle + step * torch.arange(bins))
     found = []
-    for part in np.array_split(images, -(-len(images) // 256)):
-        flux = torch.from_numpy(part).float()
+    for rows in np.array_split(np.arange(len(some)), -(-len(some) // 256)):
+        flux = dereddened(some, rows)
         says = [model.says(model.hidden(dihedral(flux, view))) for view in range(8)]
         found.append(redshift_density.posterior(redshift_density.averaged(says)) @ z)
     return torch.cat(found).numpy()
