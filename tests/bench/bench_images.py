@@ -56,7 +56,7 @@ def skyloom_cutouts(scene, flux, camera):
 def galsim_cutouts(scene, flux, camera):
     """The same pictures, smooth discs only, one object and band after the other."""
     galaxies, rng = scene.galaxies, np.random.default_rng(1)
-    sky = conditions(galaxies["ra"], galaxies["dec"], camera, 0, 0.02)
+    sky = conditions(galaxies["ra"], galaxies["dec"], camera, 0)
     crowd = project(scene.objects, scene.offset * camera.pixel_scale, sky, camera)
     cutouts = np.empty((*flux.shape, camera.size, camera.size), np.float32)
     for row, band in np.ndindex(flux.shape):

@@ -77,7 +77,7 @@ def test_without_neighbours_there_are_none(dense):
 
 def test_neighbours_are_on_the_images_with_their_flux(make):
     """Light in an aperture around the place of a galaxy, on another one's cutout and on its own."""
-    files = make("bright", {**DENSE, "artefact_rate": 0.0, "zero_point_scatter": 0.0, "neighbours": 1e-6}, seed=2)
+    files = make("bright", {**DENSE, "artefact_rate": 0.0, "image_calibration": 0.0, "neighbours": 1e-6}, seed=2)
     truth, _ = read_truth(files["truth"])
     table = read_cutout_catalog(files["images"])
     row = {}  # of the galaxy in the file: the nearest to its true place

@@ -18,7 +18,7 @@ from skyloom.mock.universe.light.photometry import photometry, responses
 from skyloom.mock.universe.light.wavelengths import OBSERVED
 from skyloom.settings.section import parse
 
-PLAIN = {"targets_per_tile": {"bgs": 130}, "neighbours": 0, "artefact_rate": 0, "zero_point_scatter": 0}
+PLAIN = {"targets_per_tile": {"bgs": 130}, "neighbours": 0, "artefact_rate": 0, "image_calibration": 0}
 CAMERAS = {"legacy": LEGACY, "hsc": HSC_ON_LEGACY}
 PHOTOMETRY = [f"{name}_{band}" for name in ("FLUX", "FLUX_IVAR", "FIBERFLUX") for band in "GRZ"]
 
@@ -43,6 +43,18 @@ def seen(tiles):
 
 def depth(psfdepth):
     return 22.5 - 2.5 * np.log10(5 / np.sqrt(psfdepth))
+
+
+def test_catalogued_fluxes_share_the_errors_of_the_images_zero_points(tiles, seen, make):
+    files = make("bright", PLAIN | {"image_calibration": 40})  # .2
+    plain, catalogue, _ = seen["legacy"]
+    images = read_cutouts(files["images"], np.arange(len(catalogue)))
+    middle = np.s_[:, :, 66:86, 66:86]
+    factor = np.log(images[middle].sum((2, 3)) / plain[middle].sum((2, 3)))
+    bright = (catalogue["flux"] > (10, 30, 30)).all(axis=1)
+    assert bright.sum() > 10 and 0.05 < factor[bright].std() < 0.4
+    other = read_cutout_catalog(files["images"])
+    np.testing.assert_allclose(np.log(other["flux"] / catalogue["flux"])[bright], factor[bright], atol=0.03)
 
 
 def test_nobody_but_the_images_knows_who_took_them(tiles):

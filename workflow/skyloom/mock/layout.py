@@ -69,8 +69,8 @@ class MockSettings(SurveySettings):
     "widths of the images' point spread functions, in units of the real surveys'"
     artefact_rate: float = setting(1.0, ge=0)
     "satellite trails, halos, masked pixels and edges in images; 1 is about a real survey's, 0 takes bleeds away too"
-    zero_point_scatter: float = setting(0.02, ge=0, le=0.5)
-    "relative error of the images' flux calibration"
+    image_calibration: float = setting(1.0, ge=0, le=50)
+    "errors of the images' zero points, which catalogued fluxes share, in units of the real surveys'"
     one_sided: float = setting(0.04, ge=0, lt=1)
     "share of galaxies missing from one of two catalogues, half from each"
     duplicates: float = setting(0.01, ge=0, le=1)

@@ -76,13 +76,14 @@ def test_photon_noise_of_bright_sources_adds_to_that_of_the_sky():
 @pytest.mark.parametrize("camera", [LEGACY, HSC], ids=["legacy", "hsc"])
 def test_conditions_are_smooth_over_the_sky_and_the_same_for_whoever_asks(camera):
     ra, dec = np.random.default_rng(0).uniform([[200], [0]], [[260], [60]], (2, 500))
-    every = conditions(ra, dec, camera, 5, 0.02)
-    some = conditions(ra[::7], dec[::7], camera, 5, 0.02)
-    near = conditions(ra, dec + 0.002, camera, 5, 0.02)
+    every = conditions(ra, dec, camera, 5)
+    some = conditions(ra[::7], dec[::7], camera, 5)
+    near = conditions(ra, dec + 0.002, camera, 5)
     np.testing.assert_array_equal(some.fwhm, every.fwhm[::7])
     np.testing.assert_allclose(near.fwhm, every.fwhm, rtol=0.01)
     assert 0.05 < np.log(every.fwhm[:, 1]).std() < 0.2
-    assert 0.01 < np.log(every.zero_point).std() < 0.03
+    assert np.log(every.zero_point).std() == pytest.approx(camera.calibration, rel=0.3)
+    assert (conditions(ra, dec, camera, 5, 0.0).zero_point == 1).all()
     ellipticity = every.anisotropy / (np.median(camera.fwhm) / 2.3548) ** 2
     assert ellipticity.std() == pytest.approx(camera.ellipticity, rel=0.2)
     np.testing.assert_allclose(np.median(every.fwhm, axis=0), camera.fwhm, rtol=0.03)
@@ -205,7 +206,7 @@ def test_lost_pixels_are_interpolated_along_their_row():
 @pytest.mark.parametrize("camera", [LEGACY, HSC])
 def test_other_nights_are_deeper_or_worse_by_what_they_say(camera):
     ra, dec = np.linspace(150, 152, 40), np.linspace(1, 3, 40)
-    usual, deep, blurred = (conditions(ra, dec, c, 5, 0.02) for c in (camera, camera.on(1.0, 1.0), camera.on(0.0, 1.5)))
+    usual, deep, blurred = (conditions(ra, dec, c, 5) for c in (camera, camera.on(1.0, 1.0), camera.on(0.0, 1.5)))
     np.testing.assert_allclose(deep.sky_sigma, usual.sky_sigma * 10**-0.4, rtol=1e-10)
     np.testing.assert_allclose(deep.psfdepth, usual.psfdepth * 10**0.8, rtol=1e-10)
     np.testing.assert_allclose(blurred.fwhm, usual.fwhm * 1.5, rtol=1e-10)

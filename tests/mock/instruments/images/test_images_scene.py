@@ -11,7 +11,7 @@ from skyloom.mock.instruments.images.camera import HSC, HSC_LARGE, LEGACY, condi
 from skyloom.mock.instruments.images.images import add_arc, add_object, draw_scene, render
 from tests.mock.instruments.images.galaxy_sample import make_galaxies
 
-CLEAN = {"artefact_rate": 0, "zero_point_scatter": 0.0}
+CLEAN = {"artefact_rate": 0, "image_calibration": 0.0}
 
 
 def fluxes(scene, camera):

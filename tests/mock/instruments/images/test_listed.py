@@ -101,9 +101,9 @@ def test_render_draws_and_counts_them():
     scene = draw_scene(galaxies, np.random.default_rng(0), {"neighbours": 0})
     others = pair(galaxies, scene.knots, HSC, 1.2, 0.4, 300.0)
     arguments = (scene, np.full((2, 5), 30.0), HSC)
-    alone, before = render(*arguments, np.random.default_rng(1), {"artefact_rate": 0, "zero_point_scatter": 0})
+    alone, before = render(*arguments, np.random.default_rng(1), {"artefact_rate": 0, "image_calibration": 0})
     both, after = render(
-        *arguments, np.random.default_rng(1), {"artefact_rate": 0, "zero_point_scatter": 0}, listed=others
+        *arguments, np.random.default_rng(1), {"artefact_rate": 0, "image_calibration": 0}, listed=others
     )
     assert before["neighbours"].tolist() == [0, 0] and after["neighbours"].tolist() == [1, 1]
     assert before["close"].tolist() == [[1, 1, 1]] * 2

@@ -69,7 +69,7 @@ def test_white_noise_on_other_pixels_has_its_closed_form():
 def test_it_keeps_all_of_its_survey_but_pixels():
     rng = np.random.default_rng(0)
     ra, dec = rng.uniform([[200], [0]], [[260], [60]], (2, 50))
-    own, new = (conditions(ra, dec, camera, 5, 0.02) for camera in (HSC, HSC_ON_LEGACY))
+    own, new = (conditions(ra, dec, camera, 5) for camera in (HSC, HSC_ON_LEGACY))
     for name in ("fwhm", "psfdepth", "zero_point"):
         np.testing.assert_array_equal(getattr(new, name), getattr(own, name)[:, BANDS])
     shape = new.anisotropy / np.median(HSC_ON_LEGACY.fwhm) ** 2, own.anisotropy / np.median(HSC.fwhm) ** 2

@@ -38,10 +38,10 @@ def pictures(
     rng : of all else
     """
     shape = {name: getattr(galaxies, name) for name in IMAGE_FIELDS}
-    config = {"seed": seed, "artefact_rate": 0.0, "zero_point_scatter": 0.005, "neighbours": 1.0}
+    config = {"seed": seed, "artefact_rate": 0.0, "neighbours": 1.0}
     scene = draw_scene({**shape, "ra": ra, "dec": dec, "flux": flux[:, 1:6]}, rng, config)
     images, _ = render(scene, flux[:, 1:4], LSST, rng, config)
-    noise = conditions(ra, dec, LSST, seed, config["zero_point_scatter"]).sky_sigma
+    noise = conditions(ra, dec, LSST, seed).sky_sigma
     return tiled(np.arcsinh(images / noise[:, :, None, None]))
 
 

@@ -111,10 +111,13 @@ def observe(
     catalogue = {"images": PHOTOMETRY, "hsc": HSC_PHOTOMETRY}
     for role, camera in cameras.items():
         flux, _ = light.through(camera)
+        flux = flux * seen[role]["zero_point"]  # it is measured on these images
         measured = measure.photometry(flux, radius, seen[role]["psfdepth"], stream(catalogue[role]))
         seen[role] |= dict(zip(("flux", "flux_ivar"), measured, strict=True))
     camera, ours = cameras["images"], seen["images"]
-    ours["fibreflux"] = measure.fibre_photometry(ours["fibreflux"], ours["psfdepth"], stream(FIBRE_PHOTOMETRY))
+    ours["fibreflux"] = measure.fibre_photometry(
+        ours["fibreflux"] * ours["zero_point"], ours["psfdepth"], stream(FIBRE_PHOTOMETRY)
+    )
     if camera != fibres:  # spectra do not depend on who takes the images
         caught = fibre_fractions(scene.galaxies, fibres, scene.knots)
         ours |= {"fibre_fractions": caught, "fibre_fraction": caught[:, fibres.bands.index("r")]}

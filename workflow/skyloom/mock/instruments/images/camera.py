@@ -30,6 +30,7 @@ class Camera:
     saturation : AB mag at which a point source saturates in a single exposure.
     bleed : axis of an image along which charge runs from a saturated star, 0 (north-south) or 1 (east-west).
     interpolated : the pipeline fills pixels that it lost; otherwise they are 0.
+    calibration : relative error of zero points, over the width of a detector.
     averaged : noise of a pixel, in units of what depth and pixel area say: below 1 if resampling has averaged it.
     """
 
@@ -47,6 +48,7 @@ class Camera:
     saturation: float = 15.0
     bleed: int = 1
     interpolated: bool = False
+    calibration: float = 0.005
     averaged: float = 1.0
 
     def on(self, depth: float, seeing: float) -> "Camera":
@@ -103,7 +105,8 @@ def _resampled_noise(correlation: float, ratio: float) -> tuple[float, float]:
 
 
 # Medians of the DECam Legacy Survey: Dey et al. 2019 (AJ 157, 168), tables 2 and 3; sky at Cerro Tololo in dark time.
-# Their depths of 24.0, 23.4, 22.5 are for small galaxies: point sources reach .3 to .4 mag deeper.
+# Their depths of 24.0, 23.4, 22.5 are for small galaxies: point sources reach .3 to .4 mag deeper. Zero points differ
+# from Gaia's by 4.7, 3.7, 4.4 mmag in g, r, z, over 27 arcmin (Zhou et al. 2023, RNAAS 7, 105).
 LEGACY = Camera(
     name="legacy",
     bands=("g", "r", "z"),
@@ -116,7 +119,7 @@ LEGACY = Camera(
 )
 
 # Medians of the Wide layer of the Hyper Suprime-Cam survey: Aihara et al. 2019 (PASJ 71, 114), table 2; exposures
-# of 150-200 s saturate at i = 18 (Aihara et al. 2018, PASJ 70, S4); dark sky of Mauna Kea.
+# of 150-200 s saturate at i = 18 (Aihara et al. 2018, PASJ 70, S4); dark sky of Mauna Kea. Zero points to 1 or 2 %.
 HSC = Camera(
     name="hsc",
     bands=("g", "r", "i", "z", "y"),
@@ -131,6 +134,7 @@ HSC = Camera(
     saturation=18.0,
     bleed=0,
     interpolated=True,
+    calibration=0.02,
 )
 HSC_LARGE = replace(HSC, size=127)
 HSC_ON_LEGACY = HSC.resampled(LEGACY)
@@ -170,8 +174,9 @@ class Conditions:
         return Conditions(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def conditions(ra: np.ndarray, dec: np.ndarray, camera: Camera, seed: int, zero_point_scatter: float) -> Conditions:
-    """Seeing and depth (which follows the seeing) over degrees, zero points over the width of a detector."""
+def conditions(ra: np.ndarray, dec: np.ndarray, camera: Camera, seed: int, calibration: float = 1.0) -> Conditions:
+    """Seeing and depth (which follows the seeing) over degrees, zero points over the width of a detector, with errors
+    `calibration` times the camera's own."""
 
     def field(name, scale, parts=camera.bands):
         return np.stack([smooth_field(ra, dec, f"{camera.name}-{name}-{part}", seed, scale) for part in parts], axis=1)
@@ -187,5 +192,5 @@ def conditions(ra: np.ndarray, dec: np.ndarray, camera: Camera, seed: int, zero_
         * field("optics", 0.7, ("plus", "cross")),
         psfdepth=sigma**-2,
         sky_sigma=camera.averaged * sigma / np.sqrt(area),
-        zero_point=np.exp(zero_point_scatter * field("zero point", 0.3)),
+        zero_point=np.exp(calibration * camera.calibration * field("zero point", 0.3)),
     )

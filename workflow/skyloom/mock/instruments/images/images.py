@@ -112,7 +112,7 @@ def render(
     flux : (n, bands) integrated flux of the targets in the camera's bands, nanomaggy, a nucleus included.
     rng : of noise and artefacts; same state, same bytes.
     config : `seed` (of what varies smoothly over the sky), and optionally `artefact_rate` (1 is about a real survey's),
-        `zero_point_scatter` (relative); see `mock.layout.MockSettings`.
+        `image_calibration` (errors of zero points, 1 is about a real survey's); see `mock.layout.MockSettings`.
     point_flux : (n, bands) the part of `flux` that comes from an unresolved nucleus; None for 0.
     listed : other galaxies of the catalogue beside the targets; None for none.
 
@@ -132,7 +132,7 @@ def render(
     """
     flux, point_flux = _checked_fluxes(scene, flux, point_flux, camera)
     ra, dec = scene.galaxies["ra"], scene.galaxies["dec"]
-    sky = conditions(ra, dec, camera, config.get("seed", 0), default(config, "zero_point_scatter"))
+    sky = conditions(ra, dec, camera, config.get("seed", 0), default(config, "image_calibration"))
     offset = scene.offset * camera.pixel_scale
 
     images, fibre_fraction = draw_galaxies(
