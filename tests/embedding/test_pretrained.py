@@ -13,6 +13,7 @@ from skyloom.embedding.pretrained import from_pretrained
 from skyloom.models import networks
 from skyloom.nn.batch import Batch
 from skyloom.report.model_card import MOCK, write_card
+from tests.models import toy_spectra
 
 SPECFORMER = {
     "kind": "specformer",
@@ -30,13 +31,16 @@ TERMS = {"licence": "CC-BY-4.0", "citation": ["A, https://doi.org/1"], "about": 
 
 def folder(path, config, embeddings, backbones=None):
     torch.manual_seed(1)
-    network = networks.build(config, backbones)
+    return written(path, networks.build(config, backbones), embeddings, TAKES)
+
+
+def written(path, network, embeddings, takes):
     save_file({n: t.contiguous() for n, t in network.state_dict().items()}, path / "model.safetensors")
     card = {
         "config": networks.describe(network),
         "name": "mine",
         "gives": {"embeddings": embeddings, "queries": []},
-        "takes": {modality: TAKES[modality] for modality in network.inputs},
+        "takes": {modality: takes[modality] for modality in network.inputs},
         "modalities": sorted(network.inputs),
         "traits": {"trained": True, "baseline": False},
         "weights_sha256": "0" * 64,
@@ -100,6 +104,20 @@ def test_onnx_gives_the_numbers_of_torch(both, tmp_path):
     assert {i.name for i in session.get_inputs()} == set(arrays)
     for name, found in zip(("image", "spectrum"), session.run(["image", "spectrum"], arrays), strict=True):
         assert np.allclose(found, embedded(network, given, name), rtol=1e-4, atol=1e-4)  # five at once, of two traced
+
+
+def test_the_redshift_model_is_exported_for_any_number_of_spectra(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = {**toy_spectra.CONFIG, "grid": toy_spectra.GRID.plain()}
+    network = networks.build({"kind": "redshift", "modality": "spectrum", "model": model})
+    pixels = [toy_spectra.GRID.pixels]
+    written(tmp_path, network, ["spectrum"], {"spectrum": {"flux": pixels, "ivar": pixels}})
+    onnx_export.export(tmp_path, tmp_path / "model.onnx")
+    given = {name: values.astype("f4") for name, values in toy_spectra.spectra(19).items() if name in ("flux", "ivar")}
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (found,) = session.run(["spectrum"], {f"spectrum_{name}": array for name, array in given.items()})
+    np.testing.assert_allclose(found, embedded(network.eval(), {"spectrum": given}, "spectrum"), atol=1e-3)
 
 
 def test_a_card_says_what_a_model_is_and_that_a_mock_is_one(both, tmp_path):

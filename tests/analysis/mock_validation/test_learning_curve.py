@@ -21,14 +21,15 @@ def planted(n, seed):
 
 
 def test_a_network_learns_what_images_say(monkeypatch):
-    monkeypatch.setattr(learning_curve, "STEPS", (40, 300, 0.4))
+    monkeypatch.setattr(learning_curve, "STEPS", (40, 300, 0.5))
     monkeypatch.setitem(learning_curve.TRAINING, "warmup", 5)
-    train, test = planted(300, 0), planted(60, 1)
-    said = learning_curve.predictions(train, test, 1)
+    monkeypatch.setitem(learning_curve.TRAINING, "validate_every", 10)
+    train, test, held = planted(300, 0), planted(60, 1), planted(40, 2)
+    said = learning_curve.predictions(train, held, test, 1)
     scores = {name: learning_curve.difficulty.r2(test.redshift, values) for name, values in said.items()}
     assert scores["image network"] > 0.6 > 0.3 > scores["photometry"]
     assert scores["photometry and true structure"] > 0.9
-    one, again = (learning_curve.said(learning_curve.taught(train, 1, steps=2), test[:8]) for _ in range(2))
+    one, again = (learning_curve.said(learning_curve.taught(train, held, 1, steps=2), test[:8]) for _ in range(2))
     np.testing.assert_array_equal(one, again)
 
 

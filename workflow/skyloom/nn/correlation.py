@@ -14,7 +14,15 @@ def correlate(signals: Tensor, templates: Tensor) -> Tensor:
     C transforms a signal and C K products of their length; products over the whole batch at once, as einsum makes
     them, take three times as long, and eight times with their gradients (tests/bench/LOG.md).
     """
-    return _Correlation.apply(signals.float(), templates.float())
+    signals, templates = signals.float(), templates.float()
+    if torch.compiler.is_exporting():  # which has no gradients, nor any form of complex numbers
+        return _by_products(signals, templates)
+    return _Correlation.apply(signals, templates)
+
+
+def _by_products(signals: Tensor, templates: Tensor) -> Tensor:
+    """The same without transforms, as a convolution."""
+    return torch.nn.functional.conv1d(templates, signals).transpose(0, 1)
 
 
 class _Correlation(torch.autograd.Function):
@@ -28,7 +36,7 @@ class _Correlation(torch.autograd.Function):
         rest = torch.fft.rfft(templates, size)
         if not len(signals):
             return signals.new_zeros(0, len(templates), shifts)
-        found = (_summed(_conjugate(part, size), rest) for part in _blocks(signals))
+        found = (_summed(_conjugate(part, size), rest) for part in blocks(signals))
         return torch.cat([torch.fft.irfft(some, size)[..., :shifts] for some in found])
 
     @staticmethod
@@ -38,7 +46,7 @@ class _Correlation(torch.autograd.Function):
         rest = torch.fft.rfft(templates, size).transpose(0, 1)  # (C, K, F)
         of_templates = torch.zeros_like(rest)
         of_signals = []
-        for part, grad in zip(_blocks(signals), _blocks(gradient), strict=True):
+        for part, grad in zip(blocks(signals), blocks(gradient), strict=True):
             if ctx.needs_input_grad[0]:
                 found = _summed(_conjugate(grad, size), rest)
                 of_signals.append(torch.fft.irfft(found, size)[..., : signals.shape[2]])
@@ -51,9 +59,11 @@ class _Correlation(torch.autograd.Function):
         return torch.cat(of_signals) if of_signals else None, back if ctx.needs_input_grad[1] else None
 
 
-def _blocks(values: Tensor) -> tuple[Tensor, ...]:
-    """A few signals at once on a CPU; all on a GPU."""
-    return values.split(TOGETHER if values.device.type == "cpu" else max(1, len(values)))
+def blocks(values: Tensor) -> tuple[Tensor, ...]:
+    """A few signals at once on a CPU; all on a GPU, and where a network is exported for any number of them."""
+    if torch.compiler.is_exporting() or values.device.type != "cpu":
+        return (values,)
+    return values.split(TOGETHER)
 
 
 def _conjugate(values: Tensor, size: int) -> Tensor:

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skyloom.nn.correlation import blocks
 from skyloom.nn.log_grid import channels
-
-TOGETHER = 8  # spectra in the layers at once on a CPU: they stay in its cache
 
 
 def convolutions(count: int, features: int, width: int) -> nn.Sequential:
@@ -23,5 +22,5 @@ def features_of(layers: nn.Sequential, flux: Tensor, ivar: Tensor, continuum: in
     """Of spectra (B, bins), (B, features, bins), zero where nothing was measured (ivar 0); `continuum` and `broad` in
     bins, as `log_grid.channels` has them."""
     seen = channels(flux, ivar, continuum, broad)[:, :, None].contiguous(memory_format=torch.channels_last)
-    few = seen.split(TOGETHER if seen.device.type == "cpu" else max(1, len(seen)))
-    return torch.cat([layers(part)[:, :, 0].contiguous() for part in few]) * (ivar > 0)[:, None]
+    # a few at once stay in the cache of a CPU
+    return torch.cat([layers(part)[:, :, 0].contiguous() for part in blocks(seen)]) * (ivar > 0)[:, None]

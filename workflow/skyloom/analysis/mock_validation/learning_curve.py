@@ -30,11 +30,13 @@ from skyloom.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 TEST = 2000  # galaxies, from tiles that no training galaxy is of
+VALIDATION = 1000  # galaxies that decide at which step the network is best
 TRAINING = {
     **{"batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "warmup": 200, "clip": 1.0},
     **{"learning_rates": {"model.stem": 0.3, "model.blocks": 0.3}, "precision": "float32", "log_every": 200},
+    **{"select": "best", "validate_every": 250, "validation_samples": VALIDATION},
 }
-STEPS = 3000, 2000, 0.4  # of a training on so many galaxies, growing with this power of their number
+STEPS = 3000, 2000, 0.5  # of a training on so many galaxies, growing with this power of their number
 RESAMPLES = 1000
 NETWORK, PHOTOMETRY, STRUCTURE, GAIN = "image network", "photometry", "photometry and true structure", "gain"
 MODELS = {NETWORK: "image", PHOTOMETRY: "photometry", STRUCTURE: "truth"}
@@ -58,10 +60,11 @@ def measure(
     rows: list[dict] = []
     if counts:
         test = gallery.make(TEST, seed, config, grid_path)
-        train = gallery.make(max(counts), seed, config, grid_path, first=-(-TEST // 300))
-        log.info("%d galaxies drawn", len(test) + len(train))
+        train = gallery.make(VALIDATION + max(counts), seed, config, grid_path, first=-(-TEST // 300))
+        held, train = train[:VALIDATION], train[VALIDATION:]
+        log.info("%d galaxies drawn", len(test) + len(held) + len(train))
         for count in sorted(counts):
-            said = predictions(train[:count], test, seed)
+            said = predictions(train[:count], held, test, seed)
             rows += _rows(survey, count, said, test.redshift, np.random.default_rng(seed))
             log.info("%d: %s", count, ", ".join(f"{row['model']} {row['value']:.3f}" for row in rows[-len(said) - 1 :]))
     return pandas.DataFrame(rows, columns=tables.COLUMNS)
@@ -75,31 +78,35 @@ def check(ledger: Ledger, curve: pandas.DataFrame) -> None:
         ledger.add("r2_z_image_gain", last["value"], last["n"])
 
 
-def predictions(train: Gallery, test: Gallery, seed: int) -> dict[str, np.ndarray]:
-    """Redshifts (n,) of `test` by what has learned from `train`, for each of MODELS."""
+def predictions(train: Gallery, held: Gallery, test: Gallery, seed: int) -> dict[str, np.ndarray]:
+    """Redshifts (n,) of `test` by what has learned from `train`, for each of MODELS; `held` are for validation."""
     measured = [difficulty.features(some.flux, some.ebv) for some in (train, test)]
     both = [np.hstack([seen, some.shape]) for seen, some in zip(measured, (train, test), strict=True)]
     boosted = [difficulty.boosted(one, train.redshift, other, seed) for one, other in (measured, both)]
-    return {NETWORK: said(taught(train, seed), test), PHOTOMETRY: boosted[0], STRUCTURE: boosted[1]}
+    return {NETWORK: said(taught(train, held, seed), test), PHOTOMETRY: boosted[0], STRUCTURE: boosted[1]}
 
 
 class Taught:
-    """What the training engine asks of samples, of a gallery in memory; all of it is the training split."""
+    """What the training engine asks of samples, of two galleries in memory: those to learn from, then `held`."""
 
     device = "cpu"
 
-    def __init__(self, gallery: Gallery):
-        self.gallery, self.z = gallery, torch.from_numpy(gallery.redshift).float()
+    def __init__(self, train: Gallery, held: Gallery):
+        self.parts, self.count = (train, held), len(train)
 
     def of(self, split: str) -> np.ndarray:
-        return np.arange(len(self.gallery) if split == "train" else 0)
+        train, held = self.parts
+        return np.arange(len(train)) if split == "train" else self.count + np.arange(len(held))
 
     def chosen(self, split: str, count: int) -> np.ndarray:
         return self.of(split)[:count]
 
     def batch(self, rows: np.ndarray) -> Batch:
-        labels = {"z": self.z[rows], "zwarn": torch.zeros(len(rows))}
-        return Batch({"image": {"flux": dereddened(self.gallery, rows)}}, labels=labels)
+        """Rows are of one of the two."""
+        held = int(len(rows) > 0 and rows[0] >= self.count)
+        some, rows = self.parts[held], rows - held * self.count
+        labels = {"z": torch.from_numpy(some.redshift[rows]).float(), "zwarn": torch.zeros(len(rows))}
+        return Batch({"image": {"flux": dereddened(some, rows)}}, labels=labels)
 
     def shuffled(
         self, indices: np.ndarray, size: int, seed: int, first: int, last: int, rank: int, world: int
@@ -114,14 +121,17 @@ def dereddened(some: Gallery, rows: np.ndarray) -> Tensor:
     return torch.from_numpy(some.images[rows].astype(np.float32) * light[:, :, None, None].astype(np.float32))
 
 
-def taught(train: Gallery, seed: int, steps: int | None = None) -> Inception:
-    """A network that has learned redshifts from the images of `train`."""
+def taught(train: Gallery, held: Gallery, seed: int, steps: int | None = None) -> Inception:
+    """A network that has learned redshifts from the images of `train`, at the step that was best for `held`.
+
+    Without dropout: it blurs what is read off the photometry.
+    """
     begin, per, power = STEPS
     settings = Training(**TRAINING, steps=steps or round(begin * (len(train) / per) ** power))
     with reproducible(1), torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
-        objective = Objective(Inception(Config(image_size=gallery.SIZE), ("image",)))
-        samples = Taught(train)
+        objective = Objective(Inception(Config(image_size=gallery.SIZE, dropout=0.0), ("image",)))
+        samples = Taught(train, held)
         first = np.random.default_rng(seed).permutation(len(train))[: objective.begin_samples]
         objective.begin({}, {}, [samples.batch(first)])
         Trainer(objective, samples, settings, seed, Checkpoints(folder, "curve"), 0, 1, progress).run()

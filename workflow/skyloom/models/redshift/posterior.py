@@ -11,7 +11,7 @@ def highest(log_p: Tensor, count: int, apart: int) -> tuple[Tensor, Tensor, Tens
     """
     left = log_p.clone()
     shifts = log_p.shape[2]
-    rows = torch.arange(len(log_p), device=log_p.device)[:, None]
+    rows = torch.arange(log_p.shape[0], device=log_p.device)[:, None]
     around = torch.arange(-apart, apart + 1, device=log_p.device)
     found = []
     for _ in range(count):

@@ -7,6 +7,7 @@ linear fits in turn, weighted by inverse variance, so that a spectrum counts whe
 import torch
 from torch import Tensor
 
+from skyloom.nn import equations
 from skyloom.nn.log_grid import LogGrid
 
 FLOOR = 0.02  # error of calibration and templates, in units of the spectrum: bright ones are not all that counts
@@ -98,8 +99,11 @@ def embedding(flux: Tensor, ivar: Tensor, begin: Tensor, templates: Tensor, vari
     """What spectra (n, N) say of the rest-frame templates (K, L) whose coefficients have this variance (K,): their
     posterior mean (n, K), and the arcsinh of their scale (n, 1)."""
     d, w, scale = normalised(flux, ivar)
-    parts = zip(d.split(64), w.split(64), begin.split(64), strict=True)
-    numbers = torch.cat([_posterior_mean(*part, templates, variance) for part in parts])
+    if torch.compiler.is_exporting():  # for any number of spectra
+        numbers = _posterior_mean(d, w, begin, templates, variance)
+    else:
+        parts = zip(d.split(64), w.split(64), begin.split(64), strict=True)
+        numbers = torch.cat([_posterior_mean(*part, templates, variance) for part in parts])
     return numbers / variance.sqrt(), torch.asinh(scale)
 
 
@@ -107,4 +111,4 @@ def _posterior_mean(d: Tensor, w: Tensor, begin: Tensor, templates: Tensor, vari
     seen = windows(templates, begin, d.shape[1])
     weighted = seen * w[:, None]
     matrix = weighted @ seen.transpose(1, 2) + torch.diag(1 / variance)
-    return torch.linalg.solve(matrix, weighted @ d[..., None])[..., 0]
+    return equations.solve(matrix, weighted @ d[..., None])[..., 0]
