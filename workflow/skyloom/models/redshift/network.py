@@ -222,7 +222,7 @@ class RedshiftNet(nn.Module):
         pieces = rest.unflatten(2, (-1, PARTS, PART)).mean(4).transpose(1, 2).flatten(2)
         where = torch.linspace(0, math.pi, pieces.shape[1], device=place.device)
         turn = where[:, None] * 2.0 ** torch.arange(PLACES, device=place.device)
-        return torch.cat([pieces, torch.cat([turn.sin(), turn.cos()], 1).expand(len(pieces), -1, -1)], 2)
+        return torch.cat([pieces, torch.cat([turn.sin(), turn.cos()], 1).expand(pieces.shape[0], -1, -1)], 2)
 
     def places(self) -> Stretches:
         """What `tokens` show, of the rest frame at the redshift that the network takes for the most likely one."""
