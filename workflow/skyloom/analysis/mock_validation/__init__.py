@@ -37,7 +37,7 @@ class Settings(AnalysisSettings):
     observations: str = setting("")
     "a folder of real observations to set beside the mock; what is looked for: analysis/mock_validation/observations.py"
     learning_curve: list[Annotated[int, Field(ge=100)]] = setting([])
-    "so many galaxies teach a network their redshifts from images, beside photometry; 20000 take hours"
+    "so many galaxies teach a network their redshifts from images, beside photometry; 20000 take half an hour"
 
 
 def inputs(context: Context) -> dict[str, list[str]]:
