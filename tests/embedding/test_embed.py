@@ -129,7 +129,7 @@ def test_wrong_requests_get_one_line_and_leave_nothing(survey, tokens, trained, 
         embed_shard(trained / "specformer", "image", {"image": image}, splits, out)
     with pytest.raises(BadConfig, match="spectrum: is made of spectrum, but no spectrum tokens were given"):
         embed_shard(trained / "specformer", "spectrum", {"image": image}, splits, out)
-    with pytest.raises(BadInput, match="no dataset flux; expected a spectrum shard"):
+    with pytest.raises(BadInput, match="no dataset ivar; expected a spectrum shard"):
         embed_shard(trained / "specformer", "spectrum", {"spectrum": image}, splits, out)
     spectra = tokens["spectrum"][0]
     pq.write_table(pq.read_table(splits)[5:], tmp_path / "short.parquet")

@@ -44,7 +44,7 @@ def test_bad_inputs_get_one_line(configs, outputs, survey, tokens, trained, tmp_
     out, checkpoints, splits = outputs(tmp_path / "out"), tmp_path / "c", survey / "splits.parquet"
     with pytest.raises(BadInput, match="no image tokens were given"):
         train(configs["astrodino"], {"spectrum": tokens["spectrum"]}, splits, out, checkpoints)
-    with pytest.raises(BadInput, match="i0.h5: no dataset flux; expected a spectrum shard"):
+    with pytest.raises(BadInput, match="i0.h5: no dataset ivar; expected a spectrum shard"):
         train(configs["specformer"], {"spectrum": tokens["image"]}, splits, out, checkpoints)
     with pytest.raises(BadConfig, match="models.astroclip: the key 'backbones' is missing"):
         train(configs["astroclip"], tokens, splits, out, checkpoints)

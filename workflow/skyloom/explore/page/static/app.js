@@ -261,9 +261,10 @@
       limits.add(...limit);
     }
     plane.resize();
-    const view = (link.get("view") || "").split(",").map(Number);
+    const [x, y, zoom] = (link.get("view") || "").split(",").map(Number);
+    const seen = [x, y, zoom].every(Number.isFinite) && zoom > 0;
     if (manifest.maps.length) await useMap(map);
-    if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) plane.view = { x: view[0], y: view[1], zoom: view[2] };
+    if (seen) plane.view = { x, y, zoom };
     const lasso = (link.get("lasso") || "").split("~").map((p) => p.split("_").map(Number)).filter((p) => p.length === 2 && p.every(Number.isFinite));
     if (lasso.length > 2) limits.lasso(lasso);
     select(true);
@@ -273,6 +274,7 @@
     if (/^-?\d{1,20}$/.test(link.get("galaxy") || "")) {
       const row = find.byId(await identifiers(), BigInt(link.get("galaxy")));
       if (row >= 0) await choose(row, false);
+      if (seen) pointer.look({ x, y, zoom }); // as it was seen, the galaxy in view or not
     }
     document.body.dataset.ready = "yes";
     identifiers().then(remember);

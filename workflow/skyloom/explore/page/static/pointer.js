@@ -140,6 +140,11 @@ skyloom.pointer = (plane, canvas, tell) => {
       marks = { ...marks, ...changed };
       over();
     },
+    /* See the map so. */
+    look(view) {
+      plane.view = view;
+      move(0, 0);
+    },
     /* Bring a galaxy into view. */
     show(row) {
       const place = plane.where(row);
