@@ -38,6 +38,20 @@ def network(**changes) -> AstroDINO:
     return AstroDINO(TINY.model_copy(update=changes), ("image",))
 
 
+def learn(objective: Objective, batch: Batch, steps: int, rate: float) -> list[dict]:
+    """Metrics of so many steps on one batch."""
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], rate)
+    found = []
+    for step in range(steps):
+        loss, metrics = objective(batch, Draws(0, step, len(batch)), step / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        objective.after_step(step / steps)
+        found.append(metrics)
+    return found
+
+
 @pytest.fixture
 def objective():
     return Objective(network())
@@ -166,13 +180,7 @@ def test_training_tells_galaxies_apart(centring):
     objective = Objective(network(centring=centring, momentum=0.9))
     colour = torch.rand(32, 3, 1, 1, generator=torch.Generator().manual_seed(2))
     batch = of(colour.expand(-1, -1, 24, 24).contiguous())
-    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 2e-3)
-    for step in range(60):
-        loss, metrics = objective(batch, Draws(0, step, 32), step / 60)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        objective.after_step(step / 60)
+    metrics = learn(objective, batch, 60, 2e-3)[-1]
     assert metrics["mean_entropy"] > 0.5
     assert metrics["teacher_entropy"] < 0.98
     embedding = functional.normalize(objective.model.embed(batch, "image"), dim=-1)
@@ -231,15 +239,7 @@ def test_the_class_token_learns_to_say_photometry():
     objective = Objective(network(light=1.0))
     assert set(objective.inputs["image"]) == {"flux", "rgb"}
     objective.begin({}, {}, [batch])
-    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 3e-3)
-    found = []
-    for step in range(80):
-        loss, metrics = objective(batch, Draws(0, step, 64), step / 80)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        objective.after_step(step / 80)
-        found.append(metrics["light"].item())
+    found = [metrics["light"].item() for metrics in learn(objective, batch, 80, 3e-3)]
     assert found[0] > 0.9 and found[-1] < 0.4
     of_teacher = objective.model.light.error(objective.model.embed(batch, "image"), batch["image"]["flux"])
     assert of_teacher < 0.5  # it is the teacher that is kept

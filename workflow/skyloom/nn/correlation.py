@@ -21,7 +21,7 @@ def correlate(signals: Tensor, templates: Tensor) -> Tensor:
 
 
 def _by_products(signals: Tensor, templates: Tensor) -> Tensor:
-    """The same without transforms, as a convolution."""
+    """The same (B, K, L - N + 1) without transforms, as a convolution."""
     return torch.nn.functional.conv1d(templates, signals).transpose(0, 1)
 
 

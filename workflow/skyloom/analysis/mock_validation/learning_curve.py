@@ -64,9 +64,11 @@ def measure(
         held, train = train[:VALIDATION], train[VALIDATION:]
         log.info("%d galaxies drawn", len(test) + len(held) + len(train))
         for count in sorted(counts):
-            said = predictions(train[:count], held, test, seed)
-            rows += _rows(survey, count, said, test.redshift, np.random.default_rng(seed))
-            log.info("%d: %s", count, ", ".join(f"{row['model']} {row['value']:.3f}" for row in rows[-len(said) - 1 :]))
+            answers = predictions(train[:count], held, test, seed)
+            rows += _rows(survey, count, answers, test.redshift, np.random.default_rng(seed))
+            log.info(
+                "%d: %s", count, ", ".join(f"{row['model']} {row['value']:.3f}" for row in rows[-len(answers) - 1 :])
+            )
     return pandas.DataFrame(rows, columns=tables.COLUMNS)
 
 
@@ -86,7 +88,7 @@ def predictions(train: Gallery, held: Gallery, test: Gallery, seed: int) -> dict
     return {NETWORK: said(taught(train, held, seed), test), PHOTOMETRY: boosted[0], STRUCTURE: boosted[1]}
 
 
-class Taught:
+class Galleries:
     """What the training engine asks of samples, of two galleries in memory: those to learn from, then `held`."""
 
     device = "cpu"
@@ -131,7 +133,7 @@ def taught(train: Gallery, held: Gallery, seed: int, steps: int | None = None) -
     with reproducible(1), torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
         objective = Objective(Inception(Config(image_size=gallery.SIZE, dropout=0.0), ("image",)))
-        samples = Taught(train, held)
+        samples = Galleries(train, held)
         first = np.random.default_rng(seed).permutation(len(train))[: objective.begin_samples]
         objective.begin({}, {}, [samples.batch(first)])
         Trainer(objective, samples, settings, seed, Checkpoints(folder, "curve"), 0, 1, progress).run()

@@ -119,7 +119,8 @@ LEGACY = Camera(
 )
 
 # Medians of the Wide layer of the Hyper Suprime-Cam survey: Aihara et al. 2019 (PASJ 71, 114), table 2; exposures
-# of 150-200 s saturate at i = 18 (Aihara et al. 2018, PASJ 70, S4); dark sky of Mauna Kea. Zero points to 1 or 2 %.
+# of 150-200 s saturate at i = 18 (Aihara et al. 2018, PASJ 70, S4); dark sky of Mauna Kea. Of zero
+# points 2 %: an upper bound, as stars of i = 19 have 1 % in all (Huang et al. 2018, PASJ 70, S6).
 HSC = Camera(
     name="hsc",
     bands=("g", "r", "i", "z", "y"),
