@@ -43,6 +43,7 @@ def bright_galaxies(count, rng):
         "clumpiness": rng.uniform(0, 1, count),
         "arms": rng.uniform(0, 1, count),
         "bulge_fraction": rng.beta(1.5, 3, (count, 1)) * np.array([0.8, 1.0, 1.1]).clip(0, 1),
+        "dust_layer": np.repeat(rng.uniform(0.05, 0.2, (count, 1)), 3, axis=1),
         "flux": 10 ** (0.4 * (22.5 - magnitude[:, None] - colour)),
     }
 

@@ -29,7 +29,7 @@ def write_tile(folder, program: str, hpix: int, target: str) -> dict:
     values = {f.name: rng.uniform(0.1, 1, N) for f in fields(Population)}
     values |= {"target": np.full(N, target), "redshift": rng.uniform(0.05, 0.4, N), "log_mstar": rng.normal(10, 1, N)}
     values |= {"sfh": 10 ** values["log_mstar"][:, None] * rng.uniform(0.5, 1, (N, 3)), "z_mw": np.full(N, 0.01)}
-    values |= {name: np.ones((N, 3)) for name in ("bulge_fraction",)}
+    values |= {name: np.ones((N, 3)) for name in ("bulge_fraction", "dust_layer")}
     population = Population(**values)
     targetid = hpix * 1000 + np.arange(N)
     truth = {"targetid": targetid, "fibre_fraction": np.full(N, 0.4), **posterior.properties(population, rng)}

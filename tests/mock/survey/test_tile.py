@@ -105,7 +105,7 @@ def test_measured_columns_are_not_the_truth(tile, truth):
     fibre = (truth["flux_r"] * (1 - truth["nucleus_share"]) * truth["fibre_fraction"])[row]
     fibre += (truth["flux_r"] * truth["nucleus_share"])[row] * FIBRE_POINT
     assert 0.01 < np.std(np.asarray(table["FIBERFLUX_R"]) / fibre) < 0.1
-    size = half_light_radius({name: truth[name][row] for name in ("bulge_fraction", "r_disk", "r_bulge")})
+    size = half_light_radius({name: truth[name][row] for name in ("bulge_fraction", "dust_layer", "r_disk", "r_bulge")})
     assert 0.03 < np.std(np.log10(np.asarray(table["SHAPE_R"]) / size)) < 0.06
     kind = np.asarray(table["MORPHTYPE"]).astype(str)
     assert set(np.asarray(table["SERSIC"])[kind == "EXP"]) == {1.0}

@@ -5,7 +5,8 @@ import pytest
 
 from skyloom.mock.instruments.images.camera import in_bands
 from skyloom.mock.instruments.images.drawing import BULGE_NODES
-from skyloom.mock.instruments.images.structure import bar_share
+from skyloom.mock.instruments.images.structure import DISC_SCALE, bar_share
+from skyloom.mock.universe.population import dust_layer
 
 
 def make_galaxies(count, seed=0, **fixed):
@@ -20,7 +21,8 @@ def make_galaxies(count, seed=0, **fixed):
         "q_disk": rng.uniform(0.2, 1, count),
         "q_bulge": rng.uniform(0.6, 1, count),
         "q_bar": rng.uniform(0.2, 0.5, count),
-        "angle": rng.uniform(0, np.pi, count),
+        "dust_layer": rng.uniform(0.1, 0.3, (count, 1)) * np.array([1.2, 1.0, 0.7]),
+        "angle": rng.uniform(0, 2 * np.pi, count),
         "angle_bulge": rng.uniform(0, np.pi, count),
         "angle_bar": rng.uniform(0, np.pi, count),
         "bar_fraction": rng.uniform(0, 0.3, count) * (np.arange(count) % 2),
@@ -48,4 +50,12 @@ def galsim_profile(galaxies, row, band, camera):
         turn = (galaxies[angle][row] + np.pi / 2) * galsim.radians
         profile = kind(half_light_radius=radius * np.sqrt(ratio), gsparams=accurate).shear(q=ratio, beta=turn)
         total.append(share * profile)
-    return galsim.Add(total)
+    hidden = in_bands(galaxies["dust_layer"], BULGE_NODES, camera)[row, band]
+    total[0] /= 1 - hidden
+    ratio, aside = (x[0] for x in dust_layer.tilt(galaxies["q_disk"][[row]]))
+    radius = galaxies["r_disk"][row] * dust_layer.scale(galaxies["dust_layer"][row, 1])
+    aside *= DISC_SCALE * galaxies["r_disk"][row]
+    turn = galaxies["angle"][row] + np.pi / 2  # of the disc from +x; its near side is a quarter of a turn further
+    layer = galsim.Exponential(half_light_radius=radius * np.sqrt(ratio), gsparams=accurate)
+    layer = layer.shear(q=ratio, beta=turn * galsim.radians).shift(-aside * np.sin(turn), aside * np.cos(turn))
+    return galsim.Add(total) - (1 - bulge - bar) * hidden / (1 - hidden) * layer

@@ -9,7 +9,7 @@ from skyloom.mock.universe.population.morphology import half_light_radius
 
 def shape(bulge: list[float], r_disk: list[float], r_bulge: list[float]) -> dict[str, np.ndarray]:
     share = np.repeat(np.array(bulge)[:, None], 3, axis=1)
-    return {"bulge_fraction": share, "r_disk": np.array(r_disk), "r_bulge": np.array(r_bulge)}
+    return {"bulge_fraction": share, "dust_layer": 0 * share, "r_disk": np.array(r_disk), "r_bulge": np.array(r_bulge)}
 
 
 def test_one_component_has_its_own_radius():

@@ -126,7 +126,7 @@ def noiseless(galaxies: Population, light: np.ndarray, lines: np.ndarray, grid: 
     places = pixels.start + pixels.step * np.arange(pixels.pixels)
     flux = np.stack([np.interp(places / (1 + a), grid.wide.wavelength, row) for a, row in zip(z, light, strict=True)])
     flux *= (flux_scale(z) / (1 + z))[:, None]
-    shape = {name: getattr(galaxies, name) for name in ("bulge_fraction", "r_disk", "r_bulge")}
+    shape = {name: getattr(galaxies, name) for name in ("bulge_fraction", "dust_layer", "r_disk", "r_bulge")}
     spread = instrument.line_spread(half_light_radius(shape))
     centre = grid.line_wavelength * (1 + z[:, None])
     sigma = np.hypot(spread[:, None], centre * galaxies.sigma_gas[:, None] / C_KM_S)

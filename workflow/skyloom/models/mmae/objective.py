@@ -106,11 +106,13 @@ class Objective(nn.Module):
         losses["redshift"] = self.redshift(says, z)
         loss = config.image_weight * losses[IMAGE] + config.spectrum_weight * losses[SPECTRUM]
         loss = loss + config.redshift_weight * losses["redshift"]
+        seen = [Seen(numbers, encoded, says, z)]
         if alone is not None:
-            losses["alone"] = alone
-            loss = loss + config.alone_weight * alone
+            losses["alone"] = self.redshift(alone.says, torch.where(alone.numbers.have[IMAGE], alone.z, torch.nan))
+            loss = loss + config.alone_weight * losses["alone"]
+            seen.append(alone)
         if config.generator:
-            losses["generator"] = self.flow(numbers, encoded, says, z, draws)
+            losses["generator"] = self.flow(seen, draws)
             loss = loss + losses["generator"]
         # what no galaxy of the step used has a gradient of zero, not none: on several processes all have all
         return loss + 0.0 * sum(p.sum() for p in self.parameters() if p.requires_grad), losses
@@ -145,16 +147,16 @@ class Objective(nn.Module):
         each = 1 - 1 / (1 + pull.square())
         return (each * known).sum() / redshift_density.counted(known)
 
-    def alone(self, numbers: Numbers, z: Tensor) -> Tensor:
-        """The loss of the redshift (B,) of whole images without spectra.
+    def alone(self, numbers: Numbers, z: Tensor) -> "Seen":
+        """Whole images without spectra, of galaxies at redshifts (B,).
 
         Beside a spectrum that settles the redshift, the head learns nothing of the image; and of the images that are
         shown alone most are hidden in part.
         """
         model, there = self.model, numbers.have[IMAGE]
         shown = {m: there[:, None].expand(-1, n) & (m == IMAGE) for m, n in model.counts.items()}
-        says = model.says(model.encode(dataclasses.replace(numbers, bins=None), numbers.bands, shown))
-        return self.redshift(says, torch.where(there, z, torch.nan))
+        encoded = model.encode(dataclasses.replace(numbers, bins=None), numbers.bands, shown)
+        return Seen(numbers, encoded, model.says(encoded), z)
 
     def shifted(self, numbers: Numbers, z: Tensor, alone: Tensor, draws: Draws) -> tuple[Numbers, Tensor]:
         """Spectra that stand alone, (B,) bool, at other redshifts, and these (B,): moved by whole bins, with nothing
@@ -171,20 +173,48 @@ class Objective(nn.Module):
         numbers = dataclasses.replace(numbers, values={**numbers.values, SPECTRUM: values}, known=known, bins=bins)
         return numbers, torch.expm1(torch.log1p(z) + by * spectra.step)
 
-    def flow(self, numbers: Numbers, encoded: Encoded, says: Tensor, z: Tensor, draws: Draws) -> Tensor:
-        """The generator's loss, whose gradient ends at what the rest has seen; it is told the redshift."""
-        model = self.model
+    def flow(self, seen: list["Seen"], draws: Draws) -> Tensor:
+        """The generator's loss, whose gradient ends at what the rest has seen; it is told the redshift.
+
+        Of galaxies that are seen in two ways, hidden in part and as whole images alone, each is drawn for one of them,
+        half for either.
+        """
+        first = seen[0].numbers.values[SPECTRUM]
+        time, noise = draws.uniform().to(first.device), draws.normal(*first.shape[1:]).to(first.device)
+        which = torch.zeros(len(first), dtype=torch.long, device=first.device)
+        if len(seen) > 1:
+            which = (seen[1].numbers.have[IMAGE] & (draws.uniform().to(first.device) < 0.5)).long()
+        total, count = first.new_zeros(()), first.new_zeros(())
+        for way, one in enumerate(seen):
+            counted = one.numbers.known[SPECTRUM] & (one.numbers.have[SPECTRUM] & (which == way))[:, None, None]
+            total, count = total + self.drawn(one, counted, time, noise), count + counted.sum()
+        return total / distributed.mean(count).clamp(min=1)
+
+    def drawn(self, seen: "Seen", counted: Tensor, time: Tensor, noise: Tensor) -> Tensor:
+        """The sum of the generator's loss of the numbers (B, T, size) bool that are counted."""
+        model, spectra = self.model, seen.numbers.values[SPECTRUM]
         moved = None
         if model.product:  # one that is not known is any that the network thinks likely
-            near, likely = model.redshifts.near(z.nan_to_num()), says.detach().exp()
-            moved = model.generator.templates(torch.where(z.isfinite()[:, None], near, likely))
-        spectra = numbers.values[SPECTRUM]
-        known = numbers.known[SPECTRUM] & numbers.have[SPECTRUM][:, None, None]
-        time, noise = draws.uniform().to(spectra.device), draws.normal(*spectra.shape[1:]).to(spectra.device)
+            near, likely = model.redshifts.near(seen.z.nan_to_num()), seen.says.detach().exp()
+            moved = model.generator.templates(torch.where(seen.z.isfinite()[:, None], near, likely))
         total = spectra.new_zeros(())
-        for rows, states in encoded.groups:
-            seen = together(states)
-            seen = seen if seen is None else seen.detach()
-            own = None if moved is None else moved[rows]
-            total = total + model.generator.loss(spectra[rows], known[rows], seen, time[rows], noise[rows], own)
-        return total / redshift_density.counted(known)
+        for rows, states in seen.encoded.groups:
+            own = counted[rows].flatten(1).any(1)
+            if not own.any():
+                continue
+            rows, states = rows[own], {m: x if x is None else x[own].detach() for m, x in states.items()}
+            told = None if moved is None else moved[rows]
+            parts = spectra[rows], counted[rows], together(states), time[rows], noise[rows], told
+            total = total + model.generator.loss(*parts)
+        return total
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """Galaxies, what the network makes of the part of them that is shown, what it says of their redshifts, and these
+    (B,)."""
+
+    numbers: Numbers
+    encoded: Encoded
+    says: Tensor
+    z: Tensor

@@ -1,4 +1,4 @@
-"""Galaxies drawn in batches in Fourier space: disc, bulge, bar, knots and an unresolved nucleus under the PSF.
+"""Galaxies drawn in batches in Fourier space: disc, bulge, bar, dust, knots and an unresolved nucleus under the PSF.
 
 See profiles.py and fourier.py; GalSim is the oracle in the tests.
 """
@@ -15,6 +15,7 @@ from skyloom.mock.instruments.images.camera import Camera, Conditions, in_bands
 from skyloom.mock.instruments.images.fourier import Plane, k_max, plane
 from skyloom.mock.instruments.images.profiles import sersic
 from skyloom.mock.instruments.images.structure import DISC_SCALE, Knots, bar_share
+from skyloom.mock.universe.population import dust_layer
 
 CHUNK = 4  # galaxies a batch: the working set stays in the processor's cache
 FIBRE_RADIUS = 0.75  # arcsec
@@ -23,7 +24,7 @@ FIBRE_POINT = 1 - math.exp(-0.5 * (FIBRE_RADIUS / FIBRE_SEEING) ** 2)  # share o
 PLANE_SIZES = (64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024)
 BULGE_NODES = (4770.0, 6420.0, 9140.0)  # Angstrom, where bulge_fraction is known
 SHAPE = (
-    *("r_disk", "r_bulge", "q_disk", "q_bulge", "angle", "angle_bulge", "bulge_fraction"),
+    *("r_disk", "r_bulge", "q_disk", "q_bulge", "angle", "angle_bulge", "bulge_fraction", "dust_layer"),
     *("bar_fraction", "r_bar", "q_bar", "angle_bar"),
 )
 
@@ -41,7 +42,7 @@ def draw_galaxies(
     """Noiseless images, integrated over the pixels, of galaxies under a Moffat PSF.
 
     A galaxy is an exponential disc, a de Vaucouleurs bulge, a bar (a Gaussian: Sersic indices of bars are about 0.5 to
-    1, Gadotti 2011, MNRAS 415, 3308), Gaussian knots and a point.
+    1, Gadotti 2011, MNRAS 415, 3308), Gaussian knots and a point; a layer of dust takes light of the disc.
 
     Parameters
     ----------
@@ -66,10 +67,10 @@ def draw_galaxies(
     # One thread: the sums inside a matrix product must not depend on how many cores there are.
     with threadpool_limits(1, user_api="blas"):
         for rows, grid, *light in _batches(galaxies, knots, camera):
-            parts, lumps, share = light
+            parts, beside, share = light
             fibre_fraction[rows] = _fibre_fraction(*light, grid, camera)
             amount = share * (flux - point_flux)[rows, :, None]
-            transform = _convolve(parts, lumps, amount, point_flux[rows], sky[rows], offset[rows], grid, camera)
+            transform = _convolve(parts, beside, amount, point_flux[rows], sky[rows], offset[rows], grid, camera)
             images[rows] = grid.image(transform, camera.size)
     return images, fibre_fraction
 
@@ -84,8 +85,8 @@ def fibre_fractions(galaxies: dict, camera: Camera, knots: Knots | None = None) 
 
 
 def _batches(galaxies: dict, knots: Knots | None, camera: Camera) -> Iterator[tuple]:
-    """Galaxies that share a plane, a few at a time: rows, plane, transforms of their components and of their knots,
-    and shares of the light."""
+    """Galaxies that share a plane, a few at a time: rows, plane, transforms of their components and of what lies beside
+    the middle, and shares of the light."""
     size = _plane_size(galaxies, camera)
     for value in np.unique(size):
         grid = plane(int(value), camera.pixel_scale, _cut(camera))
@@ -94,8 +95,8 @@ def _batches(galaxies: dict, knots: Knots | None, camera: Camera) -> Iterator[tu
         for start in range(0, len(same), batch):
             rows = same[start : start + batch]
             shape = {name: galaxies[name][rows] for name in SHAPE}
-            lumps = None if knots is None else _lumps(knots[rows], grid)
-            yield rows, grid, _components(shape, grid), lumps, _shares(shape, knots and knots[rows], camera)
+            some = knots and knots[rows]
+            yield rows, grid, _components(shape, grid), _beside(shape, some, grid), _shares(shape, some, camera)
 
 
 def _cut(camera: Camera) -> float:
@@ -126,27 +127,37 @@ def _components(shape: dict, grid: Plane) -> np.ndarray:
     return parts
 
 
-def _lumps(knots: Knots, grid: Plane) -> np.ndarray:
-    """Transforms of all knots of a galaxy together, unit flux: (n, rows, columns) complex64.
-
-    A Gaussian and a shift are both products of a function of kx and one of ky, so that a sum over knots is a matrix
-    product.
-    """
-    rows, columns = grid.knots(knots.x, knots.y, knots.sigma)
-    return np.matmul(rows * knots.weight.astype(np.float32)[:, None, :], columns)
+def _beside(shape: dict, knots: Knots | None, grid: Plane) -> np.ndarray:
+    """Transforms of what does not lie in the middle, each of unit flux, (n, 1 or 2, rows, columns) complex64: the light
+    that dust hides, and all knots of a galaxy together."""
+    found = np.zeros((len(shape["angle"]), 1 if knots is None else 2, len(grid.ky), len(grid.kx)), np.complex64)
+    if len(dusty := np.flatnonzero(shape["dust_layer"][:, 1] > 0)):
+        some = {name: shape[name][dusty] for name in ("r_disk", "q_disk", "angle", "dust_layer")}
+        ratio, aside = dust_layer.tilt(some["q_disk"])
+        radius, aside = some["r_disk"] * dust_layer.scale(some["dust_layer"][:, 1]), aside * DISC_SCALE * some["r_disk"]
+        # x runs to the west, angles from north to east: left of the major axis is east of north
+        place = grid.moved(-aside * np.cos(some["angle"]), -aside * np.sin(some["angle"]))
+        found[dusty, 0] = grid.transform(sersic(1.0), radius, ratio, some["angle"]) * place
+    if knots is not None:
+        # a Gaussian and a shift are both products of a function of kx and one of ky: a sum is a matrix product
+        rows, columns = grid.knots(knots.x, knots.y, knots.sigma)
+        found[:, 1] = np.matmul(rows * knots.weight.astype(np.float32)[:, None, :], columns)
+    return found
 
 
 def _shares(shape: dict, knots: Knots | None, camera: Camera) -> np.ndarray:
-    """Share of the light in bulge, disc, bar and knots: (n, bands, 4), sums to 1."""
+    """Share of the light in bulge, disc, bar, what dust hides (negative) and knots: (n, bands, 5), sums to 1."""
     bulge = in_bands(shape["bulge_fraction"], BULGE_NODES, camera)
     bar = (1 - bulge) * bar_share(shape["bar_fraction"], camera.wavelength)
     disc = 1 - bulge - bar
     lumps = disc * (0 if knots is None else knots.share(camera.wavelength))
-    return np.stack([bulge, disc - lumps, bar, lumps], axis=-1)
+    hidden = in_bands(shape["dust_layer"], BULGE_NODES, camera)
+    hidden = disc * hidden / (1 - hidden)
+    return np.stack([bulge, disc - lumps + hidden, bar, -hidden, lumps], axis=-1)
 
 
-def _convolve(parts, lumps, amount, point_flux, sky: Conditions, offset, grid: Plane, camera: Camera) -> np.ndarray:
-    """Transforms (n, bands, rows, columns) of the components times `amount` (n, bands, 4), under each band's PSF."""
+def _convolve(parts, beside, amount, point_flux, sky: Conditions, offset, grid: Plane, camera: Camera) -> np.ndarray:
+    """Transforms (n, bands, rows, columns) of the components times `amount` (n, bands, 5), under each band's PSF."""
     centre = (camera.size - 1) / 2 * camera.pixel_scale
     place = grid.places(centre + offset[:, 0], centre + offset[:, 1], sky.anisotropy)
     amount = amount.astype(np.float32)
@@ -154,20 +165,20 @@ def _convolve(parts, lumps, amount, point_flux, sky: Conditions, offset, grid: P
     light = np.matmul(amount[..., :3], parts.reshape(n, 3, -1)).reshape(n, bands, *place.shape[1:])
     light += point_flux.astype(np.float32)[..., None, None]
     total = light * place[:, None]
-    if lumps is not None:
-        lumps = lumps * place
+    for kind in range(beside.shape[1]):
+        placed = beside[:, kind] * place
         for band in range(bands):
-            total[:, band] += amount[:, band, 3, None, None] * lumps
+            total[:, band] += amount[:, band, 3 + kind, None, None] * placed
     total *= grid.psf(sky.fwhm, camera.moffat_beta)
     return total
 
 
-def _fibre_fraction(parts, lumps, share, grid: Plane, camera: Camera) -> np.ndarray:
+def _fibre_fraction(parts, beside, share, grid: Plane, camera: Camera) -> np.ndarray:
     """Share of the light (n, bands) within a centred 1.5 arcsec aperture under 1 arcsec Gaussian seeing."""
     aperture = _aperture(grid.size, camera.pixel_scale, _cut(camera))
-    caught = np.einsum("nprc,rc->np", parts, aperture)
-    extra = np.zeros(len(parts)) if lumps is None else np.einsum("nrc,rc->n", lumps.real, aperture)
-    return np.einsum("nbp,np->nb", share, np.concatenate([caught, extra[:, None]], axis=1))
+    caught = [np.einsum("nprc,rc->np", x, aperture) for x in (parts, beside.real)]
+    caught = np.concatenate(caught, axis=1)
+    return np.einsum("nbp,np->nb", share[..., : caught.shape[1]], caught)
 
 
 @functools.lru_cache(maxsize=64)

@@ -59,6 +59,10 @@ class Plane:
         placed *= np.exp((-cross * self.ky)[:, :, None] * self.kx)
         return placed
 
+    def moved(self, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
+        """Factors (n, rows, columns) complex64 that move a profile by `dx`, `dy` (n,), arcsec."""
+        return self._wave(dy, self.ky)[:, :, None] * self._wave(dx, self.kx)[:, None, :]
+
     def knots(self, x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Round Gaussians at `x`, `y` with `sigma` (n, k; arcsec) as factors (n, rows, k) and (n, k, columns)."""
         m = len(self.kx)

@@ -9,7 +9,7 @@ import numpy as np
 from skyloom.mock.universe.light import active, cosmology
 from skyloom.mock.universe.light.photometry import FILTERS, WISE, FastPhotometry
 from skyloom.mock.universe.light.ssp import Z_SUN, SSPGrid
-from skyloom.mock.universe.population import histories, morphology, nuclei, programs, relations
+from skyloom.mock.universe.population import dust_layer, histories, morphology, nuclei, programs, relations
 from skyloom.mock.universe.population.population import Population
 
 SELECTION_FILTERS = (*FILTERS, "lsst2023-i", *WISE)
@@ -47,6 +47,7 @@ def furnish(
     rate = np.maximum(histories.recent_rate(sfh, grid.age_edges, 1e8), 1e-6)
     above = np.log10(rate) - relations.main_sequence(log_mstar, cosmology.age(redshift))
     dust = _dust(log_mstar, redshift, np.where(quenched, 0.0, above), quenched, structure["q_disk"], rng)
+    structure["dust_layer"] = dust_layer.hidden(dust["av"], dust["dust_slope"], redshift)
     # what puts the nebular grid on the BPT sequence of Kewley et al. 2013 (ApJL 774, L10); nebulae of the past are more
     # ionised (Kaasinen et al. 2018, MNRAS 477, 5568)
     log_u = -3.05 - 2.5 * (log_z_gas + 0.4) + 0.2 * np.minimum(redshift, 2.0) + rng.normal(0, 0.17, n)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import gammainc, gammaincinv
 
 from skyloom.mock.universe.light import cosmology
-from skyloom.mock.universe.population import relations
+from skyloom.mock.universe.population import dust_layer, relations
 
 OLD = 0.35  # of the age of the universe: stars older than that make a bulge
 RICHER = 0.1  # dex of metals that bulges have more: -.28 dex a dex of radius (Kuntschner et al. 2010, MNRAS 408, 97)
@@ -33,7 +33,7 @@ def draw(log_mstar, redshift, quenched, rng: np.random.Generator) -> dict[str, n
         "r_bulge": np.clip(size * np.where(quenched, 0.75, 0.35) * 10 ** rng.normal(0, 0.1, n), 0.05, None),
         "q_disk": np.sqrt(cos_i**2 * (1 - thickness**2) + thickness**2),
         "q_bulge": np.clip(rng.normal(0.8, 0.13, n), 0.35, 1.0),
-        "angle": rng.uniform(0, np.pi, n),
+        "angle": rng.uniform(0, 2 * np.pi, n),
         "clumpiness": np.where(
             quenched, 0.05 * rng.random(n), rng.beta(2.2, 2.2 - 0.6 * np.clip(10 - log_mstar, -1, 1))
         ),
@@ -73,16 +73,20 @@ def colour_of_bulge(share: np.ndarray, bulge: np.ndarray, total: np.ndarray) -> 
 def half_light_radius(shape: Mapping[str, np.ndarray], band: int = 1) -> np.ndarray:
     """Half-light radius (n,), arcsec, along the major axis: where the light of disc and bulge together is half.
 
-    `shape` has bulge_fraction (n, 3), r_disk and r_bulge (n,), as in Population; light of bars counts as the disc's.
-    `band` is 0, 1, 2 for g, r, z.
+    `shape` has bulge_fraction and dust_layer (n, 3), r_disk and r_bulge (n,), as in Population; light of bars counts as
+    the disc's. `band` is 0, 1, 2 for g, r, z.
     """
     share, disc, bulge = shape["bulge_fraction"][:, band], shape["r_disk"], shape["r_bulge"]
-    # the radius lies between those of the two: bisection in its logarithm, to 1e-6 of their difference
-    low, high = np.log(np.minimum(disc, bulge)), np.log(np.maximum(disc, bulge))
+    hidden = shape["dust_layer"][:, band]
+    layer = disc * dust_layer.scale(shape["dust_layer"][:, 1])
+    # what is hidden lies inwards, so that a disc may reach twice as far: bisection in the logarithm, to 1e-5 of the range
+    low, high = np.log(np.minimum(disc, bulge)), np.log(2 * np.maximum(disc, bulge))
     for _ in range(20):
         middle = 0.5 * (low + high)
         radius = np.exp(middle)
-        inside = (1 - share) * gammainc(2, gammaincinv(2, 0.5) * radius / disc)
+        inside = gammainc(2, gammaincinv(2, 0.5) * radius / disc)
+        inside = inside - hidden * gammainc(2, gammaincinv(2, 0.5) * radius / layer)
+        inside = (1 - share) * inside / (1 - hidden)
         inside += share * gammainc(8, gammaincinv(8, 0.5) * (radius / bulge) ** 0.25)
         low, high = np.where(inside < 0.5, middle, low), np.where(inside < 0.5, high, middle)
     return np.exp(0.5 * (low + high))

@@ -21,7 +21,8 @@ class Population:
     log_u : log10 ionisation parameter
     sigma_v, sigma_gas : km/s
     bulge_fraction : (n, 3) in g, r, z;  r_disk, r_bulge: arcsec;  q_disk, q_bulge: axis ratios
-    angle, angle_bulge : rad, N to E, of disc and bulge
+    dust_layer : (n, 3) share of the disc's light in g, r, z that a layer of dust in its middle hides
+    angle, angle_bulge : rad, N to E, of disc and bulge; up to 2 pi: a disc's near side is to its left, seen along angle
     bar_fraction : share of the disc's light, 0 for none;  r_bar: arcsec (half-light), q_bar, angle_bar: as seen
     clumpiness : 0..1;  arms: 0..1, share of the clumps' light that lies in spiral arms
     l_agn : bolometric luminosity of the nucleus, Lsun, 0 for none
@@ -53,6 +54,7 @@ class Population:
     r_bulge: np.ndarray
     q_disk: np.ndarray
     q_bulge: np.ndarray
+    dust_layer: np.ndarray
     angle: np.ndarray
     angle_bulge: np.ndarray
     bar_fraction: np.ndarray

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from skyloom.mock.universe.population import dust_layer
+
 Z_RANGES = {"bgs": (0.005, 0.6), "lrg": (0.3, 1.2), "elg": (0.5, 1.7), "qso": (0.3, 4.1), "all": (0.01, 3.0)}
 BRIGHT_LIMIT, FAINT_LIMIT = 19.5, 20.175  # r of BGS Bright and Faint
 I_LIMIT = 24.1  # LSST i for "all" if the configuration names none
@@ -55,14 +57,19 @@ def accepted(population, config: Mapping) -> np.ndarray:
 def fibre_share(galaxies) -> np.ndarray:
     """Share (n,) of a galaxy's r light within a 1.5 arcsec fibre under 1 arcsec seeing, to 16 % (rms against images).
 
-    Curves of growth of the two components, their radii widened by the seeing; for selection, before images exist.
+    Curves of growth of the components, their radii widened by the seeing; for selection, before images exist.
     """
 
     def widened(radius, ratio):
         return 0.75 / np.hypot(radius * np.sqrt(ratio), 0.5)
 
-    x = 1.678 * widened(galaxies.r_disk, galaxies.q_disk)
-    disc = 1 - (1 + x) * np.exp(-x)
+    def disc_within(radius, ratio):
+        x = 1.678 * widened(radius, ratio)
+        return 1 - (1 + x) * np.exp(-x)
+
+    hidden = galaxies.dust_layer[:, 1]
+    layer = disc_within(galaxies.r_disk * dust_layer.scale(hidden), dust_layer.tilt(galaxies.q_disk)[0])
+    disc = (disc_within(galaxies.r_disk, galaxies.q_disk) - hidden * layer) / (1 - hidden)
     bulge = 1 - 0.5 ** (widened(galaxies.r_bulge, galaxies.q_bulge) ** 0.9)
     share = galaxies.bulge_fraction[:, 1]
     return 0.86 * (share * bulge + (1 - share) * disc)
