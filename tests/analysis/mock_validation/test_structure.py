@@ -30,6 +30,7 @@ def galaxies(n=400, **changes):
     fields = {"q_disk": q, "bulge_fraction": share, "quenched": np.zeros(n, bool), "log_mstar": np.full(n, 10.2)}
     fields |= {"av": 0.3 + 1.5 * np.log10(q) ** 2, "dust_slope": np.zeros(n), "r_disk": np.full(n, 2.0)}
     fields |= {"dust_layer": np.zeros((n, 3)), "r_bulge": np.full(n, 0.5), "mag_g": np.full(n, 18.0), "mag_r": np.full(n, 17.4)}
+    fields |= {"mag_i": np.full(n, 17.1)}
     return Planted(**fields | changes)
 
 
@@ -46,6 +47,12 @@ def test_colours_of_components_add_up_to_the_galaxys():
     parts = np.array([0.2, 0.25]) * light, np.array([0.8, 0.75]) * light
     assert bulge[0] == pytest.approx(-2.5 * np.log10(parts[0][0] / parts[0][1]))
     assert disc[0] == pytest.approx(-2.5 * np.log10(parts[1][0] / parts[1][1]))
+    # in i, .46 of the way from r to z in the logarithm of the wavelength, the bulge has .273 of the light
+    bulge, disc = structure.colours(galaxies(), "i")
+    share = 0.25 + 0.05 * np.log(7540 / 6420) / np.log(9140 / 6420)
+    light = 10 ** (-0.4 * np.array([18.0, 17.1]))
+    assert bulge[0] == pytest.approx(-2.5 * np.log10(0.2 * light[0] / (share * light[1])))
+    assert disc[0] == pytest.approx(-2.5 * np.log10(0.8 * light[0] / ((1 - share) * light[1])))
     few = np.repeat(np.array([[0.02, 0.03, 0.04]]), 400, axis=0)
     assert np.isnan(structure.colours(galaxies(bulge_fraction=few))[0]).all()
 

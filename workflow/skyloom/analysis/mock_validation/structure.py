@@ -10,7 +10,7 @@ from skyloom.mock.universe.population import halos, satellites
 from skyloom.mock.universe.population.morphology import half_light_radius
 from skyloom.mock.universe.population.population import Population
 
-R_BAND = 6420.0  # Angstrom
+R_BAND, I_BAND, Z_BAND = 6420.0, 7540.0, 9140.0  # Angstrom
 HOSTS = 4000  # haloes whose satellites are counted
 HOST_MASS, WITHIN, RATIO = (11.0, 11.3), 300.0, -2.0  # log10 Msun; kpc on the sky; log10 of the mass over the host's
 SINGLE, REACH = (10.5, 10.9), (30.0, 300.0)  # log10 Msun of galaxies like ours; kpc
@@ -45,12 +45,15 @@ def _check_gradients(ledger, local: Population):
         ledger.add(f"size_z_over_g_{kind}", np.mean(ratio[rows]) if rows.any() else np.nan, rows.sum())
 
 
-def colours(galaxies: Population) -> tuple[np.ndarray, np.ndarray]:
-    """g - r (n,) of bulges and of discs; NaN where a component has less than a tenth of the light in r."""
-    share, total = galaxies.bulge_fraction, galaxies.mag_g - galaxies.mag_r
+def colours(galaxies: Population, band: str = "r") -> tuple[np.ndarray, np.ndarray]:
+    """g less `band`, r or i, (n,) of bulges and of discs; NaN where a component has less than a tenth of the light in
+    r."""
+    share, total = galaxies.bulge_fraction, galaxies.mag_g - getattr(galaxies, f"mag_{band}")
+    near = 1 + (np.log(I_BAND / R_BAND) / np.log(Z_BAND / R_BAND) if band == "i" else 0)  # from r, 1, towards z, 2
+    red = share[:, 1] * (2 - near) + share[:, 2] * (near - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        bulge = total - 2.5 * np.log10(share[:, 0] / share[:, 1])
-        disc = total - 2.5 * np.log10((1 - share[:, 0]) / (1 - share[:, 1]))
+        bulge = total - 2.5 * np.log10(share[:, 0] / red)
+        disc = total - 2.5 * np.log10((1 - share[:, 0]) / (1 - red))
     return np.where(share[:, 1] > 0.1, bulge, np.nan), np.where(share[:, 1] < 0.9, disc, np.nan)
 
 
@@ -60,7 +63,7 @@ def _check_components(ledger, local: Population):
     both = np.isfinite(bulge) & np.isfinite(disc)
     forming, massive = both & ~local.quenched, local.log_mstar > 10
     spiral = forming & massive
-    ledger.add("bulge_minus_disc", _median((bulge - disc)[spiral]), spiral.sum())
+    ledger.add("bulge_minus_disc", _median(np.subtract(*colours(local, "i"))[spiral]), spiral.sum())
     small = forming & ~massive
     ledger.add("bulge_minus_disc_faint", _median((bulge - disc)[small]) - _median((bulge - disc)[spiral]), small.sum())
     red = local.quenched & np.isfinite(disc) & massive
