@@ -29,8 +29,8 @@ def galaxies(n=400, **changes):
     q, share = np.linspace(0.2, 1, n), np.repeat(np.array([[0.2, 0.25, 0.3]]), n, axis=0)
     fields = {"q_disk": q, "bulge_fraction": share, "quenched": np.zeros(n, bool), "log_mstar": np.full(n, 10.2)}
     fields |= {"av": 0.3 + 1.5 * np.log10(q) ** 2, "dust_slope": np.zeros(n), "r_disk": np.full(n, 2.0)}
-    fields |= {"dust_layer": np.zeros((n, 3)), "r_bulge": np.full(n, 0.5), "mag_g": np.full(n, 18.0), "mag_r": np.full(n, 17.4)}
-    fields |= {"mag_i": np.full(n, 17.1)}
+    fields |= {"dust_layer": np.zeros((n, 3)), "r_bulge": np.full(n, 0.5)}
+    fields |= {"mag_g": np.full(n, 18.0), "mag_r": np.full(n, 17.4), "mag_i": np.full(n, 17.1)}
     return Planted(**fields | changes)
 
 

@@ -57,7 +57,6 @@ def test_half_of_the_light_of_galsims_profiles_is_inside():
     shape = {"bulge_fraction": np.array([[0.3] * 3]), "r_disk": np.array([2.0]), "r_bulge": np.array([0.6])}
     shape["dust_layer"] = np.array([[0.3, 0.2, 0.1]])
     radius, layer = half_light_radius(shape)[0], 2.0 * dust_layer.scale(0.2)
-    disc, hidden, bulge = (
-        galsim.Sersic(n, half_light_radius=r).calculateIntegratedFlux(radius) for n, r in ((1, 2.0), (1, layer), (4, 0.6))
-    )
+    profiles = (galsim.Sersic(n, half_light_radius=r) for n, r in ((1, 2.0), (1, layer), (4, 0.6)))
+    disc, hidden, bulge = (profile.calculateIntegratedFlux(radius) for profile in profiles)
     assert 0.7 * (disc - 0.2 * hidden) / 0.8 + 0.3 * bulge == pytest.approx(0.5, abs=1e-4)

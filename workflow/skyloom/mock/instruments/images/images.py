@@ -79,7 +79,8 @@ def draw_scene(
     galaxies : (n,) arrays: ra, dec (degrees), r_disk, r_bulge, r_bar (half-light radii along the major axis, arcsec),
         q_disk, q_bulge, q_bar (axis ratios), angle, angle_bulge, angle_bar (rad, from north towards east), bar_fraction
         (share of the disc's light, in r), clumpiness, arms (0 to 1, see structure.py); bulge_fraction (n, 3; share of
-        all light in g, r, z), dust_layer (n, 3; share of the disc's that dust hides) and flux (n, 5; nanomaggy in g, r, i, z, y).
+        all light in g, r, z), dust_layer (n, 3; share of the disc's that dust hides) and flux (n, 5; nanomaggy in g, r,
+        i, z, y).
     rng : everything that differs from galaxy to galaxy comes from here; same state, same scene.
     config : optionally `neighbours`, their density (1 is the real sky's).
     provided : the share of the galaxies beside them that a catalogue has, and that `render` is given; None for none.

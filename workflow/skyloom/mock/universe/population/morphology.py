@@ -79,7 +79,7 @@ def half_light_radius(shape: Mapping[str, np.ndarray], band: int = 1) -> np.ndar
     share, disc, bulge = shape["bulge_fraction"][:, band], shape["r_disk"], shape["r_bulge"]
     hidden = shape["dust_layer"][:, band]
     layer = disc * dust_layer.scale(shape["dust_layer"][:, 1])
-    # what is hidden lies inwards, so that a disc may reach twice as far: bisection in the logarithm, to 1e-5 of the range
+    # what is hidden lies inwards, so that a disc may reach twice as far: bisection in logarithms, to 1e-6 of the range
     low, high = np.log(np.minimum(disc, bulge)), np.log(2 * np.maximum(disc, bulge))
     for _ in range(20):
         middle = 0.5 * (low + high)
