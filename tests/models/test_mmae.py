@@ -508,6 +508,28 @@ def test_a_generator_draws_from_the_distribution_that_it_learnt_and_changes_noth
     assert moved == {"generator"}
 
 
+def test_a_generator_learns_half_of_the_galaxies_from_whole_images_alone(monkeypatch):
+    """As draws for an image are asked for. Every number that is known counts once, of galaxies without images too."""
+    model, batch = network(generator=1, alone_weight=1.0), galaxies(200)
+    batch.present[IMAGE] = torch.arange(200) >= 40
+    asked = {}
+
+    def loss(spectra, known, seen, time, noise, moved=None):
+        tokens = 0 if seen is None else seen.shape[1]
+        asked[tokens] = asked.get(tokens, 0) + int(known.sum())
+        return known.sum().float()
+
+    monkeypatch.setattr(model.generator, "loss", loss)
+    model.config.masks.image[:] = model.config.masks.spectrum[:] = [1.0, 1.0]  # what is not alone shows nothing
+    objective = Objective(model).train()
+    parts = objective(batch, Draws(0, 1, 200), 0.0)[1]
+    known = model.numbers_of(batch).known[SPECTRUM].flatten(1).sum(1)
+    whole = model.counts[IMAGE] + bool(model.config.apertures)
+    assert set(asked) == {0, whole} and sum(asked.values()) == known.sum()
+    assert asked[whole] / known[40:].sum() == pytest.approx(0.5, abs=0.12)
+    assert parts["generator"].item() == pytest.approx(1)
+
+
 def test_draws_are_a_galaxys_own_and_differ():
     model, batch = network(generator=1), galaxies()
     asked = model.question("a", {"spectrum": 1.0, "samples": 2})

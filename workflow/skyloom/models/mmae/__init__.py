@@ -124,7 +124,7 @@ class Config(Section):
     "tokens of an image say which bands are there; false as published"
     turned: bool = setting(True)
     "images are flipped and rotated in training; false as published"
-    exposure: float = setting(0.03, gt=0, le=1)
+    exposure: float = setting(0.005, gt=0, le=1)
     "least share of its exposure to which noise may shorten a spectrum in training; 1, as published: no noise is added"
     shift: float = setting(0.06, ge=0)
     "in training, spectra: velocity without an image are moved by at most this much in ln(1 + z); 0 as published"
