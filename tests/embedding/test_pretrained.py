@@ -120,6 +120,57 @@ def test_the_redshift_model_is_exported_for_any_number_of_spectra(tmp_path):
     np.testing.assert_allclose(found, embedded(network.eval(), {"spectrum": given}, "spectrum"), atol=1e-3)
 
 
+@pytest.fixture
+def runs():
+    """Exports a network and runs the file on arrays."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+
+    def run(path, network, name, given):
+        takes = {m: {n: list(a.shape[1:]) for n, a in part.items()} for m, part in given.items()}
+        written(path, network, [name], takes)
+        onnx_export.export(path, path / "model.onnx")
+        arrays = {f"{m}_{n}": array for m, part in given.items() for n, array in part.items()}
+        return onnxruntime.InferenceSession(path / "model.onnx").run([name], arrays)[0]
+
+    return run
+
+
+def test_components_of_spectra_are_exported_with_their_bad_pixels(runs, tmp_path):
+    rng = np.random.default_rng(0)
+    network = networks.build({"kind": "pca", "modality": "spectrum", "model": {"components": 4}})
+    network.mean, network.directions = torch.zeros(90), torch.randn(4, 90)
+    spectra = {"flux": rng.normal(3, 1, (7, 90)).astype("f4"), "ivar": rng.uniform(0.1, 2, (7, 90)).astype("f4")}
+    spectra["ivar"][rng.random((7, 90)) < 0.4] = 0
+    spectra["ivar"][1, :30], spectra["ivar"][2, 50:], spectra["ivar"][3] = 0, 0, 0
+    given = {"spectrum": spectra}
+    found = runs(tmp_path, network, "spectrum", given)
+    np.testing.assert_allclose(found, embedded(network, given, "spectrum"), atol=1e-4)
+
+
+def test_images_and_spectra_of_mmae_are_exported(runs, tmp_path):
+    shape = {
+        "image_size": 16,
+        "patch": 4,
+        "dim": 16,
+        "layers": 1,
+        "heads": 2,
+        "fusion": 1,
+        "velocity": 500.0,
+        "slice": 10,
+    }
+    model = shape | {"grid": {"start": 4000.0, "step": 4.0, "pixels": 200}, "apertures": [0.6]}
+    torch.manual_seed(0)
+    network = networks.build({"kind": "mmae", "modalities": ["hsc_image", "spectrum"], "model": model})
+    rng = np.random.default_rng(0)
+    given = {"hsc_image": {"flux": rng.normal(0.1, 0.05, (5, 5, 20, 20)).astype("f4")}}
+    given["spectrum"] = {"flux": rng.normal(3, 1, (5, 200)).astype("f4"), "ivar": np.ones((5, 200), "f4")}
+    given["spectrum"]["ivar"][0, 40:60] = 0
+    given["hsc_image"]["flux"][2, 3] = 0  # a band is missing
+    found = runs(tmp_path, network, "joint", given)
+    np.testing.assert_allclose(found, embedded(network.eval(), given, "joint"), atol=1e-3)
+
+
 def test_a_card_says_what_a_model_is_and_that_a_mock_is_one(both, tmp_path):
     path, *_ = both
     rows = [{"split": "train", "step": 10, "loss": 2.5}, {"split": "validation", "step": 10, "loss": 2.25}]

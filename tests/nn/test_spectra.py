@@ -39,6 +39,17 @@ def test_hidden_pixels_fill_no_gap_but_count_in_mean_and_deviation():
     assert not normalise(flux, hidden=edge)[0][0, 8:].any()
 
 
+def test_gaps_and_medians_of_an_exported_network_are_the_same(monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    flux, ivar = torch.randn(40, 133, generator=g), torch.rand(40, 133, generator=g)
+    ivar[torch.rand(40, 133, generator=g) < torch.linspace(0, 1, 40)[:, None]] = 0
+    ivar[3, :50] = ivar[4, 60:] = 0
+    plain = normalise(flux, ivar)[0], shrinkage(ivar)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    for one, other in zip(plain, (normalise(flux, ivar)[0], shrinkage(ivar)), strict=True):
+        torch.testing.assert_close(other, one)
+
+
 def test_shrinkage_of_pixels_and_of_tokens_is_one():
     ivar = torch.rand(3, 60, generator=torch.Generator().manual_seed(0))
     assert torch.equal(token_shrinkage(ivar, 20, 20).flatten(1), shrinkage(ivar))

@@ -93,6 +93,8 @@ def hidden_pixels(mask: Tensor, width: int, size: int = 20, stride: int = 10) ->
 def _interpolate(values: Tensor, good: Tensor) -> Tensor:
     """Linear interpolation of (B, W) values over runs of bad pixels; runs that touch an end keep their value."""
     width = values.shape[1]
+    if torch.compiler.is_exporting():  # whose graph has as many numbers for every spectrum
+        return _interpolate_everywhere(values, good)
     bad, known = (~good).flatten().nonzero()[:, 0], good.flatten().nonzero()[:, 0]
     if not len(bad) or not len(known):
         return values
@@ -105,6 +107,30 @@ def _interpolate(values: Tensor, good: Tensor) -> Tensor:
     filled = values.flatten().clone()
     filled[bad] = torch.lerp(filled[left], filled[right], fraction)
     return filled.view_as(values)
+
+
+def _interpolate_everywhere(values: Tensor, good: Tensor) -> Tensor:
+    """The same as `_interpolate`, computed of every pixel."""
+    width, place = values.shape[1], torch.arange(values.shape[1], device=values.device)
+    left, right = torch.where(good, place, -1), torch.where(good, place, width)
+    step = 1
+    while step < width:  # the nearest good pixel on either side, among twice as many each time
+        left = torch.maximum(left, functional.pad(left, (step, 0), value=-1)[:, :width])
+        right = torch.minimum(right, functional.pad(right, (0, step), value=width)[:, step:])
+        step *= 2
+    inside = ~good & (left >= 0) & (right < width)
+    left, right = left.clamp(min=0), right.clamp(max=width - 1)
+    fraction = (place - left).to(values.dtype) / (right - left).clamp(min=1)
+    return torch.where(inside, torch.lerp(values.gather(1, left), values.gather(1, right), fraction), values)
+
+
+def _median(values: Tensor, good: Tensor) -> Tensor:
+    """Median (B, 1) of the good numbers (B, W), of two in the middle the lower one; NaN where none is good."""
+    if not torch.compiler.is_exporting():
+        return torch.where(good, values, torch.nan).nanmedian(1, keepdim=True).values
+    count = good.sum(1, keepdim=True)
+    middle = torch.where(good, values, torch.inf).sort(1).values.gather(1, ((count - 1) // 2).clamp(min=0))
+    return torch.where(count > 0, middle, torch.nan)
 
 
 def slice_count(width: int, size: int = 20, stride: int = 10, tail: bool = False) -> int:
@@ -199,7 +225,7 @@ def token_weights(ivar: Tensor, size: int = 20, stride: int = 10, cap: float = 4
     (B, T, size), for tokens[:, 1:, 2:]; all zeros for a spectrum without a good pixel
     """
     good = ivar > 0
-    median = torch.where(good, ivar, torch.nan).nanmedian(1, keepdim=True).values
+    median = _median(ivar, good)
     weight = torch.where(good, (ivar / median).clamp(max=cap), 0)
     mean = weight.sum(1, keepdim=True) / good.sum(1, keepdim=True).clamp(min=1)
     return slices(torch.where(good, weight / mean, 0), size, stride, tail)
@@ -212,7 +238,7 @@ def shrinkage(ivar: Tensor) -> Tensor:
     counts half, one without information not at all.
     """
     good = ivar > 0
-    median = torch.where(good, ivar, torch.nan).nanmedian(1, keepdim=True).values
+    median = _median(ivar, good)
     return torch.where(good, ivar / (ivar + median), 0)
 
 

@@ -86,7 +86,7 @@ class Mmae(nn.Module):
 
     def numbers_of(self, batch: Batch) -> Numbers:
         """Galaxies as numbers of tokens."""
-        config, count, device = self.config, len(batch), batch.device
+        config, count, device = self.config, next(iter(batch.present.values())).shape[0], batch.device
         have = {m: batch.present.get(m, torch.zeros(count, dtype=torch.bool, device=device)) for m in self.counts}
         values = {m: torch.zeros(count, n, self.numbers[m], device=device) for m, n in self.counts.items()}
         known = {m: torch.zeros_like(v, dtype=torch.bool) for m, v in values.items()}
@@ -108,7 +108,7 @@ class Mmae(nn.Module):
             image = torch.cat([image, bands[:, None].expand(-1, image.shape[1], -1).to(image.dtype)], 2)
         found = {IMAGE: self.embed_image(image) + self.position[IMAGE]}
         if numbers.bins is None:  # no galaxy has one
-            found[SPECTRUM] = self.position[SPECTRUM].expand(len(bands), -1, -1)
+            found[SPECTRUM] = self.position[SPECTRUM].expand(bands.shape[0], -1, -1)
         else:
             seen = self.spectra.seen(numbers.values[SPECTRUM], numbers.bins, shown[SPECTRUM])
             if self.config.convolves:
@@ -122,9 +122,16 @@ class Mmae(nn.Module):
 
         In a group every galaxy shows as many tokens, so that attention has nothing to leave out.
         """
-        rows = torch.arange(len(shown[IMAGE]), device=shown[IMAGE].device)
+        rows = torch.arange(shown[IMAGE].shape[0], device=shown[IMAGE].device)
         if self.config.hidden == "zero":
-            return [(rows, {m: rows.new_zeros(len(rows), 0) for m in shown})]
+            return [(rows, {m: rows.new_zeros(rows.shape[0], 0) for m in shown})]
+        if torch.compiler.is_exporting():  # whose graph is one for all galaxies: of those that have both, all is shown
+            return [
+                (
+                    rows,
+                    {m: torch.arange(n, device=rows.device).expand(rows.shape[0], -1) for m, n in self.counts.items()},
+                )
+            ]
         counts = {m: there.sum(1) for m, there in shown.items()}
         found = []
         for pair in torch.unique(torch.stack(list(counts.values()), 1), dim=0).tolist():
@@ -136,14 +143,14 @@ class Mmae(nn.Module):
         """What is shown, as vectors."""
         tokens = self.tokens(numbers, bands, shown)
         light = self.light(numbers.values[IMAGE], bands, shown[IMAGE])
-        joint = tokens[IMAGE].new_zeros(len(bands), 2 * self.config.dim)
+        joint = tokens[IMAGE].new_zeros(bands.shape[0], 2 * self.config.dim)
         groups = []
         for rows, places in self.groups(shown):
             entering = {m: self.taken(m, tokens, shown, rows, place) for m, place in places.items()}
             if light is not None and entering[IMAGE] is not None:
                 entering[IMAGE] = torch.cat([entering[IMAGE], light[rows, None].to(entering[IMAGE].dtype)], 1)
             states = self.fused(entering)
-            found = [self.pooled(m, x, len(rows)) for m, x in states.items()]
+            found = [self.pooled(m, x, rows.shape[0]) for m, x in states.items()]
             joint = joint.index_copy(0, rows, torch.cat(found, 1).to(joint.dtype))
             groups.append((rows, states))
         return Encoded(joint, light, self.matched(numbers, shown[SPECTRUM]), groups)
